@@ -1,0 +1,36 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// LeaseTime is how long a lease lasts unless it is renewed.
+const LeaseTime = 10 * time.Second
+
+// Lease takes or renews the lease of a name for an owner (random per process
+// start). It is for work that is harmless when done twice: a process that was
+// frozen does not know that its lease has ended.
+func (db *DB) Lease(ctx context.Context, name, owner string) (held bool, err error) {
+	err = db.Write(ctx, func(tx *Tx) error {
+		now := tx.Now()
+		n, err := tx.Exec(`INSERT INTO lease (name, owner, valid_until) VALUES ($1, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, valid_until = excluded.valid_until
+			WHERE lease.owner = excluded.owner OR lease.valid_until <= $4`, name, owner, now+LeaseTime.Microseconds(), now)
+		held = n == 1
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("lease %s: %w", name, err)
+	}
+	return held, nil
+}
+
+// Release gives a lease back, if owner has it.
+func (db *DB) Release(ctx context.Context, name, owner string) error {
+	return db.Write(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`DELETE FROM lease WHERE name = $1 AND owner = $2`, name, owner)
+		return err
+	})
+}

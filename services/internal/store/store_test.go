@@ -1,0 +1,272 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+func open(t testing.TB, path string, clock func() time.Time) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), Config{Path: path, Name: "test", Migrations: own("00001_note.sql"), Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func own(names ...string) fstest.MapFS {
+	files := fstest.MapFS{}
+	for _, name := range names {
+		table := strings.TrimSuffix(name[6:], ".sql")
+		files["migrations/"+name] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE " + table + " (id TEXT NOT NULL PRIMARY KEY, n BIGINT NOT NULL, body BYTEA);\n")}
+	}
+	return files
+}
+
+func count(t testing.TB, db *DB) (n int) {
+	t.Helper()
+	err := db.Read(t.Context(), func(tx *Tx) error { return tx.QueryRow(`SELECT count(*) FROM note`).Scan(&n) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestSettingsAreThoseOfADurableDatabase(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "a file with #? .db"), nil)
+	err := db.Write(t.Context(), func(tx *Tx) error {
+		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "0", "busy_timeout": "10000"} {
+			var got string
+			if err := tx.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+				t.Errorf("%s = %s (%v), want %s", pragma, got, err, want)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWriteCommitsOrLeavesNothing(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
+	insert := func(tx *Tx, id string) error {
+		_, err := tx.Exec(`INSERT INTO note (n, id, body) VALUES ($2, $1, $3)`, id, 7, []byte{0, 1})
+		return err
+	}
+	if err := db.Write(t.Context(), func(tx *Tx) error { return insert(tx, "a") }); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	if err := db.Write(t.Context(), func(tx *Tx) error { return errors.Join(insert(tx, "b"), broken) }); !errors.Is(err, broken) {
+		t.Fatalf("error %v", err)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = db.Write(t.Context(), func(tx *Tx) error { _ = insert(tx, "c"); panic("in a transaction") })
+	}()
+	if n := count(t, db); n != 1 {
+		t.Fatalf("%d rows, want the committed one", n)
+	}
+}
+
+func TestFailedStatementEndsTheTransaction(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
+	err := db.Write(t.Context(), func(tx *Tx) error {
+		_, _ = tx.Exec(`INSERT INTO note (id, n) VALUES ('a', 1)`)
+		_, _ = tx.Exec(`INSERT INTO note (id, n) VALUES ('a', 2)`)
+		_, _ = tx.Exec(`INSERT INTO note (id, n) VALUES ('b', 3)`)
+		return nil
+	})
+	if err == nil || count(t, db) != 0 {
+		t.Fatalf("error %v with %d rows, want a refused commit", err, count(t, db))
+	}
+	err = db.Read(t.Context(), func(tx *Tx) error { _, err := tx.Exec(`DELETE FROM note`); return err })
+	if !errors.Is(err, ErrReadOnly) {
+		t.Fatalf("write inside Read: %v", err)
+	}
+}
+
+func TestCancelledWriterLeavesNothingAndFreesTheTurn(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := db.Write(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(`INSERT INTO note (id, n) VALUES ('a', 1)`); err != nil {
+			return err
+		}
+		waiting, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer stop()
+		if err := db.Write(waiting, func(*Tx) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("second writer: %v, want it to wait until its deadline", err)
+		}
+		cancel()
+		_, err := tx.Exec(`INSERT INTO note (id, n) VALUES ('b', 1)`)
+		return err
+	})
+	if !errors.Is(err, context.Canceled) || count(t, db) != 0 {
+		t.Fatalf("error %v, %d rows", err, count(t, db))
+	}
+	if err := db.Write(t.Context(), func(*Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSameTextMayBeNested(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
+	seen := 0
+	err := db.Write(t.Context(), func(tx *Tx) error {
+		for _, id := range []string{"a", "b", "c"} {
+			if _, err := tx.Exec(`INSERT INTO note (id, n) VALUES ($1, 1)`, id); err != nil {
+				return err
+			}
+		}
+		const query = `SELECT id FROM note ORDER BY id`
+		outer, err := tx.Query(query)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = outer.Close() }()
+		for outer.Next() {
+			inner, err := tx.Query(query)
+			if err != nil {
+				return err
+			}
+			for inner.Next() {
+				seen++
+			}
+			_ = inner.Close()
+		}
+		return outer.Err()
+	})
+	if err != nil || seen != 9 {
+		t.Fatalf("%d rows of 9, %v", seen, err)
+	}
+}
+
+func TestSchemaFromTheFutureIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	newer, err := Open(t.Context(), Config{Path: path, Name: "writer", Migrations: own("00001_note.sql", "00002_more.sql")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Config{Path: path, Name: "writer", Migrations: own("00001_note.sql")})
+	if !errors.Is(err, ErrNewerSchema) || !strings.Contains(err.Error(), "writer") {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestOffsetMovesByCompareAndSwapOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	db := open(t, path, nil)
+	ctx := t.Context()
+	if _, _, known, err := db.Offset(ctx, "t", 1); known || err != nil {
+		t.Fatalf("known %v, %v", known, err)
+	}
+	for _, next := range []int64{5, 9} { // the second is too late
+		if err := db.StartOffset(ctx, "t", 1, next, "id"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := open(t, path, nil)
+	var won atomic.Int64
+	var both sync.WaitGroup
+	for _, d := range []*DB{db, other} {
+		both.Go(func() {
+			err := d.Write(ctx, func(tx *Tx) error {
+				ok, err := Advance(tx, "t", 1, 5, 8)
+				if ok {
+					won.Add(1)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	next, id, known, err := db.Offset(ctx, "t", 1)
+	if won.Load() != 1 || next != 8 || id != "id" || !known || err != nil {
+		t.Fatalf("%d winners, next %d of %q, %v", won.Load(), next, id, err)
+	}
+	if err := db.ResetOffset(ctx, "t", 1, 7, 0, "new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.ResetOffset(ctx, "t", 1, 8, 2, "new"); err != nil {
+		t.Fatal(err)
+	}
+	if next, id, _, _ := db.Offset(ctx, "t", 1); next != 2 || id != "new" {
+		t.Fatalf("next %d of %q after a reset", next, id)
+	}
+}
+
+func TestLeaseHasOneOwnerUntilItEnds(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	db := open(t, filepath.Join(t.TempDir(), "a.db"), func() time.Time { return now })
+	lease := func(owner string, want bool) {
+		t.Helper()
+		if held, err := db.Lease(t.Context(), "relay", owner); held != want || err != nil {
+			t.Fatalf("%s holds: %v (%v), want %v", owner, held, err, want)
+		}
+	}
+	lease("a", true)
+	now = now.Add(9 * time.Second)
+	lease("b", false)
+	lease("a", true)
+	now = now.Add(9 * time.Second)
+	lease("b", false)
+	now = now.Add(time.Second)
+	lease("b", true)
+	lease("a", false)
+	if err := db.Release(t.Context(), "relay", "b"); err != nil {
+		t.Fatal(err)
+	}
+	lease("a", true)
+}
+
+func TestNoRowsIsNoFailure(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
+	err := db.Write(t.Context(), func(tx *Tx) error {
+		var id string
+		if err := tx.QueryRow(`SELECT id FROM note WHERE id = $1`, "none").Scan(&id); !errors.Is(err, sql.ErrNoRows) {
+			t.Errorf("error %v", err)
+		}
+		return tx.QueryRow(`INSERT INTO note (id, n) VALUES ($1, $2) RETURNING id`, "a", 1).Scan(&id)
+	})
+	if err != nil || count(t, db) != 1 {
+		t.Fatalf("%v with %d rows", err, count(t, db))
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	db := open(b, filepath.Join(b.TempDir(), "a.db"), nil)
+	for i := 0; b.Loop(); i++ {
+		err := db.Write(b.Context(), func(tx *Tx) error {
+			for j := range 10 {
+				if _, err := tx.Exec(`INSERT INTO note (id, n, body) VALUES ($1, $2, $3)`, time.Now().String(), i*10+j, make([]byte, 500)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
