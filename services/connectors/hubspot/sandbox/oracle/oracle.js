@@ -381,7 +381,7 @@ async function hook() {
   });
   await new Promise((r) => server.listen(0, '127.0.0.1', r));
   const url = `http://127.0.0.1:${server.address().port}/webhooks/hubspot`;
-  const r = await fetch(`${base}/_sandbox/settings`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ webhook_target: url, webhooks: { deliver: true } }) });
+  const r = await fetch(`${base}/_sandbox/settings`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ webhooks: { target: url, deliver: true } }) });
   assert(r.ok, `settings: ${r.status} ${await r.text()}`);
   return { got, url, server };
 }
