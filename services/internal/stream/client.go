@@ -1,0 +1,123 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+const (
+	dialTimeout = 2 * time.Second
+	// metadataTTL bounds how long a moved leader goes unnoticed: with the
+	// library's 6 s a broker's death pauses a partition for 8 s, with this for 4.
+	metadataTTL = 500 * time.Millisecond
+	// bootstrap is a name that the dialer maps to a random broker: kafka-go
+	// takes the first that accepts a connection, which may be one that hangs.
+	bootstrap = "bootstrap.invalid:9092"
+)
+
+// Dial opens a connection; TLS, where it is wanted, is part of it.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Config says how to reach the cluster.
+type Config struct {
+	Brokers  []string
+	ClientID string
+	Dial     Dial         // nil: plain TCP
+	Logger   *slog.Logger // nil: slog.Default
+	Tracer   trace.Tracer // nil: no spans
+}
+
+// Client is a process's one connection pool to the cluster.
+type Client struct {
+	brokers   []string
+	id        string
+	dial      Dial
+	log       *slog.Logger
+	tracer    trace.Tracer
+	transport *kafka.Transport
+	kafka     *kafka.Client
+
+	mu    sync.Mutex
+	lanes map[TopicPartition]chan struct{} // one produce in flight for each partition
+}
+
+// NewClient makes a client; it connects when it is first used.
+func NewClient(cfg Config) (*Client, error) {
+	if len(cfg.Brokers) == 0 {
+		return nil, errors.New("a Kafka client needs at least one broker")
+	}
+	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, lanes: map[TopicPartition]chan struct{}{}}
+	if c.dial == nil {
+		c.dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
+	}
+	if c.log == nil {
+		c.log = slog.Default()
+	}
+	if c.tracer == nil {
+		c.tracer = noop.NewTracerProvider().Tracer("")
+	}
+	c.transport = &kafka.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: cfg.ClientID}
+	c.kafka = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: c.transport}
+	return c, nil
+}
+
+// Close closes the connections. Calls in flight end with their deadlines.
+func (c *Client) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
+
+// groupDialer is what the consumer group dials with.
+func (c *Client) groupDialer() *kafka.Dialer {
+	return &kafka.Dialer{ClientID: c.id, Timeout: dialTimeout, DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address != bootstrap {
+			return c.dial(ctx, network, address)
+		}
+		return c.dialAny(ctx)
+	}}
+}
+
+// dialAny connects to the first of the brokers, in random order, that accepts.
+func (c *Client) dialAny(ctx context.Context) (net.Conn, error) {
+	var errs []error
+	for _, i := range rand.Perm(len(c.brokers)) {
+		conn, err := c.dial(ctx, "tcp", c.brokers[i])
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("reach a broker: %w", errors.Join(errs...))
+}
+
+// pause waits, or returns false as soon as ctx ends.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// backoff doubles from first to last.
+type backoff struct{ first, last, now time.Duration }
+
+func (b *backoff) next() time.Duration {
+	b.now = min(max(2*b.now, b.first), b.last)
+	return b.now
+}
+
+func (b *backoff) reset() { b.now = 0 }
