@@ -1,0 +1,195 @@
+package protocol
+
+import (
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
+)
+
+// maxConflicts is how often a moved record is looked at and planned again
+// before a person must look.
+const maxConflicts = 5
+
+// settle takes the answer to a call. Only success is final for a call that was
+// sent more than once: an earlier copy may still land.
+func (t *turn) settle(a Answer) {
+	delete(t.m.Flying, a.Call)
+	c := t.call(a.Call)
+	if c == nil || c.State == CallSettled {
+		return
+	}
+	doubtful := false
+	for i, item := range c.Items {
+		op := t.v.Ops[item.OpID]
+		if op == nil || op.Call != c.ID || (op.State != Sent && op.State != Doubt) {
+			continue
+		}
+		doubtful = t.outcome(c, op, a, i) || doubtful
+	}
+	t.closeCall(c, doubtful)
+}
+
+// outcome takes the answer about one item and reports whether it stays in doubt.
+func (t *turn) outcome(c *Call, op *Op, a Answer, i int) bool {
+	if a.NotSent {
+		if c.Sends > 1 {
+			t.doubt(op, "an earlier copy may still land")
+			return true
+		}
+		t.refuse(op, "not_sent", "")
+		return false
+	}
+	out := connector.Outcome{Err: fault.New(fault.InDoubt, "no answer for the item")}
+	if i < len(a.Outcomes) {
+		out = a.Outcomes[i]
+	}
+	t.countConnection(out.Err)
+	if out.Err == nil && out.Posting != nil {
+		t.done(op, out.Posting, "")
+		return false
+	}
+	f := fault.As(out.Err)
+	if f == nil || f.Kind == fault.InDoubt || f.Kind == fault.Internal || c.Sends > 1 {
+		t.doubt(op, faultText(f))
+		return true
+	}
+	t.noEffect(op, f)
+	return false
+}
+
+// noEffect takes a definite answer that nothing happened.
+func (t *turn) noEffect(op *Op, f *fault.Error) {
+	switch f.Kind {
+	case fault.RateLimited:
+		t.m.HoldUntil = t.v.Mono + max(f.RetryAfter, time.Second)
+		t.refuse(op, "not_sent", faultText(f))
+	case fault.Transient, fault.Unauthorized:
+		t.refuse(op, "not_sent", faultText(f))
+	case fault.Conflict:
+		t.conflict(op, f)
+	default:
+		t.refuse(op, "rejected", faultText(f))
+		if h := t.head(op.Lane); h != nil && h.Slot != nil && h.Slot.Seq == op.Seq {
+			t.park(h, kindOf(f), f.Field, faultText(f), f)
+		}
+	}
+}
+
+// conflict: the record moved under us. What was seen of it is forgotten, and
+// the plan made anew; it may now be another effect.
+func (t *turn) conflict(op *Op, f *fault.Error) {
+	t.refuse(op, "conflict", faultText(f))
+	delete(t.m.Looks, freshKey(op.TargetRef))
+	delete(t.m.Looks, matchKey(op.Kind, op.Subject, op.Part))
+	h := t.head(op.Lane)
+	if h == nil || h.Slot == nil || h.Slot.Seq != op.Seq {
+		return
+	}
+	h.Slot.Attempts++
+	t.ch.WaitSince = append(t.ch.WaitSince, h.Slot)
+	if h.Slot.Attempts >= maxConflicts {
+		t.park(h, kindOf(f), f.Field, faultText(f), f)
+	}
+}
+
+// done: the effect is in the books. The link moves with it.
+func (t *turn) done(op *Op, p *connector.Posting, detail string) {
+	op.State, op.EndsAt = Done, t.v.Now
+	op.TargetRef, op.TargetVersion = p.Ref.String(), p.Version
+	t.ch.Ops = append(t.ch.Ops, op)
+	state := link.Primary
+	if op.Effect == connector.Void {
+		state = link.Void
+	}
+	created := t.putLink(op, p, state)
+	slot := t.slotOf(op)
+	t.fact(Fact{Type: "op.settled", Slot: slot, Ops: []string{op.ID}, Outcome: "posted", Detail: detail, Hash: op.RequestHash, Posting: p, Op: op})
+	if created {
+		t.fact(Fact{Type: "link.created", Slot: slot, Ops: []string{op.ID}, Outcome: string(state), Posting: p, Op: op})
+	}
+	delete(t.m.Looks, freshKey(op.TargetRef))
+	delete(t.m.Looks, matchKey(op.Kind, op.Subject, op.Part))
+	t.release(op)
+}
+
+// putLink stores what the books confirmed and reports whether the link is new.
+func (t *turn) putLink(op *Op, p *connector.Posting, state link.State) bool {
+	key := link.Key{SourceRef: op.Subject, Kind: op.Kind, Part: op.Part}
+	for _, l := range t.v.Links[key] {
+		if l.N == op.N {
+			t.moveLink(l, op, p, state)
+			return false
+		}
+	}
+	l := &link.Link{Key: key, N: op.N, OtherTarget: t.v.Target}
+	t.v.Links[key] = append(t.v.Links[key], l)
+	t.moveLink(l, op, p, state)
+	return true
+}
+
+func (t *turn) moveLink(l *link.Link, op *Op, p *connector.Posting, state link.State) {
+	l.OtherRef, l.OtherVersion, l.Number, l.State = p.Ref.String(), p.Version, p.Number, state
+	l.Base, l.BaseRev = p.Fields, l.BaseRev+1
+	if op.Rev > l.Rev {
+		l.Rev = op.Rev
+	}
+	if s := t.slotOf(op); s != nil {
+		l.MappingHash = s.Rendering.MappingHash
+	}
+	t.v.Owners[l.OtherRef] = l.Key
+	t.ch.Links = append(t.ch.Links, l)
+}
+
+// refuse: nothing happened, for certain.
+func (t *turn) refuse(op *Op, why, detail string) {
+	op.State, op.EndsAt = Refused, t.v.Now
+	t.ch.Ops = append(t.ch.Ops, op)
+	t.fact(Fact{Type: "op.settled", Slot: t.slotOf(op), Ops: []string{op.ID}, Outcome: "refused:" + why, Detail: detail, Hash: op.RequestHash, Op: op})
+	t.release(op)
+}
+
+func (t *turn) doubt(op *Op, detail string) {
+	if op.State == Doubt {
+		return
+	}
+	op.State = Doubt
+	t.ch.Ops = append(t.ch.Ops, op)
+	t.fact(Fact{Type: "op.settled", Slot: t.slotOf(op), Ops: []string{op.ID}, Outcome: "doubt", Detail: detail, Hash: op.RequestHash, Op: op})
+}
+
+// release lets the op's lane move again.
+func (t *turn) release(op *Op) {
+	if h := t.head(op.Lane); h != nil && h.State == Running {
+		t.setLane(h, Ready, "", 0)
+	}
+}
+
+// closeCall settles the call when none of its ops is open, else makes it
+// doubtful and says when to look.
+func (t *turn) closeCall(c *Call, doubtful bool) {
+	c.State = CallSettled
+	delete(t.m.ResolveAt, c.ID)
+	if doubtful {
+		c.State = CallDoubt
+		t.m.ResolveAt[c.ID] = t.resolveAt(c)
+	}
+	t.ch.Calls = append(t.ch.Calls, c)
+}
+
+func (t *turn) call(id string) *Call {
+	for _, c := range t.v.Calls {
+		if c.ID == id {
+			return c
+		}
+	}
+	return nil
+}
+
+func (t *turn) slotOf(op *Op) *Slot {
+	if h := t.head(op.Lane); h != nil && h.Slot != nil && h.Slot.Seq == op.Seq {
+		return h.Slot
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package protocol
+
+import (
+	"time"
+
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/fault"
+)
+
+// The breaker: answers about the connection never count against an item. So
+// many in a row pause the target with one exception; a probe goes out after
+// firstProbe, doubling to lastProbe, and a success resumes everything.
+const (
+	breakAfter = 3
+	firstProbe = 5 * time.Second
+	lastProbe  = 5 * time.Minute
+)
+
+func (t *turn) countConnection(err error) {
+	k := fault.KindOf(err)
+	if !k.OfConnection() && k != fault.InDoubt {
+		t.m.Failures = 0
+		t.resume()
+		return
+	}
+	if k == fault.RateLimited {
+		return
+	}
+	t.m.Failures++
+	if t.v.Paused {
+		t.m.Backoff = min(2*t.m.Backoff, lastProbe)
+		t.m.ProbeAt = t.v.Mono + t.m.Backoff
+		return
+	}
+	if t.m.Failures >= breakAfter {
+		t.pause(fault.As(err))
+	}
+}
+
+func (t *turn) pause(f *fault.Error) {
+	kind := exception.Connection
+	if f.Kind == fault.Unauthorized {
+		kind = exception.Credential
+	}
+	help := exception.HelpFor(kind)
+	id := exceptionID(t.v.Target, "", 0, string(kind), t.v.Now)
+	t.v.Paused, t.v.Reason, t.v.Alert = true, faultText(f), id
+	t.m.Backoff, t.m.ProbeAt = firstProbe, t.v.Mono+firstProbe
+	paused := true
+	t.ch.Pause, t.ch.PauseCause, t.ch.Alert = &paused, t.v.Reason, id
+	t.ch.Opened = append(t.ch.Opened, exception.Exception{
+		ID: id, Kind: kind, State: exception.Open, Target: t.v.Target, Subject: t.v.Target, Owner: help.Owner, Fix: help.Fix,
+		Reason: "the connection does not answer as it should; nothing is lost, everything waits", VendorCode: f.Code, VendorText: f.Text,
+		OpenedAt: time.UnixMicro(t.v.Now),
+	})
+	t.fact(Fact{Type: "exception.opened", Outcome: string(kind), Detail: t.v.Reason, Except: id})
+}
+
+func (t *turn) resume() {
+	if !t.v.Paused {
+		return
+	}
+	t.v.Paused = false
+	active := false
+	t.ch.Pause = &active
+	t.m.Backoff = 0
+	if t.v.Alert != "" {
+		t.act(t.v.Alert, "resumed", "tieout", "the connection answers again", exception.Released)
+	}
+	t.v.Alert = ""
+}
+
+// probing reports whether requests may leave: always when active, one when a
+// paused target's probe is due.
+func (t *turn) probing() bool {
+	if !t.v.Paused {
+		return true
+	}
+	if t.v.Mono < t.m.ProbeAt {
+		t.wake(t.m.ProbeAt)
+		return false
+	}
+	t.budget = min(t.budget, 1)
+	t.m.Backoff = max(t.m.Backoff, firstProbe)
+	t.m.ProbeAt = t.v.Mono + t.m.Backoff
+	t.wake(t.m.ProbeAt)
+	return true
+}
+
+func (t *turn) act(id, action, actor, note string, state exception.State) {
+	t.ch.Acted = append(t.ch.Acted, Act{ID: id, Action: action, Actor: actor, Note: note, State: state})
+	t.fact(Fact{Type: "exception.acted", Outcome: action, Detail: note, Except: id, Actor: actor})
+}
+
+// exceptionID is made from what the exception is about, so that a repeated
+// turn cannot open two.
+func exceptionID(target, lane string, seq int64, kind string, now int64) string {
+	return "w-" + event.Digest("exception/v1", target, lane, itoa(seq), kind, itoa(now))[:16]
+}

@@ -1,0 +1,224 @@
+package protocol
+
+import (
+	"time"
+
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
+)
+
+// sweepEvery is how often a waiting head is looked at without being woken;
+// dependencyAfter is how long it waits before a person is told.
+const (
+	sweepEvery      = 5 * time.Second
+	dependencyAfter = 15 * time.Minute
+)
+
+// verdict of a part, or of a whole head.
+type verdict int
+
+const (
+	partDone    verdict = iota // true in the books
+	partPending                // something is under way or due
+	partBlocked                // the head was parked, ended or made to wait
+)
+
+// heads moves every lane that may move, in the order of the schedule.
+func (t *turn) heads() {
+	for _, h := range t.v.Heads {
+		if h.Slot != nil && (h.State == Ready || h.State == Waiting || h.State == Parked) {
+			t.move(h)
+		}
+	}
+}
+
+func (t *turn) move(h *Head) {
+	switch {
+	case t.openOp(h):
+		return
+	case h.Overtaken:
+		t.end(h, Superseded)
+		return
+	case t.replaced(h):
+		t.end(h, Superseded)
+		return
+	case h.State == Parked:
+		return
+	case !h.AfterMet:
+		t.wait(h)
+		return
+	}
+	if lane, held := t.busy[h.Slot.Subject]; held && lane != h.Lane {
+		return // subject hold: another lane has an op of it under way
+	}
+	t.run(h)
+}
+
+// replaced: a newer revision stands behind it, or a parked one's in any lane.
+// A merge supersedes nothing and is superseded by nothing.
+func (t *turn) replaced(h *Head) bool {
+	if h.Slot.Rendering.Type == event.Merge {
+		return false
+	}
+	return h.NewerHere && h.AfterMet && !t.hasDone(h) || h.State == Parked && h.NewerAny
+}
+
+// run works through the parts in order. Ensure parts of one slot go together;
+// an own part waits for all of them.
+func (t *turn) run(h *Head) {
+	r := h.Slot.Rendering
+	if r.Verdict == document.Rejected {
+		t.parkRejected(h)
+		return
+	}
+	for _, l := range t.vanished(h) {
+		if l.MappingHash != r.MappingHash {
+			t.park(h, exception.PartVanish, "", "part "+l.Part+" has a document, and the mapping no longer names it", nil)
+			return
+		}
+	}
+	pending := false
+	for _, p := range t.parts(h) {
+		if pending && p.Mode == document.Own {
+			return
+		}
+		switch t.part(h, p) {
+		case partPending:
+			pending = true
+			if p.Mode == document.Own {
+				return
+			}
+		case partBlocked:
+			return
+		}
+	}
+	if !pending {
+		t.finish(h)
+	}
+}
+
+// parts are the rendering's, and before them every live document of the
+// subject that the same mapping no longer names: it is to be voided.
+func (t *turn) parts(h *Head) []*document.Part {
+	r := h.Slot.Rendering
+	out := make([]*document.Part, 0, len(r.Parts))
+	for i := range r.Parts {
+		out = append(out, &r.Parts[i])
+	}
+	for _, l := range t.vanished(h) {
+		out = append(out, &document.Part{
+			Name: l.Part, Kind: l.Kind, Mode: document.Own, Desired: document.Voided, VoidCause: document.Cancelled, Subject: l.SourceRef,
+		})
+	}
+	return out
+}
+
+// vanished are live links of the subject whose part the rendering lacks.
+func (t *turn) vanished(h *Head) []*link.Link {
+	var out []*link.Link
+	r := h.Slot.Rendering
+	for _, l := range t.v.Own[h.Slot.Subject] {
+		if l.Live() && !named(r.Parts, l) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func named(parts []document.Part, l *link.Link) bool {
+	for i := range parts {
+		if parts[i].Kind == l.Kind && parts[i].Name == l.Part && parts[i].Subject == l.SourceRef {
+			return true
+		}
+	}
+	return false
+}
+
+// finish ends a slot whose parts are all true.
+func (t *turn) finish(h *Head) {
+	if t.hasDone(h) {
+		t.end(h, Posted)
+		return
+	}
+	t.end(h, Unchanged)
+}
+
+func (t *turn) end(h *Head, o Outcome) {
+	if h.Exception != "" {
+		t.act(h.Exception, string(o), "tieout", "ended "+string(o), exception.Released)
+	}
+	t.ch.Ended = append(t.ch.Ended, Ended{Lane: h.Lane, Seq: h.Slot.Seq, Outcome: o})
+	t.fact(Fact{Type: "slot.ended", Slot: h.Slot, Outcome: string(o)})
+	t.setLane(h, Ready, "", 0)
+	h.Slot = nil
+	t.wake(t.v.Mono) // the lane's next slot may be there already
+}
+
+// openOp reports whether an op of the slot is sent or in doubt.
+func (t *turn) openOp(h *Head) bool { return t.anyOp(h, Sent, Doubt) }
+
+// hasDone reports whether an op of the slot is done.
+func (t *turn) hasDone(h *Head) bool { return t.anyOp(h, Done, Done) }
+
+func (t *turn) anyOp(h *Head, a, b OpState) bool {
+	for _, id := range t.v.OpIDs {
+		op := t.v.Ops[id]
+		if op.Lane == h.Lane && op.Seq == h.Slot.Seq && (op.State == a || op.State == b) {
+			return true
+		}
+	}
+	return false
+}
+
+// wait holds the lane without a person, for a while.
+func (t *turn) wait(h *Head) verdict {
+	if h.Slot.WaitSince == 0 {
+		h.Slot.WaitSince = t.v.Now
+		t.ch.WaitSince = append(t.ch.WaitSince, h.Slot)
+	}
+	if time.Duration(t.v.Now-h.Slot.WaitSince)*time.Microsecond >= dependencyAfter {
+		t.park(h, exception.Dependency, "", "it waits for a record that has not arrived", nil)
+		return partBlocked
+	}
+	t.setLane(h, Waiting, "", t.v.Now+sweepEvery.Microseconds())
+	t.wake(t.v.Mono + sweepEvery)
+	return partBlocked
+}
+
+// park puts the head in front of a person and holds the lane.
+func (t *turn) park(h *Head, k exception.Kind, field, reason string, f *fault.Error) verdict {
+	help := exception.HelpFor(k)
+	id := exceptionID(t.v.Target, h.Lane, h.Slot.Seq, string(k), t.v.Now)
+	e := exception.Exception{
+		ID: id, Kind: k, State: exception.Open, Target: t.v.Target, Lane: h.Lane, Seq: h.Slot.Seq, Subject: h.Slot.Subject,
+		Customer: h.Slot.Customer, Reason: reason, Field: field, Fix: help.Fix, Owner: help.Owner, TraceID: traceID(h.Slot.Trace),
+		OpenedAt: time.UnixMicro(t.v.Now),
+	}
+	if f != nil {
+		e.VendorCode, e.VendorText = f.Code, f.Text
+	}
+	if h.Slot.Rendering != nil {
+		e.Rule = h.Slot.Rendering.Reason.Rule
+	}
+	t.ch.Opened = append(t.ch.Opened, e)
+	t.fact(Fact{Type: "exception.opened", Slot: h.Slot, Outcome: string(k), Detail: reason, Except: id})
+	t.setLane(h, Parked, id, 0)
+	return partBlocked
+}
+
+func (t *turn) parkRejected(h *Head) {
+	r := h.Slot.Rendering.Reason
+	t.park(h, exception.Kind(r.Kind), r.Field, r.Detail, nil)
+}
+
+// parkOp parks a doubt that nothing can decide.
+func (t *turn) parkOp(op *Op) {
+	h := t.head(op.Lane)
+	if h == nil || h.Slot == nil || h.State == Parked {
+		return
+	}
+	t.park(h, exception.Doubt, "", "the answer was lost and these books cannot be searched for "+op.Mark, nil)
+}

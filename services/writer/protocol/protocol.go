@@ -1,0 +1,363 @@
+// Package protocol is the writer's pure core: turn, lane, plan and doubt as
+// one function from what a turn sees to what it changes and what leaves. It
+// has no goroutine, no clock and no I/O, and never ranges over a map, so equal
+// inputs give equal outputs, byte for byte.
+//
+// The shell around it reads a View in one transaction fenced by the target's
+// epoch, calls Step, stores the Changes in the same transaction, and only then
+// carries out the Effects.
+package protocol
+
+import (
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/link"
+)
+
+// LaneState is where a lane stands.
+type LaneState string
+
+// The states. A ready lane without a stored head is idle; looking is not
+// stored, since a look is repeated after a restart.
+const (
+	Ready   LaneState = "ready"
+	Running LaneState = "running"
+	Waiting LaneState = "waiting"
+	Parked  LaneState = "parked"
+)
+
+// OpState is where an op stands. A row exists only if its bytes may have left.
+type OpState string
+
+// The states.
+const (
+	Sent    OpState = "sent"
+	Doubt   OpState = "doubt"
+	Done    OpState = "done"
+	Refused OpState = "refused"
+)
+
+// Outcome is how a slot ended.
+type Outcome string
+
+// The ends of a slot.
+const (
+	Posted     Outcome = "posted"
+	Unchanged  Outcome = "unchanged"
+	Superseded Outcome = "superseded"
+	Discarded  Outcome = "discarded"
+)
+
+// Slot is one place in a lane; it holds one rendering.
+type Slot struct {
+	Lane      string
+	Seq       int64
+	EventID   string
+	Subject   string
+	Customer  string
+	Route     string
+	Rev       int64
+	Class     event.Class
+	Rendering *document.Rendering
+	Trace     string // W3C traceparent
+	WaitSince int64  // µs, 0 while it never waited
+	Attempts  int    // conflicts so far
+}
+
+// Head is a lane with its next slot, and what is known around it.
+type Head struct {
+	Lane  string
+	State LaneState
+	Slot  *Slot
+	// Exception is the open one that parks the lane.
+	Exception string
+	// NewerHere: a newer revision of the subject is queued in this lane.
+	NewerHere bool
+	// NewerAny: a newer revision of the subject is queued in any lane.
+	NewerAny bool
+	// Overtaken: a higher revision of the subject has an op or ended posted or unchanged.
+	Overtaken bool
+	// AfterMet: every slot that it must follow has ended.
+	AfterMet bool
+}
+
+// Op is one part's effect.
+type Op struct {
+	ID                string
+	Lane              string
+	Seq               int64
+	Part              string
+	N                 int64
+	Kind              document.Kind
+	Effect            connector.Effect
+	Subject           string
+	Rev               int64
+	State             OpState
+	Gen               int64
+	Call              string
+	Mark              string
+	RequestHash       string
+	TargetRef         string
+	TargetVersion     string
+	Fields            map[string]string // what the request asks for
+	Attempts          int
+	StartedAt, EndsAt int64
+}
+
+// CallState is where a call stands.
+type CallState string
+
+// The states of a call.
+const (
+	CallSent    CallState = "sent"
+	CallDoubt   CallState = "doubt"
+	CallSettled CallState = "settled"
+)
+
+// Call is one request. While it is unsettled its items and key are frozen.
+type Call struct {
+	ID                  string // the vendor key
+	State               CallState
+	Sends               int
+	FirstSent, LastSent int64 // µs
+	Items               []connector.Item
+}
+
+// View is what a turn sees.
+type View struct {
+	Now    int64         // µs, wall clock, for what is stored
+	Mono   time.Duration // since this owner started, for every wait
+	Tenant string
+	Target string // system/account
+	Paused bool
+	Reason string // why it is paused
+	// Alert is the open exception of the paused connection.
+	Alert  string
+	Claims connector.Claims
+	// Budget is how many requests may leave in this turn.
+	Budget int
+	// Encode is the connector's, pure.
+	Encode func(connector.Draft) (connector.Encoded, error)
+	// Symbol resolves a bound symbol of an entity in the books' reference tables.
+	Symbol func(entity, kind, symbol string) (string, bool)
+
+	Heads  []*Head // in the order of the schedule
+	Ops    map[string]*Op
+	OpIDs  []string // the keys of Ops, sorted
+	Calls  []*Call  // unsettled, sorted by id
+	Links  map[link.Key][]*link.Link
+	Own    map[string][]*link.Link // financial links of a head's subject, any part, sorted
+	Owners map[string]link.Key     // ref in the books -> who has the primary link
+}
+
+// Memory is what an owner knows besides the tables. It dies with the owner.
+type Memory struct {
+	// Flying holds the calls of this owner whose answer is awaited.
+	Flying map[string]bool
+	// ResolveAt says when a doubtful call is looked into.
+	ResolveAt map[string]time.Duration
+	// Looks holds answered looks, Looking those under way.
+	Looks   map[string]LookAnswer
+	Looking map[string]bool
+	// Failures counts answers about the connection in a row.
+	Failures int
+	ProbeAt  time.Duration
+	Backoff  time.Duration
+	// HoldUntil is when a throttled connection may be used again.
+	HoldUntil time.Duration
+}
+
+// NewMemory returns the memory of a new owner.
+func NewMemory() *Memory {
+	return &Memory{
+		Flying: map[string]bool{}, ResolveAt: map[string]time.Duration{},
+		Looks: map[string]LookAnswer{}, Looking: map[string]bool{},
+	}
+}
+
+// Answer is what became of a call.
+type Answer struct {
+	Call     string
+	Outcomes []connector.Outcome
+	// NotSent: the guard or the shell kept the bytes back.
+	NotSent bool
+}
+
+// Look is a read that the plan or a doubt needs.
+type Look struct {
+	Key   string
+	Kind  document.Kind
+	Probe *connector.Probe // search, or
+	Ref   event.Ref        // read by id
+}
+
+// LookAnswer is what a look found.
+type LookAnswer struct {
+	Key      string
+	At       time.Duration
+	Postings []connector.Posting
+	Err      error
+}
+
+// Command is a person's action.
+type Command struct {
+	ID        string
+	Exception string
+	Lane      string
+	Seq       int64
+	Action    string // retry, discard
+	Actor     string
+	Reason    string
+}
+
+// Inputs are what arrived since the last turn, in order of arrival.
+type Inputs struct {
+	Answers  []Answer
+	Looks    []LookAnswer
+	Commands []Command
+}
+
+// Ended is a slot that came to its end.
+type Ended struct {
+	Lane    string
+	Seq     int64
+	Outcome Outcome
+}
+
+// LaneChange is the new state of a lane.
+type LaneChange struct {
+	Lane      string
+	State     LaneState
+	Exception string
+	WakeAt    int64
+}
+
+// Act is what happened to an exception.
+type Act struct {
+	ID, Action, Actor, Note string
+	State                   exception.State
+}
+
+// Fact is an entry for the trail; the shell adds what it knows of the slot.
+type Fact struct {
+	Type    string
+	Slot    *Slot // nil for what concerns the whole target
+	Ops     []string
+	Outcome string
+	Detail  string
+	Hash    string
+	Posting *connector.Posting
+	Op      *Op
+	Except  string
+	Actor   string
+}
+
+// Changes are stored in the turn's transaction.
+type Changes struct {
+	Ended      []Ended
+	Lanes      []LaneChange
+	Ops        []*Op
+	Calls      []*Call
+	Links      []*link.Link
+	Opened     []exception.Exception
+	Acted      []Act
+	Commands   []string // applied
+	WaitSince  []*Slot  // began to wait, or counted a conflict
+	Pause      *bool
+	PauseCause string
+	Alert      string
+	Facts      []Fact
+}
+
+// Effects leave after the transaction.
+type Effects struct {
+	Send   []*Call
+	Looks  []Look
+	WakeAt time.Duration // on the owner's clock; 0: nothing to wait for
+}
+
+type turn struct {
+	v   *View
+	m   *Memory
+	ch  Changes
+	eff Effects
+	// busy subjects have an op sent or in doubt: subject -> lane
+	busy map[string]string
+	// claimed match keys of unsettled creates: key -> op id
+	claimed map[string]string
+	budget  int
+}
+
+// Step is the turn: answers, commands and looks first, then doubts, then the
+// heads of the lanes that may move.
+func Step(v *View, m *Memory, in Inputs) (Changes, Effects) {
+	t := &turn{v: v, m: m, busy: map[string]string{}, claimed: map[string]string{}, budget: v.Budget}
+	for _, l := range in.Looks {
+		t.takeLook(l)
+	}
+	for _, a := range in.Answers {
+		t.settle(a)
+	}
+	for _, c := range in.Commands {
+		t.command(c)
+	}
+	t.index()
+	t.doubts()
+	t.heads()
+	return t.ch, t.eff
+}
+
+// index notes which subjects are busy and which match keys are claimed.
+func (t *turn) index() {
+	for _, id := range t.v.OpIDs {
+		if op := t.v.Ops[id]; op.State == Sent || op.State == Doubt {
+			t.busy[op.Subject] = op.Lane
+			t.claim(op)
+		}
+	}
+}
+
+func (t *turn) claim(op *Op) {
+	if op.Effect == connector.Create && op.Fields["name"] != "" {
+		t.claimed[string(op.Kind)+"|"+op.Fields["name"]] = op.ID
+	}
+}
+
+// wake asks for a turn at a moment of the owner's clock.
+func (t *turn) wake(at time.Duration) {
+	if t.eff.WakeAt == 0 || at < t.eff.WakeAt {
+		t.eff.WakeAt = at
+	}
+}
+
+// spend takes one request from the turn's budget.
+func (t *turn) spend() bool {
+	if t.budget <= 0 || t.v.Mono < t.m.HoldUntil {
+		if t.v.Mono < t.m.HoldUntil {
+			t.wake(t.m.HoldUntil)
+		}
+		return false
+	}
+	t.budget--
+	return true
+}
+
+func (t *turn) fact(f Fact) { t.ch.Facts = append(t.ch.Facts, f) }
+
+func (t *turn) head(lane string) *Head {
+	for _, h := range t.v.Heads {
+		if h.Lane == lane {
+			return h
+		}
+	}
+	return nil
+}
+
+func (t *turn) setLane(h *Head, s LaneState, exceptionID string, wakeAt int64) {
+	h.State, h.Exception = s, exceptionID
+	t.ch.Lanes = append(t.ch.Lanes, LaneChange{Lane: h.Lane, State: s, Exception: exceptionID, WakeAt: wakeAt})
+}
