@@ -106,10 +106,13 @@ type Source interface {
 	List(ctx context.Context, typ string) iter.Seq2[event.Ref, error]
 }
 
-// Change is a ref to look at, and the cursor after it.
+// Change is a ref to look at, and the cursor after it. Version is the vendor's
+// version of the object that changed, if the listing shows it: a version that
+// was admitted already need not be read again.
 type Change struct {
-	Ref    event.Ref
-	Cursor string
+	Ref     event.Ref
+	Cursor  string
+	Version string
 }
 
 // Hint is a ref that a webhook named.

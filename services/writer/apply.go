@@ -1,0 +1,212 @@
+package writer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/link"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
+	"tieout.dev/services/writer/protocol"
+)
+
+// applier stores what a turn changed, in the turn's transaction.
+type applier struct {
+	w     *Writer
+	tx    *store.Tx
+	v     *protocol.View
+	epoch int64
+	owner string
+}
+
+func (a *applier) apply(ch *protocol.Changes) error {
+	steps := []func(*protocol.Changes) error{a.slots, a.lanes, a.calls, a.ops, a.links, a.exceptions, a.commands, a.target, a.facts}
+	for _, step := range steps {
+		if err := step(ch); err != nil {
+			return fmt.Errorf("store turn of %s: %w", a.v.Target, err)
+		}
+	}
+	return nil
+}
+
+func (a *applier) slots(ch *protocol.Changes) error {
+	for _, s := range ch.WaitSince {
+		if _, err := a.tx.Exec(`UPDATE slot SET wait_since = $1, attempts = $2 WHERE target = $3 AND lane = $4 AND seq = $5`, s.WaitSince, s.Attempts, a.v.Target, s.Lane, s.Seq); err != nil {
+			return err
+		}
+	}
+	for _, e := range ch.Ended {
+		if _, err := a.tx.Exec(`UPDATE slot SET state = 'ended', outcome = $1, ended_at = $2 WHERE target = $3 AND lane = $4 AND seq = $5 AND state = 'queued'`, string(e.Outcome), a.v.Now, a.v.Target, e.Lane, e.Seq); err != nil {
+			return err
+		}
+		if _, err := a.tx.Exec(`UPDATE lane SET next = $1 WHERE target = $2 AND lane = $3 AND next = $4`, e.Seq+1, a.v.Target, e.Lane, e.Seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applier) lanes(ch *protocol.Changes) error {
+	for _, l := range ch.Lanes {
+		if _, err := a.tx.Exec(`UPDATE lane SET state = $1, exception = $2, wake_at = $3 WHERE target = $4 AND lane = $5`, string(l.State), l.Exception, l.WakeAt, a.v.Target, l.Lane); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applier) calls(ch *protocol.Changes) error {
+	for _, c := range ch.Calls {
+		body, err := json.Marshal(c.Items)
+		if err != nil {
+			return err
+		}
+		if _, err := a.tx.Exec(`INSERT INTO call (call, target, epoch, owner, body, state, sends, first_sent, last_sent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			ON CONFLICT (call) DO UPDATE SET epoch = $3, owner = $4, state = $6, sends = $7, first_sent = $8, last_sent = $9`,
+			c.ID, a.v.Target, a.epoch, a.owner, body, string(c.State), c.Sends, c.FirstSent, c.LastSent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applier) ops(ch *protocol.Changes) error {
+	for _, o := range ch.Ops {
+		fields, err := json.Marshal(o.Fields)
+		if err != nil {
+			return err
+		}
+		if _, err := a.tx.Exec(`INSERT INTO op (op_id, target, lane, seq, part, n, kind, effect, subject, rev, state, gen, call, mark, request_hash, fields,
+			target_ref, target_version, attempts, started_at, ended_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+			ON CONFLICT (op_id) DO UPDATE SET lane = $3, seq = $4, effect = $8, state = $11, gen = $12, call = $13, request_hash = $15, fields = $16,
+			target_ref = $17, target_version = $18, attempts = $19, started_at = $20, ended_at = $21`,
+			o.ID, a.v.Target, o.Lane, o.Seq, o.Part, o.N, string(o.Kind), string(o.Effect), o.Subject, o.Rev, string(o.State), o.Gen, o.Call, o.Mark,
+			o.RequestHash, string(fields), o.TargetRef, o.TargetVersion, o.Attempts, o.StartedAt, o.EndsAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applier) links(ch *protocol.Changes) error {
+	for _, l := range ch.Links {
+		if err := putLink(a.tx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func putLink(tx *store.Tx, l *link.Link) error {
+	base, err := json.Marshal(l.Base)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO link (source_ref, kind, part, n, other_target, other_ref, state, mapping_hash, base, base_rev, rev, other_version, number)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+		ON CONFLICT (source_ref, kind, part, n, other_target) DO UPDATE SET other_ref = $6, state = $7, mapping_hash = $8, base = $9, base_rev = $10, rev = $11, other_version = $12, number = $13`,
+		l.SourceRef, string(l.Kind), l.Part, l.N, l.OtherTarget, l.OtherRef, string(l.State), l.MappingHash, string(base), l.BaseRev, l.Rev, l.OtherVersion, l.Number)
+	return err
+}
+
+func (a *applier) exceptions(ch *protocol.Changes) error {
+	for i := range ch.Opened {
+		if err := insertException(a.tx, &ch.Opened[i]); err != nil {
+			return err
+		}
+	}
+	for _, x := range ch.Acted {
+		if _, err := a.tx.Exec(`UPDATE exception SET state = $1, action = $2, acted_by = $3, acted_at = $4, note = $5 WHERE id = $6 AND state = 'open'`,
+			string(x.State), x.Action, x.Actor, a.v.Now, x.Note, x.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func insertException(tx *store.Tx, e *exception.Exception) error {
+	_, err := tx.Exec(`INSERT INTO exception (id, kind, target, lane, seq, subject, customer, reason, field, fix, rule, owner, state, opened_at, waiting_until,
+		vendor_code, vendor_text, trace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (id) DO NOTHING`,
+		e.ID, string(e.Kind), e.Target, e.Lane, e.Seq, e.Subject, e.Customer, e.Reason, e.Field, e.Fix, e.Rule, e.Owner, string(e.State),
+		store.Micros(e.OpenedAt), store.Micros(e.WaitingUntil), e.VendorCode, e.VendorText, e.TraceID)
+	return err
+}
+
+func (a *applier) commands(ch *protocol.Changes) error {
+	for _, id := range ch.Commands {
+		if _, err := a.tx.Exec(`UPDATE command SET state = 'applied' WHERE id = $1`, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applier) target(ch *protocol.Changes) error {
+	if ch.Pause == nil {
+		return nil
+	}
+	state := "active"
+	if *ch.Pause {
+		state = "paused"
+	}
+	_, err := a.tx.Exec(`UPDATE target SET state = $1, reason = $2, alert = $3 WHERE target = $4`, state, ch.PauseCause, ch.Alert, a.v.Target)
+	return err
+}
+
+func (a *applier) facts(ch *protocol.Changes) error {
+	facts := make([]trail.Fact, 0, len(ch.Facts))
+	for i := range ch.Facts {
+		facts = append(facts, a.fact(&ch.Facts[i]))
+	}
+	return a.w.appendFacts(a.tx, facts...)
+}
+
+// fact adds to the core's fact what the shell knows of the slot.
+func (a *applier) fact(f *protocol.Fact) trail.Fact {
+	out := trail.Fact{
+		Type: f.Type, Tenant: a.v.Tenant, Target: a.v.Target, OpIDs: f.Ops, Outcome: f.Outcome, Detail: f.Detail, RequestHash: f.Hash,
+		Exception: f.Except, Actor: f.Actor,
+	}
+	if s := f.Slot; s != nil {
+		r := s.Rendering
+		out.Entity, out.Lane, out.SlotSeq, out.Subject, out.Customer = r.Entity, s.Lane, s.Seq, s.Subject, s.Customer
+		out.Rev, out.Route, out.MappingHash, out.Approval, out.SourceEventID = s.Rev, s.Route, r.MappingHash, r.Approval, s.EventID
+		out.TraceID = traceID(s.Trace)
+	}
+	if f.Posting != nil && f.Op != nil {
+		out.Posting = postingFact(f)
+	}
+	return out
+}
+
+func postingFact(f *protocol.Fact) *trail.Posting {
+	p := f.Posting
+	return &trail.Posting{
+		Kind: string(f.Op.Kind), Part: f.Op.Part, N: f.Op.N, OtherRef: p.Ref.String(), Number: p.Number, Version: p.Version, Status: string(p.Status),
+		Net: p.Net, Tax: p.Tax, Gross: p.Gross, CustomerRef: p.Customer.String(), IssueDate: p.IssueDate, SourceRef: f.Op.Subject,
+	}
+}
+
+// appendFacts puts facts on the writer's stream of their target.
+func (w *Writer) appendFacts(tx *store.Tx, facts ...trail.Fact) error {
+	for i := range facts {
+		facts[i].Stream = strings.Join([]string{Name, facts[i].Target, facts[i].Entity}, "/")
+		facts[i].Time = time.UnixMicro(tx.Now()).UTC()
+		if facts[i].Actor == "" {
+			facts[i].Actor = Name
+		}
+	}
+	return trail.Append(tx, facts...)
+}
+
+// traceID is the second field of a W3C traceparent.
+func traceID(traceparent string) string {
+	if f := strings.Split(traceparent, "-"); len(f) == 4 {
+		return f[1]
+	}
+	return ""
+}

@@ -1,0 +1,270 @@
+package writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/registry"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/writer/protocol"
+	"tieout.dev/services/internal/quota"
+)
+
+// errFenced: another owner has taken the target. Everything is dropped and
+// nothing is sent.
+var errFenced = errors.New("another owner has taken the target")
+
+const (
+	// writerShare is our part of a connection's limits, in percent.
+	writerShare = 85
+	// idleTurn is how long an owner sleeps when nothing wakes it.
+	idleTurn = 5 * time.Second
+	// drainFor bounds how long a leaving owner awaits answers.
+	drainFor = 20 * time.Second
+)
+
+// owner works a target in turns, for as long as its epoch lives.
+type owner struct {
+	w       *Writer
+	target  string
+	tenant  string
+	conn    *connector.Connection
+	limit   *quota.Log
+	refs    *references
+	epoch   int64
+	started time.Time
+	memory  *protocol.Memory
+
+	mu     sync.Mutex
+	inputs protocol.Inputs
+	signal chan struct{}
+	calls  sync.WaitGroup
+}
+
+func newOwner(w *Writer, target string) *owner {
+	conn := w.deps.Connections[target]
+	share := writerShare
+	if c, ok := w.deps.Registry.ByAccount(target); ok && isSource(w.deps.Registry, c.ID) {
+		share = 20
+	}
+	return &owner{
+		w: w, target: target, conn: conn, limit: quota.New(conn.Claims.Limits, share), memory: protocol.NewMemory(),
+		refs: newReferences(w, target), signal: make(chan struct{}, 1), started: w.deps.Now(),
+	}
+}
+
+// isSource: a connection that ingest reads keeps most of its quota for reading.
+func isSource(r *registry.Registry, connection string) bool {
+	for _, x := range r.Routes {
+		if x.Connection == connection && !x.WriteBack {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *owner) wake() {
+	select {
+	case o.signal <- struct{}{}:
+	default:
+	}
+}
+
+// run takes the target and works until ctx ends or the epoch is lost.
+func (o *owner) run(ctx context.Context) error {
+	if err := o.take(ctx); err != nil {
+		return err
+	}
+	if err := o.refs.load(ctx); err != nil {
+		return err
+	}
+	turns, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	defer o.calls.Wait()
+	o.wake()
+	timer := time.NewTimer(idleTurn)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return o.drain(turns)
+		case <-o.signal:
+		case <-timer.C:
+		}
+		next, err := o.turn(turns, false)
+		if err != nil {
+			return err
+		}
+		timer.Reset(next)
+	}
+}
+
+// take raises the epoch, once: whatever a former owner still tries fails.
+func (o *owner) take(ctx context.Context) error {
+	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`UPDATE target SET epoch = epoch + 1, owner = $1 WHERE target = $2 RETURNING epoch, tenant`, o.w.deps.Instance, o.target).Scan(&o.epoch, &o.tenant)
+	})
+	if err != nil {
+		return fmt.Errorf("take %s: %w", o.target, err)
+	}
+	return nil
+}
+
+// drain lets nothing new leave and awaits what is under way.
+func (o *owner) drain(ctx context.Context) error {
+	deadline := time.NewTimer(drainFor)
+	defer deadline.Stop()
+	for len(o.memory.Flying) > 0 {
+		select {
+		case <-o.signal:
+		case <-deadline.C:
+			return nil // the next owner finds them in doubt and looks
+		}
+		if _, err := o.turn(ctx, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turn gathers, steps, stores and lets go. It returns when the next one is due
+// if nothing wakes it.
+func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) {
+	in := o.takeInputs()
+	now := o.w.deps.Now()
+	budget, free := o.budget(now)
+	if draining {
+		budget = 0
+	}
+	var effects protocol.Effects
+	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		v, err := o.fence(tx, now, budget)
+		if err != nil {
+			return err
+		}
+		if in.Commands, err = commands(tx, o.target); err != nil {
+			return err
+		}
+		if err := loadView(tx, v, o.memory, in); err != nil {
+			return err
+		}
+		changes, eff := protocol.Step(v, o.memory, in)
+		effects = eff
+		return (&applier{w: o.w, tx: tx, v: v, epoch: o.epoch, owner: o.w.deps.Instance}).apply(&changes)
+	})
+	if err != nil {
+		return 0, err
+	}
+	o.w.relay.Wake()
+	o.forgetOldLooks()
+	o.carryOut(ctx, effects)
+	return o.nextTurn(effects, free), nil
+}
+
+// fence starts the transaction: one row serialises the target, and an owner
+// that is no longer one changes nothing.
+func (o *owner) fence(tx *store.Tx, now time.Time, budget int) (*protocol.View, error) {
+	n, err := tx.Exec(`UPDATE target SET turns = turns + 1 WHERE target = $1 AND epoch = $2 AND owner = $3`, o.target, o.epoch, o.w.deps.Instance)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, errFenced
+	}
+	v := &protocol.View{
+		Now: now.UnixMicro(), Mono: now.Sub(o.started), Tenant: o.tenant, Target: o.target, Claims: o.conn.Claims, Budget: budget,
+		Encode: o.conn.Target.Encode, Symbol: o.refs.symbol,
+	}
+	var state string
+	if err := tx.QueryRow(`SELECT state, reason, alert FROM target WHERE target = $1`, o.target).Scan(&state, &v.Reason, &v.Alert); err != nil {
+		return nil, err
+	}
+	v.Paused = state == "paused"
+	return v, nil
+}
+
+// budget is how many requests may leave now, and when more may.
+func (o *owner) budget(now time.Time) (int, time.Duration) {
+	n, at := o.limit.Available(now)
+	flying := len(o.memory.Flying) + len(o.memory.Looking)
+	if most := o.conn.Claims.MaxInFlight; most > 0 {
+		n = min(n, max(0, most-flying))
+	}
+	return n, at.Sub(now)
+}
+
+func (o *owner) nextTurn(e protocol.Effects, free time.Duration) time.Duration {
+	next := idleTurn
+	if e.WakeAt > 0 {
+		next = min(next, e.WakeAt-o.w.deps.Now().Sub(o.started))
+	}
+	if free > 0 {
+		next = min(next, free)
+	} else if len(e.Send)+len(e.Looks) > 0 {
+		next = min(next, 200*time.Millisecond) // the budget may have cut the turn short
+	}
+	return max(next, time.Millisecond)
+}
+
+func (o *owner) takeInputs() protocol.Inputs {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	in := o.inputs
+	o.inputs = protocol.Inputs{}
+	return in
+}
+
+func (o *owner) answer(a protocol.Answer) {
+	o.mu.Lock()
+	o.inputs.Answers = append(o.inputs.Answers, a)
+	o.mu.Unlock()
+	o.wake()
+}
+
+func (o *owner) looked(a protocol.LookAnswer) {
+	o.mu.Lock()
+	o.inputs.Looks = append(o.inputs.Looks, a)
+	o.mu.Unlock()
+	o.wake()
+}
+
+// forgetOldLooks bounds the memory: no decision uses a look this old.
+func (o *owner) forgetOldLooks() {
+	now := o.w.deps.Now().Sub(o.started)
+	for key, l := range o.memory.Looks {
+		if now-l.At > 5*time.Minute {
+			delete(o.memory.Looks, key)
+		}
+	}
+}
+
+// commands reads the actions that wait for a turn.
+func commands(tx *store.Tx, target string) ([]protocol.Command, error) {
+	rows, err := tx.Query(`SELECT id, exception, lane, seq, action, actor, reason FROM command WHERE target = $1 AND state = 'waiting' ORDER BY created_at, id LIMIT 500`, target)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []protocol.Command
+	for rows.Next() {
+		var c protocol.Command
+		if err := rows.Scan(&c.ID, &c.Exception, &c.Lane, &c.Seq, &c.Action, &c.Actor, &c.Reason); err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
+// slotTrace reads the traceparent of the slot that an op belongs to.
+func (o *owner) slotTrace(ctx context.Context, opID string) (string, error) {
+	var parent string
+	err := o.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT s.trace FROM op o JOIN slot s ON s.target = o.target AND s.lane = o.lane AND s.seq = o.seq WHERE o.op_id = $1`, opID).Scan(&parent)
+	})
+	return parent, err
+}

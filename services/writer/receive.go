@@ -1,0 +1,136 @@
+package writer
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/stream"
+	"tieout.dev/services/internal/trail"
+)
+
+// receive stores a fetched batch: slots by primary key, later renderings beside
+// them, and the offset row, all in one transaction. It needs no epoch, since
+// it changes no slot: duplicates, reordering and replays end here.
+func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
+	targets := map[string]bool{}
+	err := w.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		clear(targets)
+		for i := range b.Records {
+			target, err := w.store(ctx, tx, b, &b.Records[i])
+			if err != nil {
+				return err
+			}
+			targets[target] = true
+		}
+		moved, err := store.Advance(tx, b.Topic, b.Partition, b.First, b.End)
+		if err == nil && !moved {
+			return stream.ErrNotOwner
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("receive %s/%d at %d: %w", b.Topic, b.Partition, b.First, err)
+	}
+	w.relay.Wake()
+	for t := range targets {
+		w.wakeOwner(t)
+	}
+	return nil
+}
+
+func (w *Writer) store(ctx context.Context, tx *store.Tx, b *stream.Batch, rec *stream.Record) (string, error) {
+	_, span := b.Process(ctx, rec)
+	defer span.End()
+	r, err := document.Decode(rec.Value)
+	if err != nil {
+		return w.storeUnreadable(tx, rec, err)
+	}
+	return r.Target, w.storeSlot(tx, r, rec.Value, rec.Header(stream.HeaderTraceParent))
+}
+
+// storeSlot inserts the slot, or keeps a newer rendering of it for a turn, or
+// reports that another event stands there.
+func (w *Writer) storeSlot(tx *store.Tx, r *document.Rendering, doc []byte, parent string) error {
+	if _, err := tx.Exec(`INSERT INTO lane (target, lane, next, state) VALUES ($1, $2, 1, 'ready') ON CONFLICT (target, lane) DO NOTHING`, r.Target, r.Lane); err != nil {
+		return err
+	}
+	n, err := tx.Exec(`INSERT INTO slot (target, lane, seq, state, event_id, subject, customer, route, entity, rev, class, cause, approval,
+		mapping_hash, render, doc, trace, changed_at, received_at)
+		VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (target, lane, seq) DO NOTHING`,
+		r.Target, r.Lane, r.Seq, r.EventID, r.Ref, r.Customer, r.Route, r.Entity, r.Rev, string(r.Class), string(r.Cause), r.Approval,
+		r.MappingHash, r.Render, doc, parent, store.Micros(r.OccurredAt), tx.Now())
+	if err != nil {
+		return err
+	}
+	if n == 1 {
+		return w.appendFacts(tx, trail.Fact{
+			Type: "slot.received", Tenant: r.Tenant, Entity: r.Entity, Target: r.Target, Lane: r.Lane, SlotSeq: r.Seq, Subject: r.Ref,
+			Customer: r.Customer, Rev: r.Rev, Route: r.Route, MappingHash: r.MappingHash, SourceEventID: r.EventID, TraceID: traceID(parent),
+		})
+	}
+	return w.again(tx, r, doc)
+}
+
+// again: the slot is there already. A repeat changes nothing.
+func (w *Writer) again(tx *store.Tx, r *document.Rendering, doc []byte) error {
+	var eventID string
+	var render int64
+	if err := tx.QueryRow(`SELECT event_id, render FROM slot WHERE target = $1 AND lane = $2 AND seq = $3`, r.Target, r.Lane, r.Seq).Scan(&eventID, &render); err != nil {
+		return err
+	}
+	if eventID != r.EventID {
+		return w.collision(tx, r, eventID)
+	}
+	if r.Render <= render {
+		return nil
+	}
+	_, err := tx.Exec(`INSERT INTO slot_render (target, lane, seq, render, doc, mapping_hash) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (target, lane, seq, render) DO NOTHING`,
+		r.Target, r.Lane, r.Seq, r.Render, doc, r.MappingHash)
+	return err
+}
+
+// collision: another event under the same number means that a database went
+// back. The stored one stays.
+func (w *Writer) collision(tx *store.Tx, r *document.Rendering, stored string) error {
+	help := exception.HelpFor(exception.Collision)
+	return insertException(tx, &exception.Exception{
+		ID: "w-" + event.Digest("collision", r.Target, r.Lane, strconv.FormatInt(r.Seq, 10), r.EventID)[:16], Kind: exception.Collision,
+		State: exception.Open, Target: r.Target, Lane: r.Lane, Seq: r.Seq, Subject: r.Ref, Customer: r.Customer, Owner: help.Owner, Fix: help.Fix,
+		Reason: "slot holds event " + stored + "; event " + r.EventID + " claims the same place", OpenedAt: time.UnixMicro(tx.Now()),
+	})
+}
+
+// storeUnreadable keeps a record that does not decode: with its place in the
+// headers as a rejected rendering, so that its lane has no gap, else as an
+// exception of its own.
+func (w *Writer) storeUnreadable(tx *store.Tx, rec *stream.Record, cause error) (string, error) {
+	seq, err := strconv.ParseInt(rec.Header(stream.HeaderSeq), 10, 64)
+	r := &document.Rendering{
+		EventID: rec.Header(stream.HeaderEventID), Tenant: rec.Header(stream.HeaderTenant), Entity: rec.Header(stream.HeaderEntity),
+		Target: rec.Header(stream.HeaderTarget), Lane: rec.Header(stream.HeaderLane), Seq: seq, Class: event.Class(rec.Header(stream.HeaderClass)),
+		Ref: rec.Header("source-ref"), Render: 1, Verdict: document.Rejected, OccurredAt: rec.Time,
+		Reason: document.Reason{Kind: string(exception.Validation), Detail: "the record on " + rec.Topic + " does not decode: " + cause.Error()},
+	}
+	if err == nil && r.Target != "" && r.Lane != "" && r.EventID != "" && seq > 0 {
+		if !r.Class.Valid() {
+			r.Class = event.Bulk
+		}
+		doc, err := document.Encode(r)
+		if err != nil {
+			return "", err
+		}
+		return r.Target, w.storeSlot(tx, r, doc, rec.Header(stream.HeaderTraceParent))
+	}
+	help := exception.HelpFor(exception.Validation)
+	at := rec.Topic + "/" + strconv.Itoa(rec.Partition) + "/" + strconv.FormatInt(rec.Offset, 10)
+	return "", insertException(tx, &exception.Exception{
+		ID: "w-" + event.Digest("unreadable", at)[:16], Kind: exception.Validation, State: exception.Open, Subject: at,
+		Reason: "the record does not decode and names no place: " + cause.Error(), Owner: "operator", Fix: help.Fix, OpenedAt: time.UnixMicro(tx.Now()),
+	})
+}

@@ -1,0 +1,105 @@
+package writer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/store"
+)
+
+// references resolves symbols: an entity binds "account:sales" to a name in
+// the books, and the books' own tables give that name an id.
+type references struct {
+	w      *Writer
+	target string
+	mu     sync.RWMutex
+	ids    map[string]string // kind|name -> id
+	readAt time.Time
+}
+
+func newReferences(w *Writer, target string) *references {
+	return &references{w: w, target: target, ids: map[string]string{}}
+}
+
+// load takes the stored tables, and reads them from the books where they can
+// be reached; with neither, the owner cannot start.
+func (r *references) load(ctx context.Context) error {
+	if err := r.stored(ctx); err != nil {
+		return err
+	}
+	source, ok := r.w.deps.Connections[r.target].Target.(connector.Referencer)
+	if !ok {
+		return nil
+	}
+	list, err := source.References(ctx)
+	if err != nil {
+		if len(r.ids) > 0 {
+			r.w.deps.Log.WarnContext(ctx, "the books' tables were not read; the stored ones are used", "target", r.target, "error", err)
+			return nil
+		}
+		return fmt.Errorf("read the books' tables of %s: %w", r.target, err)
+	}
+	return r.keep(ctx, list)
+}
+
+func (r *references) keep(ctx context.Context, list []connector.Reference) error {
+	err := r.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec(`DELETE FROM reference WHERE target = $1`, r.target); err != nil {
+			return err
+		}
+		for _, x := range list {
+			if _, err := tx.Exec(`INSERT INTO reference (target, kind, key, id, attrs, read_at) VALUES ($1, $2, $3, $4, $5, $6)
+				ON CONFLICT (target, kind, key) DO UPDATE SET id = $4, attrs = $5, read_at = $6`, r.target, x.Kind, x.Key, x.ID, x.Attrs, tx.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store the books' tables of %s: %w", r.target, err)
+	}
+	return r.stored(ctx)
+}
+
+func (r *references) stored(ctx context.Context) error {
+	ids := map[string]string{}
+	err := r.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT kind, key, id FROM reference WHERE target = $1`, r.target)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var kind, key, id string
+			if err := rows.Scan(&kind, &key, &id); err != nil {
+				return err
+			}
+			ids[kind+"|"+key] = id
+		}
+		return rows.Err()
+	})
+	r.mu.Lock()
+	r.ids, r.readAt = ids, r.w.deps.Now()
+	r.mu.Unlock()
+	return err
+}
+
+// symbol returns the vendor's id of a bound symbol. What is not bound, or
+// bound to a name that the books lack, is not resolved: zero is no fallback.
+func (r *references) symbol(entity, kind, symbol string) (string, bool) {
+	e, ok := r.w.deps.Registry.Entity(entity)
+	if !ok {
+		return "", false
+	}
+	name, ok := e.Bindings[kind+":"+symbol]
+	if !ok {
+		return "", false
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	id, ok := r.ids[kind+"|"+name]
+	return id, ok
+}

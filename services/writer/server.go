@@ -1,0 +1,275 @@
+package writer
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	auditv1 "tieout.dev/proto/audit/v1"
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/money"
+	"tieout.dev/services/internal/store"
+)
+
+// Server is the writer's control surface.
+type Server struct {
+	controlv1.UnimplementedWriterServiceServer
+	w *Writer
+}
+
+// Server returns the control surface.
+func (w *Writer) Server() *Server { return &Server{w: w} }
+
+// WriterStatus tells what is open, held and parked.
+func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequest) (*controlv1.WriterStatusResponse, error) {
+	out := &controlv1.WriterStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.w.deps.Version}}
+	for _, n := range s.w.consumer.Lag() {
+		out.Service.Lag += n
+	}
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		var oldest int64
+		if err := tx.QueryRow(`SELECT COUNT(*), COALESCE(MIN(opened_at), 0) FROM exception WHERE state = 'open'`).Scan(&out.Exceptions, &oldest); err != nil {
+			return err
+		}
+		if oldest > 0 {
+			out.Oldest = timestamppb.New(time.UnixMicro(oldest))
+		}
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
+			WHERE s.state = 'queued' AND l.state NOT IN ('parked', 'waiting')`).Scan(&out.Moving); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM call WHERE state <> 'settled'`).Scan(&out.Calls); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM outbox WHERE published_at IS NULL`).Scan(&out.Unpublished); err != nil {
+			return err
+		}
+		if err := s.routes(tx, out); err != nil {
+			return err
+		}
+		return s.targets(tx, out)
+	})
+	return out, err
+}
+
+func (s *Server) routes(tx *store.Tx, out *controlv1.WriterStatusResponse) error {
+	rows, err := tx.Query(`SELECT s.route, COUNT(*),
+		SUM(CASE WHEN l.state = 'parked' AND l.next = s.seq THEN 1 ELSE 0 END),
+		SUM(CASE WHEN l.state = 'waiting' OR l.state = 'parked' AND l.next < s.seq THEN 1 ELSE 0 END)
+		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued' GROUP BY s.route ORDER BY s.route`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r := &controlv1.RouteCount{}
+		if err := rows.Scan(&r.Route, &r.Open, &r.Parked, &r.Waiting); err != nil {
+			return err
+		}
+		out.Routes = append(out.Routes, r)
+	}
+	return rows.Err()
+}
+
+func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) error {
+	rows, err := tx.Query(`SELECT target, state, reason, epoch FROM target ORDER BY target`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		t := &controlv1.TargetState{}
+		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch); err != nil {
+			return err
+		}
+		if c, ok := s.w.deps.Registry.ByAccount(t.Account); ok {
+			t.Connection = c.ID
+		}
+		if o := s.w.owner(t.Account); o != nil {
+			used, limit, size := o.limit.Used(s.w.deps.Now())
+			t.QuotaUsed, t.QuotaLimit, t.QuotaWindowS = int64(used), int64(limit), int64(size/time.Second)
+		}
+		out.Targets = append(out.Targets, t)
+	}
+	return rows.Err()
+}
+
+// ListExceptions lists exceptions, oldest first.
+func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+	out := &controlv1.ListExceptionsResponse{}
+	limit := int64(r.GetLimit())
+	if limit <= 0 {
+		limit = 100
+	}
+	state := r.GetState()
+	if state == "" && r.GetId() == "" {
+		state = string(exception.Open)
+	}
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT id, kind, state, owner, target, lane, seq, subject, customer, reason, field, fix, vendor_code, vendor_text, rule, trace_id, opened_at, waiting_until
+			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) ORDER BY opened_at, id LIMIT $4`, state, r.GetId(), r.GetKind(), limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			e := &controlv1.Exception{}
+			var opened, until int64
+			if err := rows.Scan(&e.Id, &e.Kind, &e.State, &e.Owner, &e.Target, &e.Lane, &e.Seq, &e.Subject, &e.Customer, &e.Reason, &e.Field, &e.Fix,
+				&e.VendorCode, &e.VendorText, &e.Rule, &e.TraceId, &opened, &until); err != nil {
+				return err
+			}
+			e.OpenedAt = timestamppb.New(time.UnixMicro(opened))
+			if until > 0 {
+				e.WaitingUntil = timestamppb.New(time.UnixMicro(until))
+			}
+			out.Items = append(out.Items, e)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.GetId() != "" && len(out.Items) == 0 {
+		return nil, status.Errorf(codes.NotFound, "there is no exception %s", r.GetId())
+	}
+	return out, s.around(ctx, out.Items)
+}
+
+// around adds to each exception what it holds, what it is worth and where its
+// record stands at the vendors.
+func (s *Server) around(ctx context.Context, items []*controlv1.Exception) error {
+	return s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		for _, e := range items {
+			e.Actions = actionsOf(e)
+			e.SourceUrl, e.BooksUrl = s.page(e.GetSubject()), ""
+			if e.GetLane() == "" {
+				continue
+			}
+			if err := s.held(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func actionsOf(e *controlv1.Exception) []string {
+	if e.GetState() != string(exception.Open) {
+		return nil
+	}
+	if e.GetLane() == "" {
+		return []string{"retry"}
+	}
+	return []string{"retry", "discard"}
+}
+
+func (s *Server) held(tx *store.Tx, e *controlv1.Exception) error {
+	rows, err := tx.Query(`SELECT seq, doc, mapping_hash FROM slot WHERE target = $1 AND lane = $2 AND seq >= $3 AND state = 'queued' ORDER BY seq`, e.GetTarget(), e.GetLane(), e.GetSeq())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	held := &controlv1.Held{}
+	sums := map[string]int64{}
+	for rows.Next() {
+		var seq int64
+		var doc []byte
+		var hash string
+		if err := rows.Scan(&seq, &doc, &hash); err != nil {
+			return err
+		}
+		gross, ok := grossOf(doc)
+		if seq == e.GetSeq() {
+			e.Mapping = hash
+			if ok {
+				e.Amount = &auditv1.Money{Minor: gross.Minor, Currency: gross.Currency}
+			}
+			continue
+		}
+		held.Count++
+		if ok {
+			sums[gross.Currency] += gross.Minor
+		}
+	}
+	for currency, minor := range sums {
+		held.Sum = append(held.Sum, &auditv1.Money{Minor: minor, Currency: currency})
+	}
+	slices.SortFunc(held.Sum, func(a, b *auditv1.Money) int { return strings.Compare(a.GetCurrency(), b.GetCurrency()) })
+	e.Held = held
+	return rows.Err()
+}
+
+func grossOf(doc []byte) (money.Amount, bool) {
+	r, err := document.Decode(doc)
+	if err != nil {
+		return money.Amount{}, false
+	}
+	for i := range r.Parts {
+		if a, ok := r.Parts[i].Gross(); ok {
+			return a, true
+		}
+	}
+	return money.Amount{}, false
+}
+
+// page returns the record's page at its vendor, if we have a connection there.
+func (s *Server) page(ref string) string {
+	r, err := event.ParseRef(ref)
+	if err != nil {
+		return ""
+	}
+	if c := s.w.deps.Connections[r.AccountRef()]; c != nil && c.Page != nil {
+		return c.Page(r)
+	}
+	return ""
+}
+
+// ListLinks lists links of a source ref, or of a ref in the books.
+func (s *Server) ListLinks(ctx context.Context, r *controlv1.ListLinksRequest) (*controlv1.ListLinksResponse, error) {
+	out := &controlv1.ListLinksResponse{}
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT source_ref, kind, part, n, other_target, other_ref, state, number FROM link
+			WHERE ($1 <> '' AND source_ref = $1) OR ($2 <> '' AND other_ref = $2) ORDER BY source_ref, kind, part, n`, r.GetSourceRef(), r.GetOtherRef())
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			l := &controlv1.Link{}
+			if err := rows.Scan(&l.SourceRef, &l.Kind, &l.Part, &l.N, &l.OtherTarget, &l.OtherRef, &l.State, &l.Number); err != nil {
+				return err
+			}
+			out.Items = append(out.Items, l)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+// SlotHeads returns the highest stored slot of each lane without a gap below.
+func (s *Server) SlotHeads(ctx context.Context, r *controlv1.SlotHeadsRequest) (*controlv1.SlotHeadsResponse, error) {
+	out := &controlv1.SlotHeadsResponse{}
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		for _, l := range r.GetLanes() {
+			head := &controlv1.LaneHead{Target: l.GetTarget(), Lane: l.GetLane()}
+			// The first gap is where a stored slot's successor is missing.
+			if err := tx.QueryRow(`SELECT COALESCE(MIN(s.seq), 0) FROM slot s WHERE s.target = $1 AND s.lane = $2
+				AND NOT EXISTS (SELECT 1 FROM slot n WHERE n.target = s.target AND n.lane = s.lane AND n.seq = s.seq + 1)
+				AND s.seq >= (SELECT COALESCE(MAX(next), 1) - 1 FROM lane WHERE target = $1 AND lane = $2)`, l.GetTarget(), l.GetLane()).Scan(&head.Seq); err != nil {
+				return err
+			}
+			out.Lanes = append(out.Lanes, head)
+		}
+		return nil
+	})
+	return out, err
+}
