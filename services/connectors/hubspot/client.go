@@ -1,0 +1,189 @@
+package hubspot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/fault"
+)
+
+const (
+	answerMax      = 16 << 20         // bytes of one answer
+	requestTimeout = 30 * time.Second // of one request, answer included
+	batchMax       = 100              // HubSpot's limit of inputs of an object batch
+)
+
+// client sends single requests. It never resends on its own but for one case:
+// a read refused for its token is sent again with a fresh one.
+type client struct {
+	base   string
+	tokens connector.Tokens
+	http   *http.Client
+}
+
+func newClient(cfg connector.Config) (*client, error) {
+	base := strings.TrimSuffix(cfg.BaseURL, "/")
+	if base == "" {
+		base = vendorURL
+	}
+	if err := checkURL(base); err != nil {
+		return nil, err
+	}
+	if cfg.Tokens == nil {
+		return nil, errors.New("a HubSpot connection needs an access token")
+	}
+	return &client{base: base, tokens: cfg.Tokens, http: &http.Client{
+		Transport: cfg.HTTP,
+		Timeout:   requestTimeout,
+		// a redirect would carry the token to another host
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// checkURL allows plain HTTP on this machine only.
+func checkURL(base string) error {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return fmt.Errorf("base_url %q is not an address such as %s", base, vendorURL)
+	}
+	ip := net.ParseIP(u.Hostname())
+	local := u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
+	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
+		return fmt.Errorf("base_url %q must be https", base)
+	}
+	return nil
+}
+
+// answer is what came back of a request.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// read sends a request that changes nothing and decodes its answer.
+func (c *client) read(ctx context.Context, method, path string, body, into any) error {
+	a, err := c.send(ctx, method, path, body)
+	if err == nil && a.status == http.StatusUnauthorized {
+		a, err = c.send(ctx, method, path, body) // send asked for another token
+	}
+	if err != nil {
+		return err
+	}
+	if err := faultOf(a, reading); err != nil {
+		return err
+	}
+	if err := decode(a.body, into); err != nil {
+		return unreadable(err, reading)
+	}
+	return nil
+}
+
+// send sends a request once. Its error is a fault of kind Transient where
+// nothing can have left, else InDoubt for writes and Transient for reads.
+func (c *client) send(ctx context.Context, method, path string, body any) (answer, error) {
+	token, err := c.tokens.Token(ctx)
+	if err != nil {
+		return answer{}, &fault.Error{Kind: fault.Unauthorized, Text: "no access token", Err: err}
+	}
+	req, err := c.request(ctx, method, path, token, body)
+	if err != nil {
+		return answer{}, &fault.Error{Kind: fault.Internal, Err: err}
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return answer{}, lost(err, kindOf(method, path))
+	}
+	defer resp.Body.Close()
+	a := answer{status: resp.StatusCode, header: resp.Header}
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, answerMax+1)); err != nil {
+		return answer{}, lost(err, kindOf(method, path))
+	}
+	if len(a.body) > answerMax {
+		return answer{}, unreadable(errOversize, kindOf(method, path))
+	}
+	if a.status == http.StatusUnauthorized {
+		// the next request has another token, or the reason why there is none
+		if _, err := c.tokens.Refresh(ctx, token); err != nil {
+			return answer{}, &fault.Error{Kind: fault.Unauthorized, Status: a.status, Text: "the access token is refused and there is no other", Err: err}
+		}
+	}
+	return a, nil
+}
+
+func (c *client) request(ctx context.Context, method, path, token string, body any) (*http.Request, error) {
+	var payload io.Reader
+	switch b := body.(type) {
+	case nil:
+	case []byte:
+		payload = bytes.NewReader(b)
+	default:
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+		payload = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, payload)
+	if err != nil {
+		return nil, err
+	}
+	req.GetBody = nil // without it net/http cannot send a request twice
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Accept", "application/json")
+	if payload != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
+// refresh trades the refresh token, which HubSpot does not rotate.
+func (c *client) refresh(ctx context.Context, cfg connector.Config, refresh string) (connector.Grant, error) {
+	form := url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {refresh},
+		"client_id": {cfg.Secrets["client_id"].Reveal()}, "client_secret": {cfg.Secrets[secretApp].Reveal()},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/oauth/v1/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		return connector.Grant{}, &fault.Error{Kind: fault.Internal, Err: err}
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return connector.Grant{}, lost(err, reading)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return connector.Grant{}, lost(err, reading)
+	}
+	a := answer{status: resp.StatusCode, header: resp.Header, body: body}
+	if a.status == http.StatusBadRequest { // BAD_REFRESH_TOKEN: only a person can help
+		a.status = http.StatusUnauthorized
+	}
+	if err := faultOf(a, reading); err != nil {
+		return connector.Grant{}, err
+	}
+	var g struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+		Seconds int64  `json:"expires_in"`
+	}
+	if err := decode(body, &g); err != nil || g.Access == "" {
+		return connector.Grant{}, fault.New(fault.Transient, "the token endpoint's answer is not readable")
+	}
+	return connector.Grant{
+		Access: connector.Secret(g.Access), Refresh: connector.Secret(g.Refresh),
+		Expires: cfg.Now().Add(time.Duration(g.Seconds) * time.Second),
+	}, nil
+}
