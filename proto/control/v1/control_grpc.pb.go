@@ -22,11 +22,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	IngestService_IngestStatus_FullMethodName = "/control.v1.IngestService/IngestStatus"
-	IngestService_Poll_FullMethodName         = "/control.v1.IngestService/Poll"
-	IngestService_Recheck_FullMethodName      = "/control.v1.IngestService/Recheck"
-	IngestService_GetEvent_FullMethodName     = "/control.v1.IngestService/GetEvent"
-	IngestService_Republish_FullMethodName    = "/control.v1.IngestService/Republish"
+	IngestService_IngestStatus_FullMethodName     = "/control.v1.IngestService/IngestStatus"
+	IngestService_Poll_FullMethodName             = "/control.v1.IngestService/Poll"
+	IngestService_Recheck_FullMethodName          = "/control.v1.IngestService/Recheck"
+	IngestService_GetEvent_FullMethodName         = "/control.v1.IngestService/GetEvent"
+	IngestService_Republish_FullMethodName        = "/control.v1.IngestService/Republish"
+	IngestService_IngestExceptions_FullMethodName = "/control.v1.IngestService/IngestExceptions"
+	IngestService_IngestAct_FullMethodName        = "/control.v1.IngestService/IngestAct"
 )
 
 // IngestServiceClient is the client API for IngestService service.
@@ -45,6 +47,10 @@ type IngestServiceClient interface {
 	GetEvent(ctx context.Context, in *GetEventRequest, opts ...grpc.CallOption) (*GetEventResponse, error)
 	// Republish publishes the events of a lane again from a number on.
 	Republish(ctx context.Context, in *RepublishRequest, opts ...grpc.CallOption) (*RepublishResponse, error)
+	// IngestExceptions lists records that never got a lane, oldest first.
+	IngestExceptions(ctx context.Context, in *IngestExceptionsRequest, opts ...grpc.CallOption) (*IngestExceptionsResponse, error)
+	// IngestAct applies a person's action to one of them.
+	IngestAct(ctx context.Context, in *IngestActRequest, opts ...grpc.CallOption) (*IngestActResponse, error)
 }
 
 type ingestServiceClient struct {
@@ -105,6 +111,26 @@ func (c *ingestServiceClient) Republish(ctx context.Context, in *RepublishReques
 	return out, nil
 }
 
+func (c *ingestServiceClient) IngestExceptions(ctx context.Context, in *IngestExceptionsRequest, opts ...grpc.CallOption) (*IngestExceptionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(IngestExceptionsResponse)
+	err := c.cc.Invoke(ctx, IngestService_IngestExceptions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) IngestAct(ctx context.Context, in *IngestActRequest, opts ...grpc.CallOption) (*IngestActResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(IngestActResponse)
+	err := c.cc.Invoke(ctx, IngestService_IngestAct_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IngestServiceServer is the server API for IngestService service.
 // All implementations must embed UnimplementedIngestServiceServer
 // for forward compatibility.
@@ -121,6 +147,10 @@ type IngestServiceServer interface {
 	GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error)
 	// Republish publishes the events of a lane again from a number on.
 	Republish(context.Context, *RepublishRequest) (*RepublishResponse, error)
+	// IngestExceptions lists records that never got a lane, oldest first.
+	IngestExceptions(context.Context, *IngestExceptionsRequest) (*IngestExceptionsResponse, error)
+	// IngestAct applies a person's action to one of them.
+	IngestAct(context.Context, *IngestActRequest) (*IngestActResponse, error)
 	mustEmbedUnimplementedIngestServiceServer()
 }
 
@@ -145,6 +175,12 @@ func (UnimplementedIngestServiceServer) GetEvent(context.Context, *GetEventReque
 }
 func (UnimplementedIngestServiceServer) Republish(context.Context, *RepublishRequest) (*RepublishResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Republish not implemented")
+}
+func (UnimplementedIngestServiceServer) IngestExceptions(context.Context, *IngestExceptionsRequest) (*IngestExceptionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method IngestExceptions not implemented")
+}
+func (UnimplementedIngestServiceServer) IngestAct(context.Context, *IngestActRequest) (*IngestActResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method IngestAct not implemented")
 }
 func (UnimplementedIngestServiceServer) mustEmbedUnimplementedIngestServiceServer() {}
 func (UnimplementedIngestServiceServer) testEmbeddedByValue()                       {}
@@ -257,6 +293,42 @@ func _IngestService_Republish_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_IngestExceptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IngestExceptionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).IngestExceptions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_IngestExceptions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).IngestExceptions(ctx, req.(*IngestExceptionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_IngestAct_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IngestActRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).IngestAct(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_IngestAct_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).IngestAct(ctx, req.(*IngestActRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IngestService_ServiceDesc is the grpc.ServiceDesc for IngestService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -284,6 +356,14 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Republish",
 			Handler:    _IngestService_Republish_Handler,
 		},
+		{
+			MethodName: "IngestExceptions",
+			Handler:    _IngestService_IngestExceptions_Handler,
+		},
+		{
+			MethodName: "IngestAct",
+			Handler:    _IngestService_IngestAct_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "control/v1/control.proto",
@@ -295,6 +375,7 @@ const (
 	WriterService_Act_FullMethodName            = "/control.v1.WriterService/Act"
 	WriterService_ListLinks_FullMethodName      = "/control.v1.WriterService/ListLinks"
 	WriterService_SlotHeads_FullMethodName      = "/control.v1.WriterService/SlotHeads"
+	WriterService_Token_FullMethodName          = "/control.v1.WriterService/Token"
 )
 
 // WriterServiceClient is the client API for WriterService service.
@@ -313,6 +394,8 @@ type WriterServiceClient interface {
 	ListLinks(ctx context.Context, in *ListLinksRequest, opts ...grpc.CallOption) (*ListLinksResponse, error)
 	// SlotHeads returns the highest stored slot of each lane asked for.
 	SlotHeads(ctx context.Context, in *SlotHeadsRequest, opts ...grpc.CallOption) (*SlotHeadsResponse, error)
+	// Token hands out a connection's access token; writer alone refreshes it.
+	Token(ctx context.Context, in *TokenRequest, opts ...grpc.CallOption) (*TokenResponse, error)
 }
 
 type writerServiceClient struct {
@@ -373,6 +456,16 @@ func (c *writerServiceClient) SlotHeads(ctx context.Context, in *SlotHeadsReques
 	return out, nil
 }
 
+func (c *writerServiceClient) Token(ctx context.Context, in *TokenRequest, opts ...grpc.CallOption) (*TokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TokenResponse)
+	err := c.cc.Invoke(ctx, WriterService_Token_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WriterServiceServer is the server API for WriterService service.
 // All implementations must embed UnimplementedWriterServiceServer
 // for forward compatibility.
@@ -389,6 +482,8 @@ type WriterServiceServer interface {
 	ListLinks(context.Context, *ListLinksRequest) (*ListLinksResponse, error)
 	// SlotHeads returns the highest stored slot of each lane asked for.
 	SlotHeads(context.Context, *SlotHeadsRequest) (*SlotHeadsResponse, error)
+	// Token hands out a connection's access token; writer alone refreshes it.
+	Token(context.Context, *TokenRequest) (*TokenResponse, error)
 	mustEmbedUnimplementedWriterServiceServer()
 }
 
@@ -413,6 +508,9 @@ func (UnimplementedWriterServiceServer) ListLinks(context.Context, *ListLinksReq
 }
 func (UnimplementedWriterServiceServer) SlotHeads(context.Context, *SlotHeadsRequest) (*SlotHeadsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SlotHeads not implemented")
+}
+func (UnimplementedWriterServiceServer) Token(context.Context, *TokenRequest) (*TokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Token not implemented")
 }
 func (UnimplementedWriterServiceServer) mustEmbedUnimplementedWriterServiceServer() {}
 func (UnimplementedWriterServiceServer) testEmbeddedByValue()                       {}
@@ -525,6 +623,24 @@ func _WriterService_SlotHeads_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WriterService_Token_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).Token(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_Token_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).Token(ctx, req.(*TokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WriterService_ServiceDesc is the grpc.ServiceDesc for WriterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -551,6 +667,10 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SlotHeads",
 			Handler:    _WriterService_SlotHeads_Handler,
+		},
+		{
+			MethodName: "Token",
+			Handler:    _WriterService_Token_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
