@@ -238,6 +238,10 @@ func TestLeaseHasOneOwnerUntilItEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	lease("a", true)
+	if err := db.DropLeases(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lease("b", true)
 }
 
 func TestNoRowsIsNoFailure(t *testing.T) {

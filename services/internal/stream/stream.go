@@ -33,7 +33,10 @@ const (
 var ErrNotOwner = errors.New("the offset row was moved by another owner")
 
 // Header is one header of a record.
-type Header struct{ Key, Value string }
+type Header struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
 
 // Record is one record. On produce Topic, Key, Value, Headers and Time are used;
 // the partition follows from the key.

@@ -37,7 +37,7 @@ func (c *headerCarrier) Get(key string) string {
 
 func (c *headerCarrier) Set(key, value string) {
 	c.headers = slices.DeleteFunc(slices.Clone(c.headers), func(h Header) bool { return h.Key == key })
-	c.headers = append(c.headers, Header{key, value})
+	c.headers = append(c.headers, Header{Key: key, Value: value})
 }
 
 func (c *headerCarrier) Keys() []string {

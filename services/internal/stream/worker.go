@@ -137,7 +137,7 @@ func (b *Batch) read(records kafka.RecordReader) error {
 		}
 		out := Record{Topic: b.Topic, Partition: b.Partition, Offset: r.Offset, Key: string(key), Value: value, Time: r.Time, Headers: make([]Header, len(r.Headers))}
 		for i, h := range r.Headers {
-			out.Headers[i] = Header{h.Key, string(h.Value)}
+			out.Headers[i] = Header{Key: h.Key, Value: string(h.Value)}
 		}
 		b.Records = append(b.Records, out)
 		b.End = r.Offset + 1
