@@ -35,6 +35,9 @@ type Config struct {
 	Dial     Dial         // nil: plain TCP
 	Logger   *slog.Logger // nil: slog.Default
 	Tracer   trace.Tracer // nil: no spans
+	// MetadataTTL is how often the layout of the cluster is read; 0 is 500 ms.
+	// Virtual time passes faster with a longer one.
+	MetadataTTL time.Duration
 }
 
 // Client is a process's one connection pool to the cluster.
@@ -66,7 +69,10 @@ func NewClient(cfg Config) (*Client, error) {
 	if c.tracer == nil {
 		c.tracer = noop.NewTracerProvider().Tracer("")
 	}
-	c.transport = &kafka.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: cfg.ClientID}
+	if cfg.MetadataTTL <= 0 {
+		cfg.MetadataTTL = metadataTTL
+	}
+	c.transport = &kafka.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: cfg.MetadataTTL, ClientID: cfg.ClientID}
 	c.kafka = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: c.transport}
 	return c, nil
 }

@@ -19,7 +19,7 @@ func TestConsumerLivesInVirtualTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer k.Close()
-		cl, err := stream.NewClient(stream.Config{Brokers: k.ListenAddrs(), Dial: network.DialContext})
+		cl, err := stream.NewClient(stream.Config{Brokers: k.ListenAddrs(), Dial: network.DialContext, MetadataTTL: 10 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
