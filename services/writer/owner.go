@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/writer/protocol"
-	"tieout.dev/services/internal/quota"
 )
 
 // errFenced: another owner has taken the target. Everything is dropped and

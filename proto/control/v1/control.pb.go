@@ -1959,190 +1959,6 @@ func (x *ListLinksResponse) GetItems() []*Link {
 	return nil
 }
 
-// IngestExceptionsRequest filters exceptions.
-type IngestExceptionsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The filter.
-	Filter        *ListExceptionsRequest `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *IngestExceptionsRequest) Reset() {
-	*x = IngestExceptionsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *IngestExceptionsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*IngestExceptionsRequest) ProtoMessage() {}
-
-func (x *IngestExceptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use IngestExceptionsRequest.ProtoReflect.Descriptor instead.
-func (*IngestExceptionsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *IngestExceptionsRequest) GetFilter() *ListExceptionsRequest {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-// IngestExceptionsResponse is a page of exceptions.
-type IngestExceptionsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The page.
-	Page          *ListExceptionsResponse `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *IngestExceptionsResponse) Reset() {
-	*x = IngestExceptionsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *IngestExceptionsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*IngestExceptionsResponse) ProtoMessage() {}
-
-func (x *IngestExceptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use IngestExceptionsResponse.ProtoReflect.Descriptor instead.
-func (*IngestExceptionsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *IngestExceptionsResponse) GetPage() *ListExceptionsResponse {
-	if x != nil {
-		return x.Page
-	}
-	return nil
-}
-
-// IngestActRequest is a person's action.
-type IngestActRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The action.
-	Act           *ActRequest `protobuf:"bytes,1,opt,name=act,proto3" json:"act,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *IngestActRequest) Reset() {
-	*x = IngestActRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *IngestActRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*IngestActRequest) ProtoMessage() {}
-
-func (x *IngestActRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use IngestActRequest.ProtoReflect.Descriptor instead.
-func (*IngestActRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
-}
-
-func (x *IngestActRequest) GetAct() *ActRequest {
-	if x != nil {
-		return x.Act
-	}
-	return nil
-}
-
-// IngestActResponse names what was acted on.
-type IngestActResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was acted on.
-	Acted         *ActResponse `protobuf:"bytes,1,opt,name=acted,proto3" json:"acted,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *IngestActResponse) Reset() {
-	*x = IngestActResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *IngestActResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*IngestActResponse) ProtoMessage() {}
-
-func (x *IngestActResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use IngestActResponse.ProtoReflect.Descriptor instead.
-func (*IngestActResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
-}
-
-func (x *IngestActResponse) GetActed() *ActResponse {
-	if x != nil {
-		return x.Acted
-	}
-	return nil
-}
-
 // TokenRequest names a connection.
 type TokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2156,7 +1972,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +1984,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +1997,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TokenRequest) GetConnection() string {
@@ -2209,7 +2025,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2037,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2050,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TokenResponse) GetAccessToken() string {
@@ -2259,7 +2075,7 @@ type LaneHead struct {
 
 func (x *LaneHead) Reset() {
 	*x = LaneHead{}
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2087,7 @@ func (x *LaneHead) String() string {
 func (*LaneHead) ProtoMessage() {}
 
 func (x *LaneHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2100,7 @@ func (x *LaneHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneHead.ProtoReflect.Descriptor instead.
 func (*LaneHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LaneHead) GetTarget() string {
@@ -2319,7 +2135,7 @@ type SlotHeadsRequest struct {
 
 func (x *SlotHeadsRequest) Reset() {
 	*x = SlotHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2147,7 @@ func (x *SlotHeadsRequest) String() string {
 func (*SlotHeadsRequest) ProtoMessage() {}
 
 func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2160,7 @@ func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsRequest.ProtoReflect.Descriptor instead.
 func (*SlotHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SlotHeadsRequest) GetLanes() []*LaneHead {
@@ -2365,7 +2181,7 @@ type SlotHeadsResponse struct {
 
 func (x *SlotHeadsResponse) Reset() {
 	*x = SlotHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2377,7 +2193,7 @@ func (x *SlotHeadsResponse) String() string {
 func (*SlotHeadsResponse) ProtoMessage() {}
 
 func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2206,7 @@ func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsResponse.ProtoReflect.Descriptor instead.
 func (*SlotHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SlotHeadsResponse) GetLanes() []*LaneHead {
@@ -2409,7 +2225,7 @@ type AuditStatusRequest struct {
 
 func (x *AuditStatusRequest) Reset() {
 	*x = AuditStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +2237,7 @@ func (x *AuditStatusRequest) String() string {
 func (*AuditStatusRequest) ProtoMessage() {}
 
 func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +2250,7 @@ func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusRequest.ProtoReflect.Descriptor instead.
 func (*AuditStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 // AuditStatusResponse is the status of audit.
@@ -2452,7 +2268,7 @@ type AuditStatusResponse struct {
 
 func (x *AuditStatusResponse) Reset() {
 	*x = AuditStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +2280,7 @@ func (x *AuditStatusResponse) String() string {
 func (*AuditStatusResponse) ProtoMessage() {}
 
 func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +2293,7 @@ func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusResponse.ProtoReflect.Descriptor instead.
 func (*AuditStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AuditStatusResponse) GetService() *ServiceState {
@@ -2512,7 +2328,7 @@ type JourneyRequest struct {
 
 func (x *JourneyRequest) Reset() {
 	*x = JourneyRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2340,7 @@ func (x *JourneyRequest) String() string {
 func (*JourneyRequest) ProtoMessage() {}
 
 func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2353,7 @@ func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyRequest.ProtoReflect.Descriptor instead.
 func (*JourneyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *JourneyRequest) GetId() string {
@@ -2568,7 +2384,7 @@ type JourneyDocument struct {
 
 func (x *JourneyDocument) Reset() {
 	*x = JourneyDocument{}
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2396,7 @@ func (x *JourneyDocument) String() string {
 func (*JourneyDocument) ProtoMessage() {}
 
 func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2409,7 @@ func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyDocument.ProtoReflect.Descriptor instead.
 func (*JourneyDocument) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *JourneyDocument) GetRef() string {
@@ -2663,7 +2479,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +2491,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +2504,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Step) GetAt() *timestamppb.Timestamp {
@@ -2766,7 +2582,7 @@ type JourneyResponse struct {
 
 func (x *JourneyResponse) Reset() {
 	*x = JourneyResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2594,7 @@ func (x *JourneyResponse) String() string {
 func (*JourneyResponse) ProtoMessage() {}
 
 func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2607,7 @@ func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyResponse.ProtoReflect.Descriptor instead.
 func (*JourneyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *JourneyResponse) GetSubject() string {
@@ -2844,7 +2660,7 @@ type StreamHead struct {
 
 func (x *StreamHead) Reset() {
 	*x = StreamHead{}
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +2672,7 @@ func (x *StreamHead) String() string {
 func (*StreamHead) ProtoMessage() {}
 
 func (x *StreamHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +2685,7 @@ func (x *StreamHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHead.ProtoReflect.Descriptor instead.
 func (*StreamHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StreamHead) GetStream() string {
@@ -2904,7 +2720,7 @@ type StreamHeadsRequest struct {
 
 func (x *StreamHeadsRequest) Reset() {
 	*x = StreamHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +2732,7 @@ func (x *StreamHeadsRequest) String() string {
 func (*StreamHeadsRequest) ProtoMessage() {}
 
 func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +2745,7 @@ func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsRequest.ProtoReflect.Descriptor instead.
 func (*StreamHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StreamHeadsRequest) GetStreams() []*StreamHead {
@@ -2950,7 +2766,7 @@ type StreamHeadsResponse struct {
 
 func (x *StreamHeadsResponse) Reset() {
 	*x = StreamHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +2778,7 @@ func (x *StreamHeadsResponse) String() string {
 func (*StreamHeadsResponse) ProtoMessage() {}
 
 func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +2791,7 @@ func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsResponse.ProtoReflect.Descriptor instead.
 func (*StreamHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StreamHeadsResponse) GetStreams() []*StreamHead {
@@ -2998,7 +2814,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +2826,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +2839,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReconcileRequest) GetEntity() string {
@@ -3055,7 +2871,7 @@ type Side struct {
 
 func (x *Side) Reset() {
 	*x = Side{}
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3067,7 +2883,7 @@ func (x *Side) String() string {
 func (*Side) ProtoMessage() {}
 
 func (x *Side) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3080,7 +2896,7 @@ func (x *Side) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Side.ProtoReflect.Descriptor instead.
 func (*Side) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Side) GetCount() int64 {
@@ -3117,7 +2933,7 @@ type Explained struct {
 
 func (x *Explained) Reset() {
 	*x = Explained{}
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +2945,7 @@ func (x *Explained) String() string {
 func (*Explained) ProtoMessage() {}
 
 func (x *Explained) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +2958,7 @@ func (x *Explained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explained.ProtoReflect.Descriptor instead.
 func (*Explained) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Explained) GetCause() string {
@@ -3182,7 +2998,7 @@ type ReconcileRow struct {
 
 func (x *ReconcileRow) Reset() {
 	*x = ReconcileRow{}
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3010,7 @@ func (x *ReconcileRow) String() string {
 func (*ReconcileRow) ProtoMessage() {}
 
 func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3023,7 @@ func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRow.ProtoReflect.Descriptor instead.
 func (*ReconcileRow) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReconcileRow) GetKind() string {
@@ -3284,7 +3100,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +3112,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +3125,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Break) GetId() string {
@@ -3387,7 +3203,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +3215,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +3228,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReconcileResponse) GetRun() string {
@@ -3459,7 +3275,7 @@ type ReconcilerStatusRequest struct {
 
 func (x *ReconcilerStatusRequest) Reset() {
 	*x = ReconcilerStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +3287,7 @@ func (x *ReconcilerStatusRequest) String() string {
 func (*ReconcilerStatusRequest) ProtoMessage() {}
 
 func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +3300,7 @@ func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 // ReconcilerStatusResponse is the status of reconciler.
@@ -3498,7 +3314,7 @@ type ReconcilerStatusResponse struct {
 
 func (x *ReconcilerStatusResponse) Reset() {
 	*x = ReconcilerStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3510,7 +3326,7 @@ func (x *ReconcilerStatusResponse) String() string {
 func (*ReconcilerStatusResponse) ProtoMessage() {}
 
 func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3523,7 +3339,7 @@ func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReconcilerStatusResponse) GetService() *ServiceState {
@@ -3542,7 +3358,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3370,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3383,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 // MappingState is a mapping in force.
@@ -3585,7 +3401,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3597,7 +3413,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3610,7 +3426,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MappingState) GetName() string {
@@ -3647,7 +3463,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[53]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3659,7 +3475,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[53]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3672,7 +3488,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -3856,15 +3672,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x16\n" +
 	"\x06number\x18\b \x01(\tR\x06number\";\n" +
 	"\x11ListLinksResponse\x12&\n" +
-	"\x05items\x18\x01 \x03(\v2\x10.control.v1.LinkR\x05items\"T\n" +
-	"\x17IngestExceptionsRequest\x129\n" +
-	"\x06filter\x18\x01 \x01(\v2!.control.v1.ListExceptionsRequestR\x06filter\"R\n" +
-	"\x18IngestExceptionsResponse\x126\n" +
-	"\x04page\x18\x01 \x01(\v2\".control.v1.ListExceptionsResponseR\x04page\"<\n" +
-	"\x10IngestActRequest\x12(\n" +
-	"\x03act\x18\x01 \x01(\v2\x16.control.v1.ActRequestR\x03act\"B\n" +
-	"\x11IngestActResponse\x12-\n" +
-	"\x05acted\x18\x01 \x01(\v2\x17.control.v1.ActResponseR\x05acted\"H\n" +
+	"\x05items\x18\x01 \x03(\v2\x10.control.v1.LinkR\x05items\"H\n" +
 	"\fTokenRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -3962,15 +3770,16 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x04hash\x18\x03 \x01(\tR\x04hash\"\x83\x01\n" +
 	"\x17TransformStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\x124\n" +
-	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings2\x9b\x04\n" +
+	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings2\xd3\x04\n" +
 	"\rIngestService\x12Q\n" +
 	"\fIngestStatus\x12\x1f.control.v1.IngestStatusRequest\x1a .control.v1.IngestStatusResponse\x129\n" +
 	"\x04Poll\x12\x17.control.v1.PollRequest\x1a\x18.control.v1.PollResponse\x12B\n" +
 	"\aRecheck\x12\x1a.control.v1.RecheckRequest\x1a\x1b.control.v1.RecheckResponse\x12E\n" +
 	"\bGetEvent\x12\x1b.control.v1.GetEventRequest\x1a\x1c.control.v1.GetEventResponse\x12H\n" +
-	"\tRepublish\x12\x1c.control.v1.RepublishRequest\x1a\x1d.control.v1.RepublishResponse\x12]\n" +
-	"\x10IngestExceptions\x12#.control.v1.IngestExceptionsRequest\x1a$.control.v1.IngestExceptionsResponse\x12H\n" +
-	"\tIngestAct\x12\x1c.control.v1.IngestActRequest\x1a\x1d.control.v1.IngestActResponse2\xc5\x03\n" +
+	"\tRepublish\x12\x1c.control.v1.RepublishRequest\x1a\x1d.control.v1.RepublishResponse\x12W\n" +
+	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
+	"\x03Act\x12\x16.control.v1.ActRequest\x1a\x17.control.v1.ActResponse\x12N\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\xc5\x03\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
@@ -3981,10 +3790,11 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\fAuditService\x12N\n" +
 	"\vAuditStatus\x12\x1e.control.v1.AuditStatusRequest\x1a\x1f.control.v1.AuditStatusResponse\x12B\n" +
 	"\aJourney\x12\x1a.control.v1.JourneyRequest\x1a\x1b.control.v1.JourneyResponse\x12N\n" +
-	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\xbc\x01\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\x8c\x02\n" +
 	"\x11ReconcilerService\x12H\n" +
 	"\tReconcile\x12\x1c.control.v1.ReconcileRequest\x1a\x1d.control.v1.ReconcileResponse\x12]\n" +
-	"\x10ReconcilerStatus\x12#.control.v1.ReconcilerStatusRequest\x1a$.control.v1.ReconcilerStatusResponse2n\n" +
+	"\x10ReconcilerStatus\x12#.control.v1.ReconcilerStatusRequest\x1a$.control.v1.ReconcilerStatusResponse\x12N\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2n\n" +
 	"\x10TransformService\x12Z\n" +
 	"\x0fTransformStatus\x12\".control.v1.TransformStatusRequest\x1a#.control.v1.TransformStatusResponseB'Z%tieout.dev/proto/control/v1;controlv1b\x06proto3"
 
@@ -4000,7 +3810,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),             // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),      // 1: control.v1.IngestStatusRequest
@@ -4027,129 +3837,125 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*ListLinksRequest)(nil),         // 22: control.v1.ListLinksRequest
 	(*Link)(nil),                     // 23: control.v1.Link
 	(*ListLinksResponse)(nil),        // 24: control.v1.ListLinksResponse
-	(*IngestExceptionsRequest)(nil),  // 25: control.v1.IngestExceptionsRequest
-	(*IngestExceptionsResponse)(nil), // 26: control.v1.IngestExceptionsResponse
-	(*IngestActRequest)(nil),         // 27: control.v1.IngestActRequest
-	(*IngestActResponse)(nil),        // 28: control.v1.IngestActResponse
-	(*TokenRequest)(nil),             // 29: control.v1.TokenRequest
-	(*TokenResponse)(nil),            // 30: control.v1.TokenResponse
-	(*LaneHead)(nil),                 // 31: control.v1.LaneHead
-	(*SlotHeadsRequest)(nil),         // 32: control.v1.SlotHeadsRequest
-	(*SlotHeadsResponse)(nil),        // 33: control.v1.SlotHeadsResponse
-	(*AuditStatusRequest)(nil),       // 34: control.v1.AuditStatusRequest
-	(*AuditStatusResponse)(nil),      // 35: control.v1.AuditStatusResponse
-	(*JourneyRequest)(nil),           // 36: control.v1.JourneyRequest
-	(*JourneyDocument)(nil),          // 37: control.v1.JourneyDocument
-	(*Step)(nil),                     // 38: control.v1.Step
-	(*JourneyResponse)(nil),          // 39: control.v1.JourneyResponse
-	(*StreamHead)(nil),               // 40: control.v1.StreamHead
-	(*StreamHeadsRequest)(nil),       // 41: control.v1.StreamHeadsRequest
-	(*StreamHeadsResponse)(nil),      // 42: control.v1.StreamHeadsResponse
-	(*ReconcileRequest)(nil),         // 43: control.v1.ReconcileRequest
-	(*Side)(nil),                     // 44: control.v1.Side
-	(*Explained)(nil),                // 45: control.v1.Explained
-	(*ReconcileRow)(nil),             // 46: control.v1.ReconcileRow
-	(*Break)(nil),                    // 47: control.v1.Break
-	(*ReconcileResponse)(nil),        // 48: control.v1.ReconcileResponse
-	(*ReconcilerStatusRequest)(nil),  // 49: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil), // 50: control.v1.ReconcilerStatusResponse
-	(*TransformStatusRequest)(nil),   // 51: control.v1.TransformStatusRequest
-	(*MappingState)(nil),             // 52: control.v1.MappingState
-	(*TransformStatusResponse)(nil),  // 53: control.v1.TransformStatusResponse
-	(*timestamppb.Timestamp)(nil),    // 54: google.protobuf.Timestamp
-	(*v1.Money)(nil),                 // 55: audit.v1.Money
+	(*TokenRequest)(nil),             // 25: control.v1.TokenRequest
+	(*TokenResponse)(nil),            // 26: control.v1.TokenResponse
+	(*LaneHead)(nil),                 // 27: control.v1.LaneHead
+	(*SlotHeadsRequest)(nil),         // 28: control.v1.SlotHeadsRequest
+	(*SlotHeadsResponse)(nil),        // 29: control.v1.SlotHeadsResponse
+	(*AuditStatusRequest)(nil),       // 30: control.v1.AuditStatusRequest
+	(*AuditStatusResponse)(nil),      // 31: control.v1.AuditStatusResponse
+	(*JourneyRequest)(nil),           // 32: control.v1.JourneyRequest
+	(*JourneyDocument)(nil),          // 33: control.v1.JourneyDocument
+	(*Step)(nil),                     // 34: control.v1.Step
+	(*JourneyResponse)(nil),          // 35: control.v1.JourneyResponse
+	(*StreamHead)(nil),               // 36: control.v1.StreamHead
+	(*StreamHeadsRequest)(nil),       // 37: control.v1.StreamHeadsRequest
+	(*StreamHeadsResponse)(nil),      // 38: control.v1.StreamHeadsResponse
+	(*ReconcileRequest)(nil),         // 39: control.v1.ReconcileRequest
+	(*Side)(nil),                     // 40: control.v1.Side
+	(*Explained)(nil),                // 41: control.v1.Explained
+	(*ReconcileRow)(nil),             // 42: control.v1.ReconcileRow
+	(*Break)(nil),                    // 43: control.v1.Break
+	(*ReconcileResponse)(nil),        // 44: control.v1.ReconcileResponse
+	(*ReconcilerStatusRequest)(nil),  // 45: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil), // 46: control.v1.ReconcilerStatusResponse
+	(*TransformStatusRequest)(nil),   // 47: control.v1.TransformStatusRequest
+	(*MappingState)(nil),             // 48: control.v1.MappingState
+	(*TransformStatusResponse)(nil),  // 49: control.v1.TransformStatusResponse
+	(*timestamppb.Timestamp)(nil),    // 50: google.protobuf.Timestamp
+	(*v1.Money)(nil),                 // 51: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,  // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,  // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,  // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
 	4,  // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	54, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	54, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	50, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	50, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
 	0,  // 6: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
 	15, // 7: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
 	3,  // 8: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	54, // 9: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	54, // 10: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	55, // 11: control.v1.Held.sum:type_name -> audit.v1.Money
-	55, // 12: control.v1.Exception.amount:type_name -> audit.v1.Money
-	54, // 13: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	50, // 9: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	50, // 10: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	51, // 11: control.v1.Held.sum:type_name -> audit.v1.Money
+	51, // 12: control.v1.Exception.amount:type_name -> audit.v1.Money
+	50, // 13: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
 	17, // 14: control.v1.Exception.held:type_name -> control.v1.Held
-	54, // 15: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	50, // 15: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
 	18, // 16: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
 	23, // 17: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
-	16, // 18: control.v1.IngestExceptionsRequest.filter:type_name -> control.v1.ListExceptionsRequest
-	19, // 19: control.v1.IngestExceptionsResponse.page:type_name -> control.v1.ListExceptionsResponse
-	20, // 20: control.v1.IngestActRequest.act:type_name -> control.v1.ActRequest
-	21, // 21: control.v1.IngestActResponse.acted:type_name -> control.v1.ActResponse
-	31, // 22: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	31, // 23: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,  // 24: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	55, // 25: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	55, // 26: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	55, // 27: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	54, // 28: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	37, // 29: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	38, // 30: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	40, // 31: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	40, // 32: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	55, // 33: control.v1.Side.net:type_name -> audit.v1.Money
-	55, // 34: control.v1.Side.gross:type_name -> audit.v1.Money
-	44, // 35: control.v1.Explained.side:type_name -> control.v1.Side
-	44, // 36: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	44, // 37: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	44, // 38: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	45, // 39: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	44, // 40: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	55, // 41: control.v1.Break.amount:type_name -> audit.v1.Money
-	46, // 42: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	47, // 43: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	0,  // 44: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	0,  // 45: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	52, // 46: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	1,  // 47: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,  // 48: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,  // 49: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,  // 50: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	11, // 51: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	25, // 52: control.v1.IngestService.IngestExceptions:input_type -> control.v1.IngestExceptionsRequest
-	27, // 53: control.v1.IngestService.IngestAct:input_type -> control.v1.IngestActRequest
-	13, // 54: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	16, // 55: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	20, // 56: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	22, // 57: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	32, // 58: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	29, // 59: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	34, // 60: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	36, // 61: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	41, // 62: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	43, // 63: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	49, // 64: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	51, // 65: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	2,  // 66: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,  // 67: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,  // 68: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10, // 69: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	12, // 70: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	26, // 71: control.v1.IngestService.IngestExceptions:output_type -> control.v1.IngestExceptionsResponse
-	28, // 72: control.v1.IngestService.IngestAct:output_type -> control.v1.IngestActResponse
-	14, // 73: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	19, // 74: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 75: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	24, // 76: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	33, // 77: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	30, // 78: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	35, // 79: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	39, // 80: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	42, // 81: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	48, // 82: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	50, // 83: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	53, // 84: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	66, // [66:85] is the sub-list for method output_type
-	47, // [47:66] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	27, // 18: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	27, // 19: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,  // 20: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	51, // 21: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	51, // 22: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	51, // 23: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	50, // 24: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	33, // 25: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	34, // 26: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	36, // 27: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	36, // 28: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	51, // 29: control.v1.Side.net:type_name -> audit.v1.Money
+	51, // 30: control.v1.Side.gross:type_name -> audit.v1.Money
+	40, // 31: control.v1.Explained.side:type_name -> control.v1.Side
+	40, // 32: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	40, // 33: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	40, // 34: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	41, // 35: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	40, // 36: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	51, // 37: control.v1.Break.amount:type_name -> audit.v1.Money
+	42, // 38: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	43, // 39: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	0,  // 40: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	0,  // 41: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	48, // 42: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	1,  // 43: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,  // 44: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,  // 45: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,  // 46: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	11, // 47: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	16, // 48: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	20, // 49: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	37, // 50: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	13, // 51: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	16, // 52: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	20, // 53: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	22, // 54: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	28, // 55: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	25, // 56: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	30, // 57: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	32, // 58: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	37, // 59: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	39, // 60: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	45, // 61: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	37, // 62: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	47, // 63: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	2,  // 64: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,  // 65: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,  // 66: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10, // 67: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	12, // 68: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	19, // 69: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	21, // 70: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	38, // 71: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	14, // 72: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	19, // 73: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	21, // 74: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	24, // 75: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	29, // 76: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	26, // 77: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	31, // 78: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	35, // 79: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	38, // 80: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	44, // 81: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	46, // 82: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	38, // 83: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	49, // 84: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	64, // [64:85] is the sub-list for method output_type
+	43, // [43:64] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -4163,7 +3969,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   54,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -22,13 +22,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	IngestService_IngestStatus_FullMethodName     = "/control.v1.IngestService/IngestStatus"
-	IngestService_Poll_FullMethodName             = "/control.v1.IngestService/Poll"
-	IngestService_Recheck_FullMethodName          = "/control.v1.IngestService/Recheck"
-	IngestService_GetEvent_FullMethodName         = "/control.v1.IngestService/GetEvent"
-	IngestService_Republish_FullMethodName        = "/control.v1.IngestService/Republish"
-	IngestService_IngestExceptions_FullMethodName = "/control.v1.IngestService/IngestExceptions"
-	IngestService_IngestAct_FullMethodName        = "/control.v1.IngestService/IngestAct"
+	IngestService_IngestStatus_FullMethodName   = "/control.v1.IngestService/IngestStatus"
+	IngestService_Poll_FullMethodName           = "/control.v1.IngestService/Poll"
+	IngestService_Recheck_FullMethodName        = "/control.v1.IngestService/Recheck"
+	IngestService_GetEvent_FullMethodName       = "/control.v1.IngestService/GetEvent"
+	IngestService_Republish_FullMethodName      = "/control.v1.IngestService/Republish"
+	IngestService_ListExceptions_FullMethodName = "/control.v1.IngestService/ListExceptions"
+	IngestService_Act_FullMethodName            = "/control.v1.IngestService/Act"
+	IngestService_StreamHeads_FullMethodName    = "/control.v1.IngestService/StreamHeads"
 )
 
 // IngestServiceClient is the client API for IngestService service.
@@ -48,9 +49,11 @@ type IngestServiceClient interface {
 	// Republish publishes the events of a lane again from a number on.
 	Republish(ctx context.Context, in *RepublishRequest, opts ...grpc.CallOption) (*RepublishResponse, error)
 	// IngestExceptions lists records that never got a lane, oldest first.
-	IngestExceptions(ctx context.Context, in *IngestExceptionsRequest, opts ...grpc.CallOption) (*IngestExceptionsResponse, error)
+	ListExceptions(ctx context.Context, in *ListExceptionsRequest, opts ...grpc.CallOption) (*ListExceptionsResponse, error)
 	// IngestAct applies a person's action to one of them.
-	IngestAct(ctx context.Context, in *IngestActRequest, opts ...grpc.CallOption) (*IngestActResponse, error)
+	Act(ctx context.Context, in *ActRequest, opts ...grpc.CallOption) (*ActResponse, error)
+	// StreamHeads returns the highest taken fact of each stream asked for.
+	StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error)
 }
 
 type ingestServiceClient struct {
@@ -111,20 +114,30 @@ func (c *ingestServiceClient) Republish(ctx context.Context, in *RepublishReques
 	return out, nil
 }
 
-func (c *ingestServiceClient) IngestExceptions(ctx context.Context, in *IngestExceptionsRequest, opts ...grpc.CallOption) (*IngestExceptionsResponse, error) {
+func (c *ingestServiceClient) ListExceptions(ctx context.Context, in *ListExceptionsRequest, opts ...grpc.CallOption) (*ListExceptionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(IngestExceptionsResponse)
-	err := c.cc.Invoke(ctx, IngestService_IngestExceptions_FullMethodName, in, out, cOpts...)
+	out := new(ListExceptionsResponse)
+	err := c.cc.Invoke(ctx, IngestService_ListExceptions_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func (c *ingestServiceClient) IngestAct(ctx context.Context, in *IngestActRequest, opts ...grpc.CallOption) (*IngestActResponse, error) {
+func (c *ingestServiceClient) Act(ctx context.Context, in *ActRequest, opts ...grpc.CallOption) (*ActResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(IngestActResponse)
-	err := c.cc.Invoke(ctx, IngestService_IngestAct_FullMethodName, in, out, cOpts...)
+	out := new(ActResponse)
+	err := c.cc.Invoke(ctx, IngestService_Act_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StreamHeadsResponse)
+	err := c.cc.Invoke(ctx, IngestService_StreamHeads_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +161,11 @@ type IngestServiceServer interface {
 	// Republish publishes the events of a lane again from a number on.
 	Republish(context.Context, *RepublishRequest) (*RepublishResponse, error)
 	// IngestExceptions lists records that never got a lane, oldest first.
-	IngestExceptions(context.Context, *IngestExceptionsRequest) (*IngestExceptionsResponse, error)
+	ListExceptions(context.Context, *ListExceptionsRequest) (*ListExceptionsResponse, error)
 	// IngestAct applies a person's action to one of them.
-	IngestAct(context.Context, *IngestActRequest) (*IngestActResponse, error)
+	Act(context.Context, *ActRequest) (*ActResponse, error)
+	// StreamHeads returns the highest taken fact of each stream asked for.
+	StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error)
 	mustEmbedUnimplementedIngestServiceServer()
 }
 
@@ -176,11 +191,14 @@ func (UnimplementedIngestServiceServer) GetEvent(context.Context, *GetEventReque
 func (UnimplementedIngestServiceServer) Republish(context.Context, *RepublishRequest) (*RepublishResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Republish not implemented")
 }
-func (UnimplementedIngestServiceServer) IngestExceptions(context.Context, *IngestExceptionsRequest) (*IngestExceptionsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method IngestExceptions not implemented")
+func (UnimplementedIngestServiceServer) ListExceptions(context.Context, *ListExceptionsRequest) (*ListExceptionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListExceptions not implemented")
 }
-func (UnimplementedIngestServiceServer) IngestAct(context.Context, *IngestActRequest) (*IngestActResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method IngestAct not implemented")
+func (UnimplementedIngestServiceServer) Act(context.Context, *ActRequest) (*ActResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Act not implemented")
+}
+func (UnimplementedIngestServiceServer) StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StreamHeads not implemented")
 }
 func (UnimplementedIngestServiceServer) mustEmbedUnimplementedIngestServiceServer() {}
 func (UnimplementedIngestServiceServer) testEmbeddedByValue()                       {}
@@ -293,38 +311,56 @@ func _IngestService_Republish_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
-func _IngestService_IngestExceptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(IngestExceptionsRequest)
+func _IngestService_ListExceptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListExceptionsRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(IngestServiceServer).IngestExceptions(ctx, in)
+		return srv.(IngestServiceServer).ListExceptions(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: IngestService_IngestExceptions_FullMethodName,
+		FullMethod: IngestService_ListExceptions_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(IngestServiceServer).IngestExceptions(ctx, req.(*IngestExceptionsRequest))
+		return srv.(IngestServiceServer).ListExceptions(ctx, req.(*ListExceptionsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
 
-func _IngestService_IngestAct_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(IngestActRequest)
+func _IngestService_Act_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ActRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(IngestServiceServer).IngestAct(ctx, in)
+		return srv.(IngestServiceServer).Act(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: IngestService_IngestAct_FullMethodName,
+		FullMethod: IngestService_Act_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(IngestServiceServer).IngestAct(ctx, req.(*IngestActRequest))
+		return srv.(IngestServiceServer).Act(ctx, req.(*ActRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_StreamHeads_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StreamHeadsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).StreamHeads(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_StreamHeads_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).StreamHeads(ctx, req.(*StreamHeadsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -357,12 +393,16 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _IngestService_Republish_Handler,
 		},
 		{
-			MethodName: "IngestExceptions",
-			Handler:    _IngestService_IngestExceptions_Handler,
+			MethodName: "ListExceptions",
+			Handler:    _IngestService_ListExceptions_Handler,
 		},
 		{
-			MethodName: "IngestAct",
-			Handler:    _IngestService_IngestAct_Handler,
+			MethodName: "Act",
+			Handler:    _IngestService_Act_Handler,
+		},
+		{
+			MethodName: "StreamHeads",
+			Handler:    _IngestService_StreamHeads_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
@@ -868,6 +908,7 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 const (
 	ReconcilerService_Reconcile_FullMethodName        = "/control.v1.ReconcilerService/Reconcile"
 	ReconcilerService_ReconcilerStatus_FullMethodName = "/control.v1.ReconcilerService/ReconcilerStatus"
+	ReconcilerService_StreamHeads_FullMethodName      = "/control.v1.ReconcilerService/StreamHeads"
 )
 
 // ReconcilerServiceClient is the client API for ReconcilerService service.
@@ -880,6 +921,8 @@ type ReconcilerServiceClient interface {
 	Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (*ReconcileResponse, error)
 	// ReconcilerStatus tells how much of the trail is taken.
 	ReconcilerStatus(ctx context.Context, in *ReconcilerStatusRequest, opts ...grpc.CallOption) (*ReconcilerStatusResponse, error)
+	// StreamHeads returns the highest taken fact of each stream asked for.
+	StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error)
 }
 
 type reconcilerServiceClient struct {
@@ -910,6 +953,16 @@ func (c *reconcilerServiceClient) ReconcilerStatus(ctx context.Context, in *Reco
 	return out, nil
 }
 
+func (c *reconcilerServiceClient) StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StreamHeadsResponse)
+	err := c.cc.Invoke(ctx, ReconcilerService_StreamHeads_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ReconcilerServiceServer is the server API for ReconcilerService service.
 // All implementations must embed UnimplementedReconcilerServiceServer
 // for forward compatibility.
@@ -920,6 +973,8 @@ type ReconcilerServiceServer interface {
 	Reconcile(context.Context, *ReconcileRequest) (*ReconcileResponse, error)
 	// ReconcilerStatus tells how much of the trail is taken.
 	ReconcilerStatus(context.Context, *ReconcilerStatusRequest) (*ReconcilerStatusResponse, error)
+	// StreamHeads returns the highest taken fact of each stream asked for.
+	StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error)
 	mustEmbedUnimplementedReconcilerServiceServer()
 }
 
@@ -935,6 +990,9 @@ func (UnimplementedReconcilerServiceServer) Reconcile(context.Context, *Reconcil
 }
 func (UnimplementedReconcilerServiceServer) ReconcilerStatus(context.Context, *ReconcilerStatusRequest) (*ReconcilerStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReconcilerStatus not implemented")
+}
+func (UnimplementedReconcilerServiceServer) StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StreamHeads not implemented")
 }
 func (UnimplementedReconcilerServiceServer) mustEmbedUnimplementedReconcilerServiceServer() {}
 func (UnimplementedReconcilerServiceServer) testEmbeddedByValue()                           {}
@@ -993,6 +1051,24 @@ func _ReconcilerService_ReconcilerStatus_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReconcilerService_StreamHeads_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StreamHeadsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReconcilerServiceServer).StreamHeads(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReconcilerService_StreamHeads_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReconcilerServiceServer).StreamHeads(ctx, req.(*StreamHeadsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ReconcilerService_ServiceDesc is the grpc.ServiceDesc for ReconcilerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1007,6 +1083,10 @@ var ReconcilerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReconcilerStatus",
 			Handler:    _ReconcilerService_ReconcilerStatus_Handler,
+		},
+		{
+			MethodName: "StreamHeads",
+			Handler:    _ReconcilerService_StreamHeads_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

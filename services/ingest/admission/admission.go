@@ -1,0 +1,90 @@
+// Package admission decides what a read record means: a new revision, a
+// repeat, or a read that came too late. It is pure; ingest's transaction
+// carries its decisions out.
+package admission
+
+import (
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
+)
+
+// Object is what is known of a record. The zero value is a record never seen.
+type Object struct {
+	Rev     int64
+	Hash    string
+	Version string
+	// ReadNo is the highest number of a read that was admitted or that repeated
+	// what was known.
+	ReadNo  int64
+	Deleted bool
+}
+
+// Read is a record as one numbered read brought it. Numbers are handed out
+// when a read starts, so no clock decides which of two reads is newer.
+type Read struct {
+	No     int64
+	Record connector.Record
+	Cause  event.Cause
+}
+
+// Verdict is what a read means.
+type Verdict string
+
+// The verdicts.
+const (
+	// Admit: a new revision.
+	Admit Verdict = "admit"
+	// Duplicate: the state is known.
+	Duplicate Verdict = "duplicate"
+	// Stale: a newer read was admitted meanwhile; the record is read again.
+	Stale Verdict = "stale"
+	// Unusable: the record cannot get a lane; a person must look.
+	Unusable Verdict = "unusable"
+)
+
+// Decision is what follows from a read.
+type Decision struct {
+	Verdict Verdict
+	Object  Object // as it is afterwards
+	Type    event.Type
+}
+
+// DeletedHash stands for a record that is gone.
+const DeletedHash = "deleted"
+
+// Decide compares a read with what is known. The hash is compared with the
+// last one only, so A, B, A are three revisions; link and reissue ask for a
+// revision without a change.
+func Decide(o Object, r Read) Decision {
+	hash := r.Record.Hash
+	if r.Record.Deleted {
+		hash = DeletedHash
+	}
+	same := o.Rev > 0 && o.Hash == hash
+	switch {
+	case same && !forced(r.Cause):
+		o.ReadNo = max(o.ReadNo, r.No)
+		o.Version = r.Record.Version
+		return Decision{Verdict: Duplicate, Object: o}
+	case r.No < o.ReadNo:
+		return Decision{Verdict: Stale, Object: o}
+	case o.Rev == 0 && r.Record.Deleted:
+		return Decision{Verdict: Duplicate, Object: o} // never seen alive: nothing to undo
+	case r.Record.Problem != "" && !r.Record.Deleted:
+		return Decision{Verdict: Unusable, Object: o}
+	}
+	next := Object{Rev: o.Rev + 1, Hash: hash, Version: r.Record.Version, ReadNo: max(o.ReadNo, r.No), Deleted: r.Record.Deleted}
+	return Decision{Verdict: Admit, Object: next, Type: typeOf(r.Record)}
+}
+
+func forced(c event.Cause) bool { return c == event.Linked || c == event.Reissue }
+
+func typeOf(r connector.Record) event.Type {
+	switch {
+	case r.Deleted:
+		return event.Delete
+	case len(r.MergedFrom) > 0:
+		return event.Merge
+	}
+	return event.Put
+}

@@ -1,0 +1,89 @@
+package admission
+
+import (
+	"testing"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
+)
+
+func read(no int64, hash string) Read {
+	return Read{No: no, Record: connector.Record{Hash: hash, Version: "v" + hash}, Cause: event.Change}
+}
+
+func TestSameContentIsOneRevision(t *testing.T) {
+	d := Decide(Object{}, read(1, "a"))
+	if d.Verdict != Admit || d.Object.Rev != 1 || d.Type != event.Put {
+		t.Fatalf("first read: %+v", d)
+	}
+	if again := Decide(d.Object, read(2, "a")); again.Verdict != Duplicate || again.Object.Rev != 1 {
+		t.Fatalf("repeat: %+v", again)
+	}
+}
+
+func TestBackToTheOldValueIsARevision(t *testing.T) {
+	o := Object{}
+	for i, hash := range []string{"a", "b", "a"} {
+		d := Decide(o, read(int64(i+1), hash))
+		if d.Verdict != Admit || d.Object.Rev != int64(i+1) {
+			t.Fatalf("read %d: %+v", i, d)
+		}
+		o = d.Object
+	}
+}
+
+// A read that started before another one was admitted, and brings something
+// else, saw the past.
+func TestALateReadIsNotAdmitted(t *testing.T) {
+	o := Decide(Object{}, read(5, "b")).Object
+	if d := Decide(o, read(4, "a")); d.Verdict != Stale || d.Object != o {
+		t.Fatalf("late read: %+v", d)
+	}
+}
+
+// A duplicate moves the read number as well: else A(1), A(3), then B(2) would
+// bring back a state that read 3 had already seen gone.
+func TestADuplicateMovesTheReadNumber(t *testing.T) {
+	o := Decide(Object{}, read(1, "a")).Object
+	o = Decide(o, read(3, "a")).Object
+	if d := Decide(o, read(2, "b")); d.Verdict != Stale {
+		t.Fatalf("a read older than a duplicate was taken: %+v", d)
+	}
+}
+
+func TestLinkAsksForARevisionWithoutAChange(t *testing.T) {
+	o := Decide(Object{}, read(1, "a")).Object
+	r := read(2, "a")
+	r.Cause = event.Linked
+	if d := Decide(o, r); d.Verdict != Admit || d.Object.Rev != 2 {
+		t.Fatalf("%+v", d)
+	}
+}
+
+func TestDeletion(t *testing.T) {
+	gone := Read{No: 9, Record: connector.Record{Deleted: true, Problem: "no customer"}, Cause: event.Change}
+	if d := Decide(Object{}, gone); d.Verdict != Duplicate {
+		t.Fatalf("a record never seen alive made %+v", d)
+	}
+	o := Decide(Object{}, read(1, "a")).Object
+	d := Decide(o, gone)
+	if d.Verdict != Admit || d.Type != event.Delete || !d.Object.Deleted {
+		t.Fatalf("%+v", d)
+	}
+	if again := Decide(d.Object, gone); again.Verdict != Duplicate {
+		t.Fatalf("deleted twice: %+v", again)
+	}
+}
+
+func TestUnusableAndMerged(t *testing.T) {
+	r := read(1, "a")
+	r.Record.Problem = "two companies"
+	if d := Decide(Object{}, r); d.Verdict != Unusable || d.Object.Rev != 0 {
+		t.Fatalf("%+v", d)
+	}
+	r = read(1, "a")
+	r.Record.MergedFrom = []event.Ref{{System: "hubspot", Account: "1", Type: "deal", ID: "2"}}
+	if d := Decide(Object{}, r); d.Type != event.Merge {
+		t.Fatalf("%+v", d)
+	}
+}

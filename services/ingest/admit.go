@@ -1,0 +1,226 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/registry"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
+)
+
+// maxEvent is what a topic takes; a larger record is put in front of a person.
+const maxEvent = 900 << 10
+
+// admitHint decides about one record and carries the decision out.
+func (in *Ingest) admitHint(ctx context.Context, tx *store.Tx, s *source, h hint, r admission.Read) error {
+	o, err := loadObject(tx, h.Ref)
+	if err != nil {
+		return err
+	}
+	d := admission.Decide(o, r)
+	switch d.Verdict {
+	case admission.Stale:
+		_, err := tx.Exec(`UPDATE hint SET claimed_until = 0, due_at = $1 WHERE ref = $2`, tx.Now(), h.Ref.String())
+		return err
+	case admission.Unusable:
+		if err := in.unusable(tx, r); err != nil {
+			return err
+		}
+	case admission.Duplicate:
+		if o.Rev > 0 {
+			if err := storeObject(tx, h.Ref, d.Object); err != nil {
+				return err
+			}
+		}
+	case admission.Admit:
+		if err := in.admit(ctx, tx, s, h, r, d); err != nil {
+			return err
+		}
+	}
+	return finish(tx, h)
+}
+
+// admit gives the revision its place on every route of the type.
+func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r admission.Read, d admission.Decision) error {
+	if len(r.Record.Data)+len(r.Record.Related) > maxEvent {
+		return in.raise(tx, h.Ref, exception.Size, fmt.Sprintf("the record has %d bytes; events carry %d", len(r.Record.Data)+len(r.Record.Related), maxEvent))
+	}
+	customer, err := in.customerOf(tx, h.Ref, r)
+	if err != nil {
+		return err
+	}
+	after, err := in.mergeAliases(tx, s, r)
+	if err != nil {
+		return err
+	}
+	if err := storeObject(tx, h.Ref, d.Object); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`UPDATE book SET records = records + 1 WHERE id = 1`); err != nil {
+		return err
+	}
+	if err := releaseRaised(tx, h.Ref); err != nil {
+		return err
+	}
+	for _, route := range in.deps.Registry.RoutesOf(s.config.ID, h.Ref.Type) {
+		e := &event.Event{
+			Connection: s.config.ID, Ref: h.Ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: h.Class, Cause: r.Cause, Type: d.Type,
+			Lane: customer, Customer: customer, OccurredAt: r.Record.ChangedAt, Data: r.Record.Data, Related: r.Record.Related, DataHash: r.Record.Hash,
+			After: after,
+		}
+		for _, m := range r.Record.MergedFrom {
+			e.MergedFrom = append(e.MergedFrom, m.String())
+		}
+		if err := in.place(ctx, tx, route, e, h.Trace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// customerOf returns the lane key: the object's customer as the source names
+// it, followed through merges; a deleted object keeps the lane it last had.
+func (in *Ingest) customerOf(tx *store.Tx, ref event.Ref, r admission.Read) (string, error) {
+	if r.Record.Customer != (event.Ref{}) {
+		return survivor(tx, r.Record.Customer.String())
+	}
+	var lane string
+	err := tx.QueryRow(`SELECT lane FROM event WHERE ref = $1 ORDER BY rev DESC, slot_no DESC LIMIT 1`, ref.String()).Scan(&lane)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ref.String(), nil // an object without a customer is its own lane
+	}
+	return lane, err
+}
+
+func survivor(tx *store.Tx, ref string) (string, error) {
+	for range 32 { // merges of merges; a circle cannot be longer than it is
+		var next string
+		err := tx.QueryRow(`SELECT survivor FROM alias WHERE ref = $1`, ref).Scan(&next)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ref, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		ref = next
+	}
+	return ref, nil
+}
+
+// mergeAliases writes loser -> survivor before any lane is derived and returns
+// the last slot of every loser's lane: the merge comes after all of them.
+func (in *Ingest) mergeAliases(tx *store.Tx, s *source, r admission.Read) ([]event.LaneSeq, error) {
+	var after []event.LaneSeq
+	for _, loser := range r.Record.MergedFrom {
+		if loser == r.Record.Ref {
+			continue
+		}
+		if _, err := tx.Exec(`INSERT INTO alias (ref, survivor) VALUES ($1, $2) ON CONFLICT (ref) DO UPDATE SET survivor = $2`, loser.String(), r.Record.Ref.String()); err != nil {
+			return nil, err
+		}
+		for _, route := range in.deps.Registry.RoutesOf(s.config.ID, r.Record.Ref.Type) {
+			var last int64
+			err := tx.QueryRow(`SELECT last_seq FROM lane WHERE target = $1 AND lane = $2`, route.Target, loser.String()).Scan(&last)
+			if err == nil {
+				after = append(after, event.LaneSeq{Lane: loser.String(), Seq: last})
+			} else if !errors.Is(err, sql.ErrNoRows) {
+				return nil, err
+			}
+		}
+	}
+	return after, nil
+}
+
+// place gives an event the next slot of its lane and stores it with its fact.
+func (in *Ingest) place(ctx context.Context, tx *store.Tx, route registry.Route, e *event.Event, parent string) error {
+	ctx, span := in.deps.Tracer.Start(withParent(ctx, parent), "admit "+e.Ref.Type, trace.WithSpanKind(trace.SpanKindInternal))
+	defer span.End()
+	entity, ok := in.deps.Registry.Entity(route.Entity)
+	if !ok {
+		return fmt.Errorf("route %s names entity %q, which is not configured", route.ID, route.Entity)
+	}
+	e.Tenant, e.Entity, e.Route, e.Mapping, e.Target = entity.Tenant, entity.ID, route.ID, route.Mapping, route.Target
+	e.ID = event.ID(e.Ref.String(), e.Rev, e.Route, e.SlotNo)
+	span.SetAttributes(attribute.String("tenant.id", e.Tenant), attribute.String("sync.id", e.ID), attribute.String("crm.record.id", e.Ref.String()), attribute.String("crm.customer.id", e.Customer))
+	if err := tx.QueryRow(`INSERT INTO lane (target, lane, last_seq) VALUES ($1, $2, 1) ON CONFLICT (target, lane) DO UPDATE SET last_seq = lane.last_seq + 1 RETURNING last_seq`, e.Target, e.Lane).Scan(&e.Seq); err != nil {
+		return err
+	}
+	body, err := event.Encode(e)
+	if err != nil {
+		return err
+	}
+	tp := traceParent(ctx)
+	if _, err := tx.Exec(`INSERT INTO event (target, lane, seq, event_id, ref, rev, route, slot_no, class, body, trace, admitted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		e.Target, e.Lane, e.Seq, e.ID, e.Ref.String(), e.Rev, e.Route, e.SlotNo, string(e.Class), body, tp, tx.Now()); err != nil {
+		return err
+	}
+	return trail.Append(tx, trail.Fact{
+		Stream: strings.Join([]string{Name, e.Target, e.Entity}, "/"), Type: "event.admitted", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name,
+		Tenant: e.Tenant, Entity: e.Entity, Target: e.Target, Lane: e.Lane, SlotSeq: e.Seq, Subject: e.Ref.String(), Customer: e.Customer, Rev: e.Rev,
+		Route: e.Route, SourceEventID: e.ID, Outcome: string(e.Type), Detail: "cause " + string(e.Cause), OccurredAt: e.OccurredAt, TraceID: traceID(tp),
+	})
+}
+
+func traceID(parent string) string {
+	if f := strings.Split(parent, "-"); len(f) == 4 {
+		return f[1]
+	}
+	return ""
+}
+
+func loadObject(tx *store.Tx, ref event.Ref) (admission.Object, error) {
+	var o admission.Object
+	var deleted int64
+	err := tx.QueryRow(`SELECT rev, hash, vendor_version, read_no, deleted FROM object WHERE ref = $1`, ref.String()).Scan(&o.Rev, &o.Hash, &o.Version, &o.ReadNo, &deleted)
+	if errors.Is(err, sql.ErrNoRows) {
+		return admission.Object{}, nil
+	}
+	o.Deleted = deleted == 1
+	return o, err
+}
+
+func storeObject(tx *store.Tx, ref event.Ref, o admission.Object) error {
+	deleted := 0
+	if o.Deleted {
+		deleted = 1
+	}
+	_, err := tx.Exec(`INSERT INTO object (ref, rev, hash, vendor_version, read_no, deleted) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (ref) DO UPDATE SET rev = $2, hash = $3, vendor_version = $4, read_no = $5, deleted = $6`, ref.String(), o.Rev, o.Hash, o.Version, o.ReadNo, deleted)
+	return err
+}
+
+// unusable puts a record that cannot get a lane in front of a person.
+func (in *Ingest) unusable(tx *store.Tx, r admission.Read) error {
+	return in.raise(tx, r.Record.Ref, exception.Validation, r.Record.Problem)
+}
+
+func (in *Ingest) raise(tx *store.Tx, ref event.Ref, kind exception.Kind, reason string) error {
+	help := exception.HelpFor(kind)
+	id := "i-" + event.Digest("exception/v1", ref.String(), string(kind), reason)[:16]
+	n, err := tx.Exec(`INSERT INTO exception (id, kind, subject, customer, reason, fix, owner, state, opened_at) VALUES ($1, $2, $3, $3, $4, $5, $6, 'open', $7)
+		ON CONFLICT (id) DO UPDATE SET state = 'open' WHERE exception.state = 'released'`, id, string(kind), ref.String(), reason, help.Fix, help.Owner, tx.Now())
+	if err != nil || n == 0 {
+		return err
+	}
+	return trail.Append(tx, trail.Fact{
+		Stream: Name + "/" + ref.AccountRef() + "/", Type: "exception.opened", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name, Subject: ref.String(),
+		Outcome: string(kind), Detail: reason, Exception: id,
+	})
+}
+
+// releaseRaised: the record was admitted, so what was said of it no longer holds.
+func releaseRaised(tx *store.Tx, ref event.Ref) error {
+	_, err := tx.Exec(`UPDATE exception SET state = 'released', action = 'admitted', acted_by = 'tieout', acted_at = $1 WHERE subject = $2 AND state = 'open'`, tx.Now(), ref.String())
+	return err
+}

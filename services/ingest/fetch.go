@@ -1,0 +1,169 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/store"
+)
+
+const (
+	// fetchBatch is how many records are read at once.
+	fetchBatch = 50
+	// fetchIdle is how long the fetcher sleeps when nothing wakes it.
+	fetchIdle = 2 * time.Second
+	// requestsPerFetch is what reading one batch of aggregates costs at most:
+	// the objects, their associations and each related type.
+	requestsPerFetch = 8
+	firstBackoff     = time.Second
+	lastBackoff      = time.Minute
+)
+
+// fetch reads the records that hints name, until ctx ends.
+func (s *source) fetch(ctx context.Context) error {
+	backoff := firstBackoff
+	for ctx.Err() == nil {
+		worked, err := s.fetchDue(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			s.in.deps.Log.WarnContext(ctx, "records were not read; they are read again", "connection", s.config.ID, "after", backoff, "error", err)
+			pause(ctx, backoff)
+			backoff = min(2*backoff, lastBackoff)
+			continue
+		case !worked:
+			s.rest(ctx)
+		}
+		backoff = firstBackoff
+	}
+	return nil
+}
+
+func (s *source) rest(ctx context.Context) {
+	t := time.NewTimer(fetchIdle)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.due:
+	case <-t.C:
+	}
+}
+
+func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
+	for _, typ := range s.types() {
+		if err := s.spend(ctx, requestsPerFetch); err != nil {
+			return worked, err
+		}
+		hints, err := s.claim(ctx, typ, fetchBatch)
+		if err != nil {
+			return worked, err
+		}
+		if len(hints) == 0 {
+			continue
+		}
+		worked = true
+		if err := s.fetchBatch(ctx, typ, hints); err != nil {
+			return worked, err
+		}
+		s.limit.Spend(s.in.deps.Now(), requestsPerFetch)
+	}
+	return worked, nil
+}
+
+// spend waits until our share allows n requests more.
+func (s *source) spend(ctx context.Context, n int) error {
+	for {
+		free, at := s.limit.Available(s.in.deps.Now())
+		if free >= n || free > 0 && len(s.conn.Claims.Limits) == 0 {
+			return nil
+		}
+		if !pause(ctx, max(at.Sub(s.in.deps.Now()), 50*time.Millisecond)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// fetchBatch reads and admits. The read's number is taken before it starts, so
+// what another process admits meanwhile is known to be newer.
+func (s *source) fetchBatch(ctx context.Context, typ string, hints []hint) error {
+	no, incarnation, err := s.in.nextRead(ctx)
+	if err != nil {
+		return err
+	}
+	ids := make([]string, 0, len(hints))
+	for _, h := range hints {
+		ids = append(ids, h.Ref.ID)
+	}
+	fctx, span := s.in.deps.Tracer.Start(ctx, "fetch "+typ)
+	records, err := s.conn.Source.Fetch(fctx, typ, ids)
+	span.End()
+	if err != nil {
+		after := firstBackoff
+		if f := fault.As(err); f.RetryAfter > 0 {
+			after = f.RetryAfter
+		}
+		if perr := s.postpone(context.WithoutCancel(ctx), hints, after); perr != nil {
+			return perr
+		}
+		return fmt.Errorf("fetch %d of type %s: %w", len(ids), typ, err)
+	}
+	return s.in.admitPage(ctx, s, incarnation, no, hints, byRef(records))
+}
+
+func byRef(records []connector.Record) map[event.Ref]connector.Record {
+	m := make(map[event.Ref]connector.Record, len(records))
+	for _, r := range records {
+		m[r.Ref] = r
+	}
+	return m
+}
+
+// nextRead numbers a read that is about to start.
+func (in *Ingest) nextRead(ctx context.Context) (no, incarnation int64, err error) {
+	err = in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`UPDATE book SET last_read_no = last_read_no + 1 WHERE id = 1 RETURNING last_read_no, incarnation`).Scan(&no, &incarnation)
+	})
+	return no, incarnation, err
+}
+
+// admitPage admits what a read brought, one transaction for the page. A hint
+// without a record stays: the answer did not count it.
+func (in *Ingest) admitPage(ctx context.Context, s *source, incarnation, no int64, hints []hint, records map[event.Ref]connector.Record) error {
+	err := in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		if err := in.sameBook(tx, incarnation); err != nil {
+			return err
+		}
+		for _, h := range hints {
+			r, ok := records[h.Ref]
+			if !ok {
+				if _, err := tx.Exec(`UPDATE hint SET claimed_until = 0, due_at = $1 WHERE ref = $2`, tx.Now()+firstBackoff.Microseconds(), h.Ref.String()); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := in.admitHint(ctx, tx, s, h, admission.Read{No: no, Record: r, Cause: h.Cause}); err != nil {
+				return fmt.Errorf("admit %s: %w", h.Ref, err)
+			}
+		}
+		return nil
+	})
+	in.relay.Wake()
+	in.facts.Wake()
+	return err
+}
+
+func (in *Ingest) sameBook(tx *store.Tx, incarnation int64) error {
+	var now int64
+	if err := tx.QueryRow(`SELECT incarnation FROM book WHERE id = 1`).Scan(&now); err != nil {
+		return err
+	}
+	if now != incarnation {
+		return fmt.Errorf("the database was restored while a read was under way")
+	}
+	return nil
+}

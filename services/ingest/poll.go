@@ -1,0 +1,140 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
+)
+
+const (
+	// pollPage is how many changes are stored with their cursor at once.
+	pollPage = 200
+	// requestsPerPoll is what listing the changes of a type costs at least.
+	requestsPerPoll = 1
+	defaultPoll     = time.Minute
+)
+
+// poll lists what changed, for ever. It is the truth that webhooks only hint at.
+func (s *source) poll(ctx context.Context) error {
+	every := s.config.PollEvery
+	if every <= 0 {
+		every = defaultPoll
+	}
+	for ctx.Err() == nil {
+		s.pollOnce(ctx)
+		t := time.NewTimer(every)
+		select {
+		case <-ctx.Done():
+		case <-s.ask:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+	return nil
+}
+
+// pollOnce is complete only if every type was listed to its end.
+func (s *source) pollOnce(ctx context.Context) {
+	s.mu.Lock()
+	s.started++
+	no := s.started
+	s.mu.Unlock()
+	var errs []error
+	for _, typ := range s.types() {
+		if err := s.pollType(ctx, typ); err != nil {
+			errs = append(errs, fmt.Errorf("list changes of type %s: %w", typ, err))
+		}
+	}
+	err := errors.Join(errs...)
+	s.mu.Lock()
+	s.pollErr = ""
+	if err == nil {
+		s.completed = no
+	} else {
+		s.pollErr = err.Error()
+	}
+	s.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		s.in.deps.Log.WarnContext(ctx, "the poll is not complete", "connection", s.config.ID, "error", err)
+	}
+}
+
+func (s *source) pollType(ctx context.Context, typ string) error {
+	if err := s.spend(ctx, requestsPerPoll); err != nil {
+		return err
+	}
+	s.limit.Spend(s.in.deps.Now(), requestsPerPoll)
+	since, err := s.position(ctx, typ)
+	if err != nil {
+		return err
+	}
+	var page []connector.Change
+	cursor := since
+	for change, err := range s.conn.Source.Changes(ctx, typ, since) {
+		if err != nil {
+			return err
+		}
+		if change.Cursor != "" {
+			cursor = change.Cursor
+		}
+		if change.Ref != (event.Ref{}) {
+			page = append(page, change)
+		}
+		if len(page) == pollPage {
+			if err := s.storePage(ctx, typ, page, cursor); err != nil {
+				return err
+			}
+			page = page[:0]
+		}
+	}
+	return s.storePage(ctx, typ, page, cursor)
+}
+
+// storePage makes the changes hints and moves the cursor with them.
+func (s *source) storePage(ctx context.Context, typ string, page []connector.Change, cursor string) error {
+	unknown, err := s.unknown(ctx, page)
+	if err != nil {
+		return err
+	}
+	class := event.Realtime
+	return s.in.storeHints(ctx, unknown, event.Change, class, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`, s.config.ID, typ, cursor)
+		return err
+	})
+}
+
+// unknown leaves out what is known at the version that the listing shows.
+func (s *source) unknown(ctx context.Context, page []connector.Change) ([]connector.Hint, error) {
+	out := make([]connector.Hint, 0, len(page))
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		for _, c := range page {
+			o, err := loadObject(tx, c.Ref)
+			if err != nil {
+				return err
+			}
+			if o.Rev == 0 || c.Version == "" || o.Version != c.Version {
+				out = append(out, connector.Hint{Ref: c.Ref})
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (s *source) position(ctx context.Context, typ string) (string, error) {
+	var at string
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		err := tx.QueryRow(`SELECT position FROM cursor WHERE connection = $1 AND type = $2`, s.config.ID, typ).Scan(&at)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return at, err
+}

@@ -1,0 +1,266 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
+)
+
+// Server is ingest's control surface.
+type Server struct {
+	controlv1.UnimplementedIngestServiceServer
+	in *Ingest
+}
+
+// Server returns the control surface.
+func (in *Ingest) Server() *Server { return &Server{in: in} }
+
+// IngestStatus tells what was admitted and what is still due.
+func (s *Server) IngestStatus(ctx context.Context, _ *controlv1.IngestStatusRequest) (*controlv1.IngestStatusResponse, error) {
+	out := &controlv1.IngestStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.in.deps.Version}}
+	for _, n := range s.in.consumer.Lag() {
+		out.Service.Lag += n
+	}
+	for _, src := range s.in.sources {
+		out.Polls = append(out.Polls, src.state())
+	}
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		for query, dest := range map[string]*int64{
+			`SELECT COUNT(*) FROM hint`:                             &out.Hints,
+			`SELECT COUNT(*) FROM event WHERE published_at IS NULL`: &out.Unpublished,
+			`SELECT records FROM book WHERE id = 1`:                 &out.Records,
+			`SELECT COUNT(*) FROM exception WHERE state = 'open'`:   &out.Exceptions,
+		} {
+			if err := tx.QueryRow(query).Scan(dest); err != nil {
+				return err
+			}
+		}
+		return s.routes(tx, out)
+	})
+	return out, err
+}
+
+func (s *source) state() *controlv1.PollState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &controlv1.PollState{Connection: s.config.ID, Account: s.config.Account, Started: s.started, Completed: s.completed, Error: s.pollErr}
+}
+
+func (s *Server) routes(tx *store.Tx, out *controlv1.IngestStatusResponse) error {
+	counts := map[string]*controlv1.RouteCount{}
+	for _, r := range s.in.deps.Registry.Routes {
+		c := &controlv1.RouteCount{Route: r.ID, WriteBack: r.WriteBack}
+		counts[r.ID], out.Routes = c, append(out.Routes, c)
+	}
+	rows, err := tx.Query(`SELECT route, outcome, COUNT(*) FROM event GROUP BY route, outcome`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var route, outcome string
+		var n int64
+		if err := rows.Scan(&route, &outcome, &n); err != nil {
+			return err
+		}
+		if c := counts[route]; c != nil {
+			count(c, outcome, n)
+		}
+	}
+	return rows.Err()
+}
+
+func count(c *controlv1.RouteCount, outcome string, n int64) {
+	c.Admitted += n
+	switch outcome {
+	case "posted":
+		c.Posted = n
+	case "unchanged":
+		c.Unchanged = n
+	case "superseded":
+		c.Superseded = n
+	case "discarded":
+		c.Discarded = n
+	case "":
+		c.Open = n
+	}
+}
+
+// Poll asks for a poll of each connection now. The numbers to wait for are
+// those of polls that start after this call.
+func (s *Server) Poll(context.Context, *controlv1.PollRequest) (*controlv1.PollResponse, error) {
+	out := &controlv1.PollResponse{}
+	for _, src := range s.in.sources {
+		st := src.state()
+		st.Started++
+		out.Polls = append(out.Polls, st)
+		signal(src.ask)
+	}
+	return out, nil
+}
+
+// Recheck asks for a record to be read and admitted again.
+func (s *Server) Recheck(ctx context.Context, r *controlv1.RecheckRequest) (*controlv1.RecheckResponse, error) {
+	ref, err := event.ParseRef(r.GetRef())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if s.in.sourceOf(ref) == nil {
+		return nil, status.Errorf(codes.NotFound, "no route reads records of type %s of %s", ref.Type, ref.AccountRef())
+	}
+	return &controlv1.RecheckResponse{}, s.in.storeHints(ctx, []connector.Hint{{Ref: ref}}, event.Repair, event.Bulk, nil)
+}
+
+// GetEvent tells how an event ended.
+func (s *Server) GetEvent(ctx context.Context, r *controlv1.GetEventRequest) (*controlv1.GetEventResponse, error) {
+	out := &controlv1.GetEventResponse{EventId: r.GetEventId()}
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		var admitted, ended int64
+		err := tx.QueryRow(`SELECT ref, rev, route, lane, seq, outcome, admitted_at, ended_at FROM event WHERE event_id = $1`, r.GetEventId()).
+			Scan(&out.Ref, &out.Rev, &out.Route, &out.Lane, &out.Seq, &out.Outcome, &admitted, &ended)
+		if errors.Is(err, sql.ErrNoRows) {
+			return status.Errorf(codes.NotFound, "there is no event %s", r.GetEventId())
+		}
+		if err != nil {
+			return err
+		}
+		out.AdmittedAt = timestamppb.New(store.Time(admitted))
+		if ended > 0 {
+			out.EndedAt = timestamppb.New(store.Time(ended))
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Republish publishes the events of a lane again from a number on.
+func (s *Server) Republish(ctx context.Context, r *controlv1.RepublishRequest) (*controlv1.RepublishResponse, error) {
+	var n int64
+	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		var err error
+		n, err = tx.Exec(`UPDATE event SET published_at = NULL WHERE target = $1 AND lane = $2 AND seq >= $3 AND published_at IS NOT NULL`, r.GetTarget(), r.GetLane(), r.GetFromSeq())
+		return err
+	})
+	s.in.relay.Wake()
+	return &controlv1.RepublishResponse{Events: n}, err
+}
+
+// ListExceptions lists records that never got a lane, oldest first.
+func (s *Server) ListExceptions(ctx context.Context, f *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+	state := f.GetState()
+	if state == "" && f.GetId() == "" {
+		state = "open"
+	}
+	limit := int64(f.GetLimit())
+	if limit <= 0 {
+		limit = 100
+	}
+	page := &controlv1.ListExceptionsResponse{}
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT id, kind, state, owner, subject, customer, reason, fix, opened_at FROM exception
+			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) ORDER BY opened_at, id LIMIT $4`, state, f.GetId(), f.GetKind(), limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			e := &controlv1.Exception{}
+			var opened int64
+			if err := rows.Scan(&e.Id, &e.Kind, &e.State, &e.Owner, &e.Subject, &e.Customer, &e.Reason, &e.Fix, &opened); err != nil {
+				return err
+			}
+			e.OpenedAt = timestamppb.New(store.Time(opened))
+			e.SourceUrl = s.page(e.GetSubject())
+			if e.GetState() == "open" {
+				e.Actions = []string{"retry", "discard"}
+			}
+			page.Items = append(page.Items, e)
+		}
+		return rows.Err()
+	})
+	if err == nil && f.GetId() != "" && len(page.Items) == 0 {
+		return nil, status.Errorf(codes.NotFound, "there is no exception %s", f.GetId())
+	}
+	return page, err
+}
+
+func (s *Server) page(subject string) string {
+	ref, err := event.ParseRef(subject)
+	if err != nil {
+		return ""
+	}
+	if src := s.in.sourceOf(ref); src != nil && src.conn.Page != nil {
+		return src.conn.Page(ref)
+	}
+	return ""
+}
+
+// Act: retry reads the record again; discard closes the exception with a
+// reason, and the record counts again when it changes.
+func (s *Server) Act(ctx context.Context, a *controlv1.ActRequest) (*controlv1.ActResponse, error) {
+	if a.GetAction() != "retry" && a.GetAction() != "discard" {
+		return nil, status.Errorf(codes.InvalidArgument, "action %q is not one of retry, discard", a.GetAction())
+	}
+	if strings.TrimSpace(a.GetReason()) == "" {
+		return nil, status.Error(codes.InvalidArgument, "a reason is mandatory: it goes into the audit trail")
+	}
+	out := &controlv1.ActResponse{}
+	var hints []connector.Hint
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT id, subject FROM exception WHERE state = 'open' AND ($1 = '' OR id = $1) AND ($2 = '' OR kind = $2) ORDER BY opened_at, id`, a.GetId(), a.GetKind())
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id, subject string
+			if err := rows.Scan(&id, &subject); err != nil {
+				return err
+			}
+			out.Exceptions = append(out.Exceptions, id)
+			if ref, err := event.ParseRef(subject); err == nil {
+				hints = append(hints, connector.Hint{Ref: ref})
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil || a.GetDryRun() {
+		return out, err
+	}
+	if a.GetId() != "" && len(out.Exceptions) == 0 {
+		return nil, status.Errorf(codes.NotFound, "there is no open exception %s", a.GetId())
+	}
+	return out, s.apply(ctx, a, out, hints)
+}
+
+func (s *Server) apply(ctx context.Context, a *controlv1.ActRequest, out *controlv1.ActResponse, hints []connector.Hint) error {
+	state := "released"
+	if a.GetAction() == "discard" {
+		state, hints = "discarded", nil
+	}
+	return s.in.storeHints(ctx, hints, event.Change, event.Realtime, func(tx *store.Tx) error {
+		for _, id := range out.GetExceptions() {
+			if _, err := tx.Exec(`UPDATE exception SET state = $1, action = $2, acted_by = $3, acted_at = $4, note = $5 WHERE id = $6 AND state = 'open'`,
+				state, a.GetAction(), a.GetActor(), tx.Now(), a.GetReason(), id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// StreamHeads returns the last fact taken of each stream asked for.
+func (s *Server) StreamHeads(ctx context.Context, r *controlv1.StreamHeadsRequest) (*controlv1.StreamHeadsResponse, error) {
+	return control.StreamHeads(ctx, s.in.deps.DB, r)
+}
