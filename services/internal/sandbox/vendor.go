@@ -112,6 +112,7 @@ type Change struct {
 type Notifier interface {
 	// Deliveries turns the writes of one request into webhook bodies.
 	Deliveries(changes []Change, r *Request) [][]byte
-	// Sign gives the headers of a delivery sent to target at that moment.
+	// Sign gives the headers of a delivery sent to target at that moment. It
+	// runs beside the requests, outside the mutex.
 	Sign(target string, body []byte, at time.Time) http.Header
 }

@@ -1,0 +1,344 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	engine "tieout.dev/services/internal/sandbox"
+)
+
+// The vendor's paths.
+const (
+	apiPath       = "/v3/company/"
+	tokenPath     = "/oauth2/v1/tokens/bearer"
+	revokePath    = "/v2/oauth2/tokens/revoke"
+	authorizePath = "/connect/oauth2"
+)
+
+// company is the vendor the engine runs.
+type company struct {
+	realm    string
+	presets  map[string]preset
+	kinds    map[string]*kind
+	schema   map[string]map[string]bool
+	settings behaviour
+	verifier string
+}
+
+func newCompany(realm string) (*company, error) {
+	c := &company{realm: realm, settings: defaultBehaviour()}
+	var err error
+	if c.presets, err = readPresets(); err != nil {
+		return nil, err
+	}
+	c.kinds, c.schema, err = kinds()
+	return c, err
+}
+
+// Limits are the vendor's published ones, per app and company.
+func (c *company) Limits() []engine.Limit {
+	api := func(r *engine.Request) bool { return strings.HasPrefix(r.Path, apiPath) }
+	batch := func(r *engine.Request) bool { return api(r) && strings.HasSuffix(r.Path, "/batch") }
+	return []engine.Limit{
+		{Name: "per_second", Count: 10, Window: time.Second, Applies: api},
+		{Name: "per_minute", Count: 500, Window: time.Minute, Applies: api},
+		{Name: "batches_per_minute", Count: 40, Window: time.Minute, Applies: batch},
+	}
+}
+
+// call is one operation: a request, or an item of a batch.
+type call struct {
+	c      *company
+	tx     *engine.Tx
+	r      *engine.Request
+	preset preset
+
+	allowDuplicate bool // include=allowduplicatedocnum
+}
+
+// Serve answers a request.
+func (c *company) Serve(tx *engine.Tx, r *engine.Request) engine.Response {
+	switch {
+	case r.Path == tokenPath:
+		return c.token(tx, r)
+	case r.Path == revokePath || r.Path == "/oauth2/v1/tokens/revoke":
+		return c.revoke(tx, r)
+	case r.Path == authorizePath:
+		return c.authorize(tx, r)
+	case strings.HasPrefix(r.Path, apiPath):
+		return c.api(tx, r)
+	}
+	return engine.Response{Status: http.StatusNotFound, Header: http.Header{}}
+}
+
+// api lets a client in and answers what it asks of the books.
+func (c *company) api(tx *engine.Tx, r *engine.Request) engine.Response {
+	if why := admitted(tx, r); why != "" {
+		return c.unauthorised(r, why)
+	}
+	path := strings.Split(strings.TrimPrefix(r.Path, apiPath), "/")
+	if path[0] != c.realm || len(path) < 2 {
+		return c.forbidden(r)
+	}
+	x := &call{c: c, tx: tx, r: r, preset: c.presets[tx.Fact(presetFact)], allowDuplicate: r.Query.Get("include") == "allowduplicatedocnum"}
+	var body fields
+	var err error
+	if r.Method == http.MethodPost && path[1] != "query" {
+		if answer, ok := x.repeated(); ok {
+			return answer
+		}
+		if err = x.checkRequestID(path[1]); err == nil {
+			body, err = x.post(path[1])
+		}
+	} else {
+		body, err = x.get(path[1:])
+	}
+	if err != nil {
+		return c.refuse(r, err)
+	}
+	resp := c.reply(r, http.StatusOK, body)
+	if id := r.Query.Get("requestid"); id != "" && r.Method == http.MethodPost && path[1] != "query" {
+		tx.Remember(r.App+"/"+id, resp.Body)
+	}
+	return resp
+}
+
+// repeated is the first answer under the same request id.
+func (x *call) repeated() (engine.Response, bool) {
+	id := x.r.Query.Get("requestid")
+	if id == "" {
+		return engine.Response{}, false
+	}
+	body, ok := x.tx.Recall(x.r.App + "/" + id)
+	resp := engine.Response{Status: http.StatusOK, Header: http.Header{}, Body: body}
+	x.c.mark(x.r, &resp)
+	return resp, ok
+}
+
+func (x *call) checkRequestID(resource string) error {
+	id, limit := x.r.Query.Get("requestid"), 50
+	if resource == "batch" {
+		limit = 36
+	}
+	if len(id) > limit {
+		return tooLong("requestid", limit, len(id))
+	}
+	return nil
+}
+
+func (x *call) get(path []string) (fields, error) {
+	switch path[0] {
+	case "query":
+		q := x.r.Query.Get("query")
+		if x.r.Method == http.MethodPost {
+			q = string(x.r.Body)
+		}
+		return x.query(q)
+	case "cdc":
+		return x.changes(x.r.Query)
+	case "exchangerate":
+		return x.rate(x.r.Query)
+	}
+	if x.r.Method != http.MethodGet {
+		return nil, unsupported(x.r.Method)
+	}
+	k := x.c.kinds[path[0]]
+	if k == nil {
+		return nil, unsupported(path[0])
+	}
+	if single := x.single(k); single != nil {
+		return fields{k.name: single}, nil
+	}
+	if len(path) < 2 {
+		return nil, missing("Id")
+	}
+	o := x.tx.Get(k.typ(), path[1])
+	if o == nil || o.Deleted {
+		return nil, inactive()
+	}
+	return fields{k.name: x.data(k, o)}, nil
+}
+
+func (x *call) post(resource string) (fields, error) {
+	body, err := decodeBody(x.r.Body)
+	if err != nil {
+		return nil, err
+	}
+	switch resource {
+	case "batch":
+		return x.batch(body)
+	case "exchangerate":
+		return x.setRate(body)
+	}
+	k := x.c.kinds[resource]
+	if k == nil || k.check == nil {
+		return nil, unsupported(resource)
+	}
+	operation := x.r.Query.Get("operation")
+	if x.r.Query.Get("include") == "void" {
+		operation = "void"
+	}
+	return x.operate(k, operation, body)
+}
+
+// decodeBody reads one JSON object.
+func decodeBody(raw []byte) (fields, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var body fields
+	if err := d.Decode(&body); err != nil || body == nil || d.More() {
+		return nil, &fault{code: "2010", message: "Request has invalid or unsupported property",
+			detail: "Property Name:failed to parse json object; a property specified is unsupported or invalid"}
+	}
+	return body, nil
+}
+
+// operate does one write to one entity and answers as the vendor does.
+func (x *call) operate(k *kind, operation string, sent fields) (fields, error) {
+	var data fields
+	var err error
+	switch operation {
+	case "", "create", "update":
+		if operation == "create" {
+			delete(sent, "Id")
+		}
+		data, err = x.save(k, sent, operation == "update")
+	case "void":
+		data, err = x.voided(k, sent)
+	case "delete":
+		data, err = x.deleted(k, sent)
+	default:
+		return nil, unsupported(operation)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return fields{k.name: data}, nil
+}
+
+// save creates an entity, or changes the one Id names.
+func (x *call) save(k *kind, sent fields, mustExist bool) (fields, error) {
+	if err := known(sent, k.fields); err != nil {
+		return nil, err
+	}
+	id := text(sent, "Id")
+	if id == "" {
+		if mustExist {
+			return nil, missing("Id")
+		}
+		return x.create(k, sent)
+	}
+	o, err := x.current(k, id, sent)
+	if err != nil {
+		return nil, err
+	}
+	was := x.tx.Data(o)
+	now := merged(was, sent)
+	if err := k.check(x, id, was, now); err != nil {
+		return nil, err
+	}
+	return x.write(k, id, now), nil
+}
+
+func (x *call) create(k *kind, sent fields) (fields, error) {
+	id := x.tx.NextID(k.sequence)
+	now := engine.Clone(sent)
+	if err := k.check(x, id, nil, now); err != nil {
+		return nil, err
+	}
+	return x.write(k, id, now), nil
+}
+
+// current is the entity a change names, if its token is the current one.
+func (x *call) current(k *kind, id string, sent fields) (*engine.Object, error) {
+	o := x.tx.Get(k.typ(), id)
+	if o == nil || o.Deleted {
+		return nil, inactive()
+	}
+	token := text(sent, "SyncToken")
+	if token == "" {
+		return nil, missing("SyncToken")
+	}
+	if token != text(x.tx.Data(o), "SyncToken") {
+		return nil, stale()
+	}
+	return o, nil
+}
+
+// merged lays a change over what was. A sparse one keeps what it does not
+// mention; a full one clears it, but for what only the books may set.
+func merged(was, sent fields) fields {
+	now := engine.Clone(sent)
+	for name, v := range engine.Clone(was) {
+		if _, mentioned := now[name]; !mentioned && (flag(sent, "sparse") || owned(name)) {
+			now[name] = v
+		}
+	}
+	return now
+}
+
+// owned are fields a full update does not clear.
+func owned(name string) bool {
+	switch name {
+	case "Id", "MetaData", "domain", "LinkedTxn", "CurrencyRef", "TxnDate", "DocNumber", "Active", "Balance", "UnappliedAmt":
+		return true
+	}
+	return false
+}
+
+// write stores a new version and shows it as a client sees it.
+func (x *call) write(k *kind, id string, now fields) fields {
+	token, created := 0, stamp(x.tx.Now())
+	if o := x.tx.Get(k.typ(), id); o != nil {
+		last, _ := strconv.Atoi(text(x.tx.Data(o), "SyncToken"))
+		token, created = last+1, text(x.tx.Data(o), "MetaData", "CreateTime")
+	}
+	for name, v := range now {
+		if v == nil {
+			delete(now, name)
+		}
+	}
+	now["Id"], now["SyncToken"], now["domain"], now["sparse"] = id, fmt.Sprint(token), "QBO", false
+	now["MetaData"] = fields{"CreateTime": created, "LastUpdatedTime": stamp(x.tx.Now())}
+	x.tx.Put(k.typ(), id, now)
+	return x.present(k, id, now)
+}
+
+func (x *call) voided(k *kind, sent fields) (fields, error) {
+	if k.void == nil {
+		return nil, unsupported("void")
+	}
+	o, err := x.current(k, text(sent, "Id"), sent)
+	if err != nil {
+		return nil, err
+	}
+	now, err := k.void(x, o.ID, x.tx.Data(o))
+	if err != nil {
+		return nil, err
+	}
+	return x.write(k, o.ID, now), nil
+}
+
+func (x *call) deleted(k *kind, sent fields) (fields, error) {
+	if k.remove == nil {
+		return nil, unsupported("delete")
+	}
+	o, err := x.current(k, text(sent, "Id"), sent)
+	if err != nil {
+		return nil, err
+	}
+	was := x.tx.Data(o)
+	if err := k.remove(x, o.ID, was); err != nil {
+		return nil, err
+	}
+	last := engine.Clone(x.tx.Data(x.tx.Get(k.typ(), o.ID)))
+	last["status"] = "Deleted"
+	last["MetaData"] = fields{"CreateTime": text(was, "MetaData", "CreateTime"), "LastUpdatedTime": stamp(x.tx.Now())}
+	x.tx.Delete(k.typ(), o.ID, last)
+	return fields{"Id": o.ID, "domain": "QBO", "status": "Deleted"}, nil
+}

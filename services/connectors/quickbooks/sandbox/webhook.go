@@ -1,0 +1,81 @@
+package sandbox
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	engine "tieout.dev/services/internal/sandbox"
+)
+
+// notified are the entities the vendor sends webhooks for.
+const notified = "customer vendor employee item invoice payment account term"
+
+// Deliveries makes one body of all a request changed: ids only, no content.
+func (c *company) Deliveries(changes []engine.Change, r *engine.Request) [][]byte {
+	var events []any
+	for i, change := range changes {
+		o := change.Object
+		if !slices.Contains(strings.Fields(notified), o.Type) {
+			continue
+		}
+		events = append(events, fields{
+			"specversion": "1.0", "id": eventID(c.realm, r.N, i, o.Version), "source": "intuit." + c.realm,
+			"type":            fmt.Sprintf("qbo.%s.%s.v1", o.Type, happened(change)),
+			"datacontenttype": "application/json", "time": o.UpdatedAt().UTC().Format("2006-01-02T15:04:05.000Z"),
+			"intuitentityid": o.ID, "intuitaccountid": c.realm, "data": fields{},
+		})
+	}
+	if events == nil {
+		return nil
+	}
+	body, err := json.Marshal(events)
+	if err != nil {
+		return nil
+	}
+	return [][]byte{body}
+}
+
+// happened names the operation.
+func happened(change engine.Change) string {
+	o := change.Object
+	switch {
+	case change.Created:
+		return "created"
+	case o.Deleted:
+		return "deleted"
+	}
+	now, _ := engine.Decode(o.Last().Data)
+	if strings.HasPrefix(text(now, "PrivateNote"), "Voided") && len(o.Versions) > 1 {
+		was, _ := engine.Decode(o.Versions[len(o.Versions)-2].Data)
+		if !strings.HasPrefix(text(was, "PrivateNote"), "Voided") {
+			return "voided"
+		}
+	}
+	return "updated"
+}
+
+// eventID is a UUID that is the same whenever the same write is delivered.
+func eventID(realm string, n int64, i int, version int64) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d/%d", realm, n, i, version))
+	h[6], h[8] = h[6]&0x0f|0x40, h[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", h[0:4], h[4:6], h[6:8], h[8:10], h[10:16])
+}
+
+// Sign is the vendor's signature: HMAC-SHA256 of the body with the verifier
+// token, in base64.
+func (c *company) Sign(_ string, body []byte, at time.Time) http.Header {
+	m := hmac.New(sha256.New, []byte(c.verifier))
+	m.Write(body)
+	h := http.Header{}
+	h.Set("Content-Type", "application/json")
+	h.Set("Intuit-Signature", base64.StdEncoding.EncodeToString(m.Sum(nil)))
+	h.Set("Intuit-Created-Time", at.UTC().Format(time.RFC3339))
+	return h
+}
