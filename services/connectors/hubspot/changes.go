@@ -2,6 +2,7 @@ package hubspot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -84,77 +85,76 @@ func (s *source) Changes(ctx context.Context, typ, since string) iter.Seq2[conne
 			yield(connector.Change{}, err)
 			return
 		}
+		p := &poll{source: s, at: at, yield: yield}
 		for i, t := range searched {
-			if !s.changed(ctx, t, at[i].at.Add(-overlap), func(page []*object) bool { return s.hint(ctx, t, page, at, i, yield) }, yield) {
+			if err := p.walk(ctx, i, t); err != nil {
+				p.fail(err)
 				return
 			}
 		}
+		p.end()
 	}
 }
 
-// hint yields a page of changed objects, or the owners of changed children.
-func (s *source) hint(ctx context.Context, typ string, page []*object, at cursor, i int, yield func(connector.Change, error) bool) bool {
-	move := func(o *object) {
-		if next := (position{at: modified(typ, o), id: o.ID}); !next.at.Before(at[i].at) {
-			at[i] = next
-		}
-	}
-	if typ != typeLineItem {
-		for _, o := range page {
-			move(o)
-			if !yield(connector.Change{Ref: s.ref(typ, o.ID), Cursor: at.String()}, nil) {
-				return false
-			}
-		}
-		return true
-	}
-	var ids []string
-	for _, o := range page {
-		ids = append(ids, o.ID)
-	}
-	deals, err := s.owners(ctx, ids)
-	if err != nil {
-		yield(connector.Change{}, err)
-		return false
-	}
-	if len(deals) == 0 {
-		move(page[len(page)-1])
-	}
-	for n, id := range deals {
-		if n == len(deals)-1 { // only then is the whole page accounted for
-			move(page[len(page)-1])
-		}
-		if !yield(connector.Change{Ref: s.ref(typeDeal, id), Cursor: at.String()}, nil) {
-			return false
-		}
-	}
-	return true
+// errStopped says that the caller wants no more.
+var errStopped = errors.New("stopped")
+
+// poll is one run of Changes. The last change is held back, so that it can
+// carry the cursor that stands for the whole run.
+type poll struct {
+	source *source
+	at     cursor
+	held   *connector.Change
+	yield  func(connector.Change, error) bool
 }
 
-// changed walks the objects modified at from or later, oldest first. Each page
-// begins at the time where the last one ended and never at an offset: an
-// object that changes meanwhile moves to the end and would pull others past an
-// offset. It says whether to go on.
-func (s *source) changed(ctx context.Context, typ string, from time.Time, take func([]*object) bool, yield func(connector.Change, error) bool) bool {
+func (p *poll) emit(c connector.Change) error {
+	before := p.held
+	p.held = &c
+	if before != nil && !p.yield(*before, nil) {
+		return errStopped
+	}
+	return nil
+}
+
+func (p *poll) fail(err error) {
+	if errors.Is(err, errStopped) || (p.held != nil && !p.yield(*p.held, nil)) {
+		return
+	}
+	p.yield(connector.Change{}, err)
+}
+
+func (p *poll) end() {
+	if p.held != nil {
+		p.held.Cursor = p.at.String()
+		p.yield(*p.held, nil)
+	}
+}
+
+// walk yields what changed of one type, oldest first. Each page begins at the
+// time where the last one ended and never at an offset: an object that changes
+// meanwhile moves to the end and would pull others past an offset.
+func (p *poll) walk(ctx context.Context, i int, typ string) error {
+	from := p.at[i].at.Add(-overlap)
 	for {
-		page, err := s.search(ctx, typ, modifiedProperty(typ), []condition{{modifiedProperty(typ), "GTE", millis(from)}})
-		if err != nil {
-			yield(connector.Change{}, fmt.Errorf("search %s: %w", typ, err))
-			return false
+		page, served, err := p.source.search(ctx, typ, modifiedProperty(typ), []condition{{modifiedProperty(typ), "GTE", millis(from)}})
+		if err == nil {
+			err = p.take(ctx, i, typ, page)
 		}
-		if len(page) > 0 && !take(page) {
-			return false
+		if err != nil {
+			return err
 		}
 		if len(page) < searchPage {
-			return true
+			p.arrive(i, served)
+			return nil
 		}
 		last := modified(typ, page[len(page)-1])
 		if last.After(from) {
 			from = last
 			continue
 		}
-		if !s.moment(ctx, typ, from, take, yield) {
-			return false
+		if err := p.moment(ctx, i, typ, from); err != nil {
+			return err
 		}
 		from = from.Add(time.Millisecond)
 	}
@@ -162,21 +162,72 @@ func (s *source) changed(ctx context.Context, typ string, from time.Time, take f
 
 // moment walks the objects modified in one millisecond, by id: an import
 // changes more of them at once than a page holds.
-func (s *source) moment(ctx context.Context, typ string, at time.Time, take func([]*object) bool, yield func(connector.Change, error) bool) bool {
-	id := "0"
-	for {
-		page, err := s.search(ctx, typ, "hs_object_id", []condition{{modifiedProperty(typ), "EQ", millis(at)}, {"hs_object_id", "GT", id}})
-		if err != nil {
-			yield(connector.Change{}, fmt.Errorf("search %s: %w", typ, err))
-			return false
+func (p *poll) moment(ctx context.Context, i int, typ string, at time.Time) error {
+	for id := "0"; ; {
+		page, _, err := p.source.search(ctx, typ, "hs_object_id", []condition{{modifiedProperty(typ), "EQ", millis(at)}, {"hs_object_id", "GT", id}})
+		if err == nil {
+			err = p.take(ctx, i, typ, page)
 		}
-		if len(page) > 0 && !take(page) {
-			return false
-		}
-		if len(page) < searchPage {
-			return true
+		if err != nil || len(page) < searchPage {
+			return err
 		}
 		id = page[len(page)-1].ID
+	}
+}
+
+// take yields a page of changed objects, or the owners of changed children.
+func (p *poll) take(ctx context.Context, i int, typ string, page []*object) error {
+	if len(page) == 0 {
+		return nil
+	}
+	if typ == typeLineItem {
+		return p.takeLines(ctx, i, page)
+	}
+	for _, o := range page {
+		p.move(i, typ, o)
+		if err := p.emit(connector.Change{Ref: p.source.ref(typ, o.ID), Cursor: p.at.String(), Version: version(typ, o)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeLines yields the deals of changed line items, without a version: the
+// deal's own may be an old one.
+func (p *poll) takeLines(ctx context.Context, i int, page []*object) error {
+	var ids []string
+	for _, o := range page {
+		ids = append(ids, o.ID)
+	}
+	deals, err := p.source.owners(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for n, id := range deals {
+		if n == len(deals)-1 { // only then is the whole page accounted for
+			p.move(i, typeLineItem, page[len(page)-1])
+		}
+		if err := p.emit(connector.Change{Ref: p.source.ref(typeDeal, id), Cursor: p.at.String()}); err != nil {
+			return err
+		}
+	}
+	if len(deals) == 0 {
+		p.move(i, typeLineItem, page[len(page)-1])
+	}
+	return nil
+}
+
+func (p *poll) move(i int, typ string, o *object) {
+	if next := (position{at: modified(typ, o), id: o.ID}); !next.at.Before(p.at[i].at) {
+		p.at[i] = next
+	}
+}
+
+// arrive moves the position to the moment, by HubSpot's clock, at which the
+// index had nothing more: what was changed last is not yielded for ever.
+func (p *poll) arrive(i int, served time.Time) {
+	if served.After(p.at[i].at) {
+		p.at[i] = position{at: served}
 	}
 }
 
@@ -187,20 +238,24 @@ type condition struct {
 	Value    string `json:"value,omitempty"`
 }
 
-func (s *source) search(ctx context.Context, typ, sort string, filters []condition) ([]*object, error) {
-	return searchPageOf(ctx, s.client, typ, sort, []string{modifiedProperty(typ)}, filters)
+func (s *source) search(ctx context.Context, typ, sort string, filters []condition) ([]*object, time.Time, error) {
+	return searchFirst(ctx, s.client, typ, sort, []string{modifiedProperty(typ)}, filters)
 }
 
-// searchPageOf is the first page of a search, sorted upwards.
-func searchPageOf(ctx context.Context, c *client, typ, sort string, properties []string, filters []condition) ([]*object, error) {
+// searchFirst is the first page of a search, sorted upwards, and when HubSpot
+// says it answered.
+func searchFirst(ctx context.Context, c *client, typ, sort string, properties []string, filters []condition) ([]*object, time.Time, error) {
 	body := map[string]any{
 		"filterGroups": []any{map[string]any{"filters": filters}},
 		"sorts":        []any{map[string]string{"propertyName": sort, "direction": "ASCENDING"}},
 		"properties":   properties, "limit": searchPage,
 	}
 	var r reply
-	err := c.read(ctx, http.MethodPost, "/crm/v3/objects/"+pathOf(typ)+"/search", body, &r)
-	return r.Results, err
+	served, err := c.readAt(ctx, http.MethodPost, "/crm/v3/objects/"+pathOf(typ)+"/search", body, &r)
+	if err != nil {
+		return nil, served, fmt.Errorf("search %s: %w", typ, err)
+	}
+	return r.Results, served, nil
 }
 
 func modifiedProperty(typ string) string {
@@ -217,5 +272,8 @@ func modified(typ string, o *object) time.Time {
 	}
 	return o.UpdatedAt.UTC().Truncate(time.Millisecond)
 }
+
+// version is the same in a listing and in a record.
+func version(typ string, o *object) string { return modified(typ, o).Format(timeFormat) }
 
 func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }

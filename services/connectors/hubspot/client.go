@@ -73,20 +73,30 @@ type answer struct {
 
 // read sends a request that changes nothing and decodes its answer.
 func (c *client) read(ctx context.Context, method, path string, body, into any) error {
+	_, err := c.readAt(ctx, method, path, body, into)
+	return err
+}
+
+// readAt is read, and when HubSpot says it answered; zero if it does not say.
+func (c *client) readAt(ctx context.Context, method, path string, body, into any) (time.Time, error) {
 	a, err := c.send(ctx, method, path, body)
 	if err == nil && a.status == http.StatusUnauthorized {
 		a, err = c.send(ctx, method, path, body) // send asked for another token
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = faultOf(a, reading)
 	}
-	if err := faultOf(a, reading); err != nil {
-		return err
+	if err != nil {
+		return time.Time{}, err
 	}
 	if err := decode(a.body, into); err != nil {
-		return unreadable(err, reading)
+		return time.Time{}, unreadable(err, reading)
 	}
-	return nil
+	served, err := http.ParseTime(a.header.Get("Date"))
+	if err != nil {
+		return time.Time{}, nil
+	}
+	return served.UTC(), nil
 }
 
 // send sends a request once. Its error is a fault of kind Transient where

@@ -124,7 +124,7 @@ func (s *source) record(a *aggregate, related map[string]any) connector.Record {
 	merged := a.object.merged()
 	data["merged_ids"] = texts(merged)
 	r := connector.Record{
-		Ref: s.ref(a.typ, a.object.ID), Version: a.object.UpdatedAt.UTC().Format(timeFormat), ChangedAt: a.object.UpdatedAt,
+		Ref: s.ref(a.typ, a.object.ID), Version: version(a.typ, a.object), ChangedAt: modified(a.typ, a.object),
 		Deleted: a.object.Archived,
 	}
 	for _, id := range merged {

@@ -44,14 +44,14 @@ func (s *source) Fetch(ctx context.Context, typ string, ids []string) ([]connect
 		return nil, fault.New(fault.Internal, "no object type %q", typ)
 	}
 	var out []connector.Record
-	for chunk := range slices.Chunk(ids, batchMax) {
+	for chunk := range slices.Chunk(unique(ids), batchMax) {
 		records, err := s.fetch(ctx, typ, chunk)
 		if err != nil {
 			return nil, fmt.Errorf("fetch %d of %s: %w", len(chunk), typ, err)
 		}
 		out = append(out, records...)
 	}
-	return out, nil
+	return once(out), nil
 }
 
 // fetch reads up to 100 aggregates.
@@ -224,6 +224,16 @@ type paging struct {
 	Next struct {
 		After string `json:"after"`
 	} `json:"next"`
+}
+
+// once drops a survivor that several chunks of ids led to.
+func once(records []connector.Record) []connector.Record {
+	seen := map[event.Ref]bool{}
+	return slices.DeleteFunc(records, func(r connector.Record) bool {
+		again := seen[r.Ref]
+		seen[r.Ref] = true
+		return again
+	})
 }
 
 func unique(ids []string) []string {

@@ -177,7 +177,7 @@ func (t *target) List(ctx context.Context, kind document.Kind, _, _ string) iter
 			return
 		}
 		for id := "0"; ; {
-			page, err := searchPageOf(ctx, t.client, typeDeal, "hs_object_id", markerProperties(),
+			page, _, err := searchFirst(ctx, t.client, typeDeal, "hs_object_id", markerProperties(),
 				[]condition{{Property: propertyID, Operator: "HAS_PROPERTY"}, {"hs_object_id", "GT", id}})
 			if err != nil {
 				yield(connector.Posting{}, fmt.Errorf("list markers: %w", err))

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	webhookMax  = 1 << 20         // bytes of one delivery
-	webhookAge  = 5 * time.Minute // and as much into the future, which HubSpot's own client lets pass
-	webhookLeng = 1000            // events of one delivery; HubSpot sends 100
+	webhookMax    = 1 << 20         // bytes of one delivery
+	webhookAge    = 5 * time.Minute // and as much into the future, which HubSpot's own client lets pass
+	webhookEvents = 1000            // events of one delivery; HubSpot sends 100
 )
 
 // webhook reads deliveries of one app, for all portals that installed it.
@@ -41,7 +41,7 @@ func (w *webhook) Receive(r *http.Request, public string, body []byte) ([]connec
 	if err := decode(body, &events); err != nil {
 		return nil, &fault.Error{Kind: fault.Rejected, Text: "webhook body is not readable", Err: err}
 	}
-	if len(events) > webhookLeng {
+	if len(events) > webhookEvents {
 		return nil, fault.New(fault.Rejected, "webhook with %d events", len(events))
 	}
 	var hints []connector.Hint

@@ -53,8 +53,13 @@ func throttled(r *engine.Request, policy string) engine.Response {
 // usage is what each app used of the rolling limit, for the headers alone.
 type usage map[string][]time.Time
 
-// mark adds the rate headers; search answers have none.
+// mark adds the portal's time and the rate headers; search answers have none
+// of the latter.
 func (u usage) mark(r *engine.Request, resp engine.Response) engine.Response {
+	if resp.Header == nil {
+		resp.Header = http.Header{}
+	}
+	resp.Header.Set("Date", r.Now.UTC().Format(http.TimeFormat))
 	if r.App == "" {
 		return resp
 	}
@@ -65,9 +70,6 @@ func (u usage) mark(r *engine.Request, resp engine.Response) engine.Response {
 	u[r.App] = append(seen, r.Now)
 	if isSearch(r) {
 		return resp
-	}
-	if resp.Header == nil {
-		resp.Header = http.Header{}
 	}
 	rateHeaders(resp.Header, max(0, rollingLimit-len(u[r.App])))
 	return resp
