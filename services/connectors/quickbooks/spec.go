@@ -1,0 +1,131 @@
+// Package quickbooks connects a QuickBooks Online company: customers, items
+// and invoices are written, and the books are read back for matching, for
+// settling lost answers and for reconciliation.
+package quickbooks
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+)
+
+// System is the first word of this connector's refs.
+const System = "quickbooks"
+
+// Where Intuit answers, unless the configuration says otherwise.
+const (
+	vendorURL = "https://quickbooks.api.intuit.com"
+	tokenURL  = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
+)
+
+// Settings and secrets that a connection may have.
+const (
+	settingSearchLag      = "search_lag"
+	settingLongestRequest = "longest_request"
+	settingGuard          = "guard"
+	settingThrottleWait   = "throttle_wait"
+	settingTokenURL       = "token_url"
+	settingPage           = "page_url"
+	secretClientID        = "client_id"
+	secretClientSecret    = "client_secret"
+)
+
+// The object types that refs name.
+const (
+	typeCustomer = "customer"
+	typeItem     = "item"
+	typeInvoice  = "invoice"
+)
+
+// Spec is the connector as the list of connectors holds it.
+func Spec() connector.Spec {
+	return connector.Spec{
+		System: System,
+		Kinds:  []document.Kind{document.CustomerKind, document.ItemKind, document.InvoiceKind},
+		Open:   Open,
+	}
+}
+
+// Open makes a connection; it sends nothing.
+func Open(cfg connector.Config) (*connector.Connection, error) {
+	realm, ok := strings.CutPrefix(cfg.Account, System+"/")
+	if !ok || realm == "" || strings.Contains(realm, "/") {
+		return nil, fmt.Errorf("account %q is not %s/REALM", cfg.Account, System)
+	}
+	claims, wait, err := claimsOf(cfg.Settings)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newClient(cfg, realm, wait)
+	if err != nil {
+		return nil, err
+	}
+	conn := &connector.Connection{Target: &target{client: c, realm: realm}, Claims: claims, Page: pageOf(cfg.Settings[settingPage])}
+	if cfg.Secrets[secretClientID] != "" {
+		conn.RefreshToken = func(ctx context.Context, refresh string) (connector.Grant, error) { return c.refresh(ctx, cfg, refresh) }
+	}
+	return conn, nil
+}
+
+// claimsOf are the promises: minutes at Intuit, seconds in a sandbox.
+// Customers and items have unique names. An invoice has no reference that the
+// API can filter, and how long a requestid is remembered is not published, so
+// a lost answer is settled by searching the customer's invoices for our mark.
+func claimsOf(settings map[string]string) (connector.Claims, time.Duration, error) {
+	c := connector.Claims{
+		Ambiguity: map[document.Kind]connector.Ambiguity{
+			document.CustomerKind: connector.UniqueReference, document.ItemKind: connector.UniqueReference, document.InvoiceKind: connector.Searchable,
+		},
+		// 120 s is when Intuit ends a request; the lag of its queries is not published.
+		SearchLag: time.Minute, LongestRequest: 2 * time.Minute, Guard: 5 * time.Second,
+		BatchSize: 1, MaxInFlight: 8,
+		// developer.intuit.com, limits: 10 a second and 500 a minute for an app and a company.
+		Limits: []connector.Limit{{Requests: 10, Window: time.Second}, {Requests: 500, Window: time.Minute}},
+	}
+	wait := time.Minute
+	for name, into := range map[string]*time.Duration{
+		settingSearchLag: &c.SearchLag, settingLongestRequest: &c.LongestRequest, settingGuard: &c.Guard, settingThrottleWait: &wait,
+	} {
+		text := settings[name]
+		if text == "" {
+			continue
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return c, 0, fmt.Errorf("setting %s: %q is not a duration such as 3s", name, text)
+		}
+		*into = d
+	}
+	return c, wait, nil
+}
+
+// pageOf gives the address of a record in QuickBooks' web application.
+func pageOf(base string) func(event.Ref) string {
+	if base == "" {
+		base = "https://qbo.intuit.com"
+	}
+	return func(ref event.Ref) string {
+		query := map[string]string{typeInvoice: "app/invoice?txnId=", typeCustomer: "app/customerdetail?nameId=", typeItem: "app/items?itemId="}[ref.Type]
+		if ref.System != System || query == "" {
+			return ""
+		}
+		return strings.TrimSuffix(base, "/") + "/" + query + ref.ID
+	}
+}
+
+func typeOf(k document.Kind) string {
+	switch k {
+	case document.CustomerKind:
+		return typeCustomer
+	case document.ItemKind:
+		return typeItem
+	case document.InvoiceKind:
+		return typeInvoice
+	}
+	return ""
+}

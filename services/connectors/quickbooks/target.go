@@ -1,0 +1,219 @@
+package quickbooks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/fault"
+)
+
+// pageSize is the most that a query answers.
+const pageSize = 1000
+
+// target writes the books of one company.
+type target struct {
+	client *client
+	realm  string
+}
+
+// Put sends one create, update or void.
+func (t *target) Put(ctx context.Context, call connector.Call) []connector.Outcome {
+	out := make([]connector.Outcome, len(call.Items))
+	if len(call.Items) != 1 {
+		for i := range out {
+			out[i].Err = fault.New(fault.Internal, "a call has %d items and this connection sends one", len(call.Items))
+		}
+		return out
+	}
+	item := call.Items[0]
+	operation := ""
+	if item.Effect == connector.Void {
+		operation = "void"
+	}
+	body, err := t.client.write(ctx, typeOf(item.Kind), operation, call.Key, item.Body)
+	if err != nil {
+		out[0].Err = err
+		return out
+	}
+	p, err := t.answer(item.Kind, body)
+	if err != nil { // it may be in the books; what was answered does not say
+		out[0].Err = &fault.Error{Kind: fault.InDoubt, Text: "the answer is not readable", Err: err}
+		return out
+	}
+	out[0].Posting = &p
+	return out
+}
+
+// answer reads {"Invoice":{…},"time":…}.
+func (t *target) answer(kind document.Kind, body []byte) (connector.Posting, error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(body, &m); err != nil {
+		return connector.Posting{}, err
+	}
+	var o object
+	if err := json.Unmarshal(m[entityOf(kind)], &o); err != nil {
+		return connector.Posting{}, fmt.Errorf("no %s in the answer: %w", entityOf(kind), err)
+	}
+	return t.posting(kind, &o)
+}
+
+func entityOf(kind document.Kind) string {
+	name := typeOf(kind)
+	if name == "" {
+		return ""
+	}
+	return strings.ToUpper(name[:1]) + name[1:]
+}
+
+// Get reads one document.
+func (t *target) Get(ctx context.Context, kind document.Kind, ref event.Ref) (connector.Posting, error) {
+	if ref.Account != t.realm || ref.System != System {
+		return connector.Posting{}, fault.New(fault.Rejected, "%s is not of company %s", ref, t.realm)
+	}
+	var m map[string]json.RawMessage
+	if err := t.client.read(ctx, typeOf(kind)+"/"+url.PathEscape(ref.ID), nil, &m); err != nil {
+		return connector.Posting{}, fmt.Errorf("get %s: %w", ref, err)
+	}
+	var o object
+	if err := json.Unmarshal(m[entityOf(kind)], &o); err != nil {
+		return connector.Posting{}, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
+	}
+	p, err := t.posting(kind, &o)
+	if err != nil {
+		return p, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
+	}
+	return p, nil
+}
+
+// Find searches by what the books can filter: names of customers and items,
+// and for invoices the customer and the time of creation. Memos cannot be
+// filtered, so the mark is compared here.
+func (t *target) Find(ctx context.Context, p connector.Probe) ([]connector.Posting, error) {
+	switch p.Kind {
+	case document.CustomerKind:
+		return t.collect(ctx, p.Kind, "where DisplayName = "+quote(p.Name)+" and Active in (true, false)", nil)
+	case document.ItemKind:
+		return t.collect(ctx, p.Kind, "where Name = "+quote(p.Name)+" and Active in (true, false)", nil)
+	case document.InvoiceKind:
+		where := "where MetaData.CreateTime >= " + quote(p.Since.UTC().Format(time.RFC3339))
+		if p.Customer.ID != "" {
+			where += " and CustomerRef = " + quote(p.Customer.ID)
+		}
+		return t.collect(ctx, p.Kind, where, func(x *connector.Posting) bool { return x.Mark == p.Mark })
+	}
+	return nil, fault.New(fault.Rejected, "these books have no documents of kind %s", p.Kind)
+}
+
+func (t *target) collect(ctx context.Context, kind document.Kind, where string, keep func(*connector.Posting) bool) ([]connector.Posting, error) {
+	var out []connector.Posting
+	for p, err := range t.query(ctx, kind, where) {
+		if err != nil {
+			return nil, err
+		}
+		if keep == nil || keep(&p) {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// List yields the documents of a kind; invoices by their date.
+func (t *target) List(ctx context.Context, kind document.Kind, from, to string) iter.Seq2[connector.Posting, error] {
+	var conditions []string
+	if kind == document.InvoiceKind {
+		if from != "" {
+			conditions = append(conditions, "TxnDate >= "+quote(from))
+		}
+		if to != "" {
+			conditions = append(conditions, "TxnDate < "+quote(to))
+		}
+	}
+	where := ""
+	if len(conditions) > 0 {
+		where = "where " + strings.Join(conditions, " and ")
+	}
+	return t.query(ctx, kind, where)
+}
+
+// query pages through an answer; it ends at the first short page, and an error
+// means that the scan is incomplete.
+func (t *target) query(ctx context.Context, kind document.Kind, where string) iter.Seq2[connector.Posting, error] {
+	return func(yield func(connector.Posting, error) bool) {
+		for start := 1; ; start += pageSize {
+			page, err := t.page(ctx, entityOf(kind), where, start)
+			if err != nil {
+				yield(connector.Posting{}, fmt.Errorf("query %s: %w", entityOf(kind), err))
+				return
+			}
+			for i := range page {
+				p, err := t.posting(kind, &page[i])
+				if err != nil {
+					err = &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
+				}
+				if !yield(p, err) || err != nil {
+					return
+				}
+			}
+			if len(page) < pageSize {
+				return
+			}
+		}
+	}
+}
+
+func (t *target) page(ctx context.Context, entity, where string, start int) ([]object, error) {
+	statement := strings.Join(strings.Fields("select * from "+entity), " ")
+	if where != "" {
+		statement += " " + where
+	}
+	statement += " orderby Id startposition " + strconv.Itoa(start) + " maxresults " + strconv.Itoa(pageSize)
+	var answer struct {
+		QueryResponse map[string]json.RawMessage `json:"QueryResponse"`
+	}
+	if err := t.client.read(ctx, "query", url.Values{"query": {statement}}, &answer); err != nil {
+		return nil, err
+	}
+	raw, ok := answer.QueryResponse[entity]
+	if !ok {
+		return nil, nil
+	}
+	var out []object
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return nil, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
+	}
+	return out, nil
+}
+
+// References reads the tables that symbols are bound in, by name.
+func (t *target) References(ctx context.Context) ([]connector.Reference, error) {
+	var out []connector.Reference
+	for entity, kind := range map[string]string{"Account": "account", "TaxCode": "tax", "Term": "term"} {
+		for start := 1; ; start += pageSize {
+			page, err := t.page(ctx, entity, "", start)
+			if err != nil {
+				return nil, fmt.Errorf("read %s: %w", entity, err)
+			}
+			for _, o := range page {
+				out = append(out, connector.Reference{Kind: kind, Key: o.Name, ID: o.ID})
+			}
+			if len(page) < pageSize {
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// quote writes a literal of the query language: a backslash escapes a quote.
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
