@@ -67,7 +67,9 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 	}
 	conn := &connector.Connection{Target: &target{client: c, realm: realm}, Claims: claims, Page: pageOf(cfg.Settings[settingPage])}
 	if cfg.Secrets[secretClientID] != "" {
-		conn.RefreshToken = func(ctx context.Context, refresh string) (connector.Grant, error) { return c.refresh(ctx, cfg, refresh) }
+		conn.RefreshToken = func(ctx context.Context, refresh string) (connector.Grant, error) {
+			return c.refresh(ctx, cfg, refresh)
+		}
 	}
 	return conn, nil
 }

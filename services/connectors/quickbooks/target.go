@@ -171,7 +171,7 @@ func (t *target) query(ctx context.Context, kind document.Kind, where string) it
 }
 
 func (t *target) page(ctx context.Context, entity, where string, start int) ([]object, error) {
-	statement := strings.Join(strings.Fields("select * from "+entity), " ")
+	statement := "select * from " + entity
 	if where != "" {
 		statement += " " + where
 	}

@@ -58,7 +58,8 @@ type call struct {
 	r      *engine.Request
 	preset preset
 
-	allowDuplicate bool // include=allowduplicatedocnum
+	allowDuplicate bool   // include=allowduplicatedocnum
+	currency       string // of the transaction that is judged
 }
 
 // Serve answers a request.

@@ -94,6 +94,7 @@ func (x *call) checkCurrency(customer, now fields) error {
 			return business("Multicurrency is not enabled for this company: %s", code)
 		}
 		now["CurrencyRef"] = refTo(x.preset.Currency, x.preset.Currencies[x.preset.Currency])
+		x.currency = x.preset.Currency
 		delete(now, "ExchangeRate")
 		return nil
 	}
@@ -104,6 +105,7 @@ func (x *call) checkCurrency(customer, now fields) error {
 		return business("The currency of the transaction must be the customer's: %s, not %s", own, code)
 	}
 	now["CurrencyRef"] = refTo(code, x.preset.Currencies[code])
+	x.currency = code
 	r, sent, err := decimal(now, "ExchangeRate")
 	switch {
 	case err != nil:

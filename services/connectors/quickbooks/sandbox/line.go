@@ -105,20 +105,20 @@ func (x *call) checkSale(line fields) (*saleLine, error) {
 	if err := x.itemRef(detail); err != nil {
 		return nil, err
 	}
-	if err := checkProduct(amount, line, detail); err != nil {
+	if err := x.checkProduct(amount, line, detail); err != nil {
 		return nil, err
 	}
 	gross, _, err := decimal(detail, "TaxInclusiveAmt")
 	if err != nil {
 		return nil, err
 	}
-	amount = cents(amount)
+	amount = x.round(amount)
 	line["Amount"] = num(amount)
 	return &saleLine{fields: line, detail: detail, amount: amount, inclusive: gross, code: ref(detail, "TaxCodeRef")}, nil
 }
 
 // checkProduct holds Amount to Qty × UnitPrice where both are said.
-func checkProduct(amount *big.Rat, line, detail fields) error {
+func (x *call) checkProduct(amount *big.Rat, line, detail fields) error {
 	qty, hasQty, err := decimal(detail, "Qty")
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func checkProduct(amount *big.Rat, line, detail fields) error {
 	if err != nil {
 		return err
 	}
-	if hasQty && hasPrice && cents(mul(qty, price)).Cmp(amount) != 0 {
+	if hasQty && hasPrice && x.round(mul(qty, price)).Cmp(amount) != 0 {
 		return wrongAmount(text(line, "Amount"))
 	}
 	return nil
@@ -189,7 +189,7 @@ func (x *call) subtotal(now fields, sales []saleLine) (sum, discount *big.Rat, e
 		if flag(line, "DiscountLineDetail", "PercentBased") {
 			amount = percent(sum, stored(line, "DiscountLineDetail", "DiscountPercent"))
 		}
-		amount = cents(amount)
+		amount = x.round(amount)
 		line["Amount"] = num(amount)
 		discount.Add(discount, amount)
 	}

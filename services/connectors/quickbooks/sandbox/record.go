@@ -88,8 +88,18 @@ func stored(f fields, path ...string) *big.Rat {
 }
 
 // cents rounds half up, away from zero, to two digits.
-func cents(r *big.Rat) *big.Rat {
-	out, _ := new(big.Rat).SetString(r.FloatString(2))
+func cents(r *big.Rat) *big.Rat { return digits(r, 2) }
+
+// round is cents in the transaction's currency: yen have none.
+func (x *call) round(r *big.Rat) *big.Rat {
+	if x.currency == "JPY" {
+		return digits(r, 0)
+	}
+	return cents(r)
+}
+
+func digits(r *big.Rat, n int) *big.Rat {
+	out, _ := new(big.Rat).SetString(r.FloatString(n))
 	return out
 }
 

@@ -53,19 +53,19 @@ func (x *call) taxes(now fields, sales []saleLine, sum, discount *big.Rat) (*big
 		if after && discount.Sign() != 0 && sum.Sign() != 0 {
 			base = sub(base, new(big.Rat).Quo(mul(base, discount), sum))
 		}
-		bands = addLine(bands, rates, s, mode, base)
+		bands = x.addLine(bands, rates, s, mode, base)
 	}
 	return x.taxDetail(now, bands), nil
 }
 
 // addLine puts a line into the bands of its rates.
-func addLine(bands []*band, rates []rate, s saleLine, mode string, base *big.Rat) []*band {
+func (x *call) addLine(bands []*band, rates []rate, s saleLine, mode string, base *big.Rat) []*band {
 	for _, r := range rates {
-		tax := cents(percent(base, r.percent))
+		tax := x.round(percent(base, r.percent))
 		if mode == taxInclusive {
 			tax = sub(s.inclusive, s.amount)
 		}
-		bands = addBand(bands, r, cents(base), tax)
+		bands = addBand(bands, r, x.round(base), tax)
 	}
 	return bands
 }
@@ -147,7 +147,7 @@ func (x *call) netOfTax(sales []saleLine) error {
 		for _, r := range rates {
 			factor.Add(factor, percent(big.NewRat(1, 1), r.percent))
 		}
-		net := cents(new(big.Rat).Quo(s.inclusive, factor))
+		net := x.round(new(big.Rat).Quo(s.inclusive, factor))
 		if d := sub(net, s.amount); d.Abs(d).Cmp(big.NewRat(1, 100)) > 0 {
 			return business("Amount %s is not what %s holds without tax: %s", num(s.amount), num(s.inclusive), num(net))
 		}

@@ -1,0 +1,296 @@
+package quickbooks
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tieout.dev/services/connectors/quickbooks/sandbox"
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/money"
+)
+
+// books is a company with the connection to it.
+type books struct {
+	t    *testing.T
+	url  string
+	conn *connector.Connection
+	tgt  connector.Target
+	refs map[string]string
+	link map[document.Need]event.Ref
+	keys int
+}
+
+type fixedToken string
+
+func (f fixedToken) Token(context.Context) (string, error) { return string(f), nil }
+func (f fixedToken) Refresh(context.Context, string) (string, error) {
+	return "", fault.New(fault.Unauthorized, "no other token")
+}
+
+func openBooks(t *testing.T, preset string) *books {
+	t.Helper()
+	sb, err := sandbox.New(sandbox.Config{Preset: preset})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(sb)
+	t.Cleanup(func() { srv.Close(); sb.Close() })
+	b := &books{t: t, url: srv.URL, link: map[document.Need]event.Ref{}}
+	b.control("settings", `{"multicurrency":true,"limits":{"per_second":0}}`)
+	b.conn, err = Open(connector.Config{
+		Account: "quickbooks/" + sb.Credentials().RealmID, BaseURL: srv.URL, Tokens: fixedToken(sb.Credentials().AccessToken), Now: time.Now,
+		Settings: map[string]string{"throttle_wait": "2s"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.tgt = b.conn.Target
+	list, err := b.tgt.(connector.Referencer).References(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.refs = map[string]string{}
+	for _, r := range list {
+		b.refs[r.Kind+":"+r.Key] = r.ID
+	}
+	return b
+}
+
+func (b *books) control(path, body string) {
+	b.t.Helper()
+	resp, err := http.Post(b.url+"/_sandbox/"+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		b.t.Fatalf("%s: %s", path, resp.Status)
+	}
+}
+
+func (b *books) draft(p *document.Part, e connector.Effect, cur *connector.Posting) connector.Draft {
+	tax := map[string]string{"standard": b.refs["tax:23.0% S"], "TAX": "TAX"}
+	return connector.Draft{
+		Part: p, Effect: e, Mark: document.Mark("quickbooks/1", p.Subject, p.Name, 1), Current: cur,
+		Linked: func(n document.Need) (event.Ref, bool) { r, ok := b.link[n]; return r, ok },
+		Symbol: func(kind, symbol string) (string, bool) {
+			if kind == "tax" {
+				return tax[symbol], tax[symbol] != ""
+			}
+			id, ok := b.refs[kind+":"+symbol]
+			return id, ok
+		},
+	}
+}
+
+func (b *books) put(p *document.Part, e connector.Effect, cur *connector.Posting) connector.Outcome {
+	b.t.Helper()
+	d := b.draft(p, e, cur)
+	enc, err := b.tgt.Encode(d)
+	if err != nil {
+		b.t.Fatalf("encode %s: %v", p.Name, err)
+	}
+	b.keys++
+	return b.tgt.Put(b.t.Context(), connector.Call{Key: event.Digest("key", strconv.Itoa(b.keys))[:36], Items: []connector.Item{{OpID: "o", Kind: p.Kind, Effect: e, Mark: d.Mark, Body: enc.Body}}})[0]
+}
+
+func (b *books) must(p *document.Part, e connector.Effect, cur *connector.Posting) connector.Posting {
+	b.t.Helper()
+	out := b.put(p, e, cur)
+	if out.Err != nil {
+		b.t.Fatalf("%s %s: %v", e, p.Name, out.Err)
+	}
+	return *out.Posting
+}
+
+func (b *books) customer(name, currency string) {
+	p := &document.Part{Name: "customer", Kind: document.CustomerKind, Subject: "c", Party: &document.Party{DisplayName: name, Email: "ap@example.com", Currency: currency, Billing: &document.Address{Lines: []string{"1 Quay"}, City: "Cork", Country: "IE"}}}
+	b.link[document.Need{Ref: "c", Kind: document.CustomerKind, Part: "customer"}] = b.must(p, connector.Create, nil).Ref
+}
+
+func (b *books) item(ref, name string) {
+	p := &document.Part{Name: "item", Kind: document.ItemKind, Subject: ref, Item: &document.Item{Name: name, SKU: "S-" + name, Account: "Sales", Price: money.Decimal{Unscaled: 999, Scale: 2}}}
+	b.link[document.Need{Ref: ref, Kind: document.ItemKind, Part: "item"}] = b.must(p, connector.Create, nil).Ref
+}
+
+func invoice(currency string, lines ...document.Line) *document.Part {
+	for i := range lines {
+		lines[i].Item, lines[i].Tax, lines[i].Description = "p", "standard", "Widget"
+	}
+	return &document.Part{Name: "invoice", Kind: document.InvoiceKind, Subject: "d", Mode: document.Own, Invoice: &document.Invoice{
+		IssueDate: "2026-11-24", DueDate: "2026-12-24", Currency: currency, Customer: "c", CustomerPart: "customer", Note: "Deal 7", Lines: lines,
+	}}
+}
+
+func saleLine(t *testing.T, qty, price, net, currency string) document.Line {
+	t.Helper()
+	q, err1 := money.ParseDecimal(qty)
+	p, err2 := money.ParseDecimal(price)
+	n, err3 := money.Parse(net, currency)
+	if err1 != nil || err2 != nil || err3 != nil {
+		t.Fatal(err1, err2, err3)
+	}
+	return document.Line{ID: "1", Quantity: q, Price: p, Net: n}
+}
+
+func TestInvoiceLife(t *testing.T) {
+	b := openBooks(t, "IE")
+	b.customer("Acme Ltd", "EUR")
+	b.item("p", "Widget")
+	part := invoice("EUR", saleLine(t, "3", "33.33", "99.99", "EUR"), saleLine(t, "1000", "0.061171", "61.17", "EUR"))
+	made := b.must(part, connector.Create, nil)
+	if made.Net.String() != "161.16 EUR" || made.Status != connector.Open || made.Mark == "" || made.Number == "" || made.IssueDate != "2026-11-24" {
+		t.Fatalf("created %+v", made)
+	}
+	b.sameAsAsked(part, &made)
+	read, err := b.tgt.Get(t.Context(), document.InvoiceKind, made.Ref)
+	if err != nil || read.Version != made.Version || read.Gross != made.Gross {
+		t.Fatalf("read back %+v, %v", read, err)
+	}
+	part.Invoice.Lines[0] = saleLine(t, "4", "33.33", "133.32", "EUR")
+	part.Invoice.Lines[0].Item, part.Invoice.Lines[0].Tax = "p", "standard"
+	changed := b.must(part, connector.Update, &read)
+	if changed.Net.String() != "194.49 EUR" || changed.Fields["line.1.id"] != made.Fields["line.1.id"] || changed.Number != made.Number {
+		t.Fatalf("updated %+v", changed)
+	}
+	if out := b.put(part, connector.Update, &read); fault.KindOf(out.Err) != fault.Conflict {
+		t.Fatalf("a stale version was answered %v", out.Err)
+	}
+	gone := b.must(part, connector.Void, &changed)
+	if gone.Status != connector.Voided || gone.Gross.Minor != 0 || gone.Mark != made.Mark || gone.Number != made.Number {
+		t.Fatalf("voided %+v", gone)
+	}
+}
+
+// sameAsAsked: the books' answer in normal form equals what was asked, so a
+// document that nobody touched compares as unchanged.
+func (b *books) sameAsAsked(p *document.Part, got *connector.Posting) {
+	b.t.Helper()
+	enc, err := b.tgt.Encode(b.draft(p, connector.Update, got))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for k, want := range enc.Fields {
+		if got.Fields[k] != want {
+			b.t.Errorf("field %s: asked %q, the books say %q", k, want, got.Fields[k])
+		}
+	}
+}
+
+func TestFindByMarkAndName(t *testing.T) {
+	b := openBooks(t, "IE")
+	b.customer("O'Brien & Söhne", "EUR")
+	b.item("p", "Widget")
+	since := time.Now().Add(-time.Minute)
+	part := invoice("EUR", saleLine(t, "1", "10", "10.00", "EUR"))
+	made := b.must(part, connector.Create, nil)
+	customer := b.link[document.Need{Ref: "c", Kind: document.CustomerKind, Part: "customer"}]
+	found, err := b.tgt.Find(t.Context(), connector.Probe{Kind: document.InvoiceKind, Mark: made.Mark, Customer: customer, Since: since})
+	if err != nil || len(found) != 1 || found[0].Ref != made.Ref {
+		t.Fatalf("by mark: %+v, %v", found, err)
+	}
+	none, err := b.tgt.Find(t.Context(), connector.Probe{Kind: document.InvoiceKind, Mark: "TO-AAAAAAAAAAAAA", Customer: customer, Since: since})
+	if err != nil || len(none) != 0 {
+		t.Fatalf("another mark found %+v, %v", none, err)
+	}
+	byName, err := b.tgt.Find(t.Context(), connector.Probe{Kind: document.CustomerKind, Name: "O'Brien & Söhne"})
+	if err != nil || len(byName) != 1 || byName[0].Ref != customer || byName[0].Currency != "EUR" || byName[0].Mark == "" {
+		t.Fatalf("by name: %+v, %v", byName, err)
+	}
+	items, err := b.tgt.Find(t.Context(), connector.Probe{Kind: document.ItemKind, Name: "Widget"})
+	if err != nil || len(items) != 1 || items[0].Mark == "" {
+		t.Fatalf("items: %+v, %v", items, err)
+	}
+}
+
+func TestAmountsThatNoPriceMakes(t *testing.T) {
+	b := openBooks(t, "IE")
+	b.customer("Acme", "EUR")
+	b.item("p", "Widget")
+	for _, c := range []struct{ qty, price, net string }{
+		{"3", "33.33", "89.99"},   // a discount that three equal prices cannot make
+		{"3", "10", "27.00"},      // one that they can
+		{"7", "0.1234567", "0.8"}, // rounding of the extension
+	} {
+		part := invoice("EUR", saleLine(t, c.qty, c.price, c.net, "EUR"))
+		part.Subject = c.net
+		if made := b.must(part, connector.Create, nil); made.Net.Rat().Cmp(part.Invoice.Lines[0].Net.Rat()) != 0 {
+			t.Errorf("%s × %s as %s came out as %s", c.qty, c.price, c.net, made.Net)
+		}
+	}
+}
+
+func TestCurrenciesAndEditions(t *testing.T) {
+	b := openBooks(t, "IE")
+	b.customer("Tokyo KK", "JPY")
+	b.item("p", "Widget")
+	made := b.must(invoice("JPY", saleLine(t, "3", "333", "999", "JPY")), connector.Create, nil)
+	if made.Net.String() != "999 JPY" {
+		t.Fatalf("net %s", made.Net)
+	}
+	us := openBooks(t, "US")
+	us.customer("Acme Inc", "USD")
+	us.item("p", "Widget")
+	part := invoice("USD", saleLine(t, "2", "9.99", "19.98", "USD"))
+	part.Invoice.Lines[0].Tax = "TAX"
+	d := us.draft(part, connector.Create, nil)
+	enc, err := us.tgt.Encode(d)
+	if err != nil || bytes.Contains(enc.Body, []byte("GlobalTaxCalculation")) {
+		t.Fatalf("a US invoice says %s, %v", enc.Body, err)
+	}
+	if made := us.must(part, connector.Create, nil); made.Net.String() != "19.98 USD" {
+		t.Fatalf("net %s", made.Net)
+	}
+}
+
+func TestEncodeNamesWhatIsMissing(t *testing.T) {
+	b := openBooks(t, "IE")
+	part := invoice("EUR", saleLine(t, "1", "1", "1.00", "EUR"))
+	if _, err := b.tgt.Encode(b.draft(part, connector.Create, nil)); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("no customer: %v", err)
+	}
+	b.customer("Acme", "EUR")
+	b.item("p", "Widget")
+	part.Invoice.Lines[0].Tax = "exotic"
+	if _, err := b.tgt.Encode(b.draft(part, connector.Create, nil)); fault.KindOf(err) != fault.Unresolved || fault.As(err).Field != "tax" {
+		t.Errorf("unbound tax: %v", err)
+	}
+}
+
+func TestRefusalsAndLostAnswers(t *testing.T) {
+	b := openBooks(t, "IE")
+	b.customer("Acme", "EUR")
+	b.item("p", "Widget")
+	dup := &document.Part{Name: "customer", Kind: document.CustomerKind, Subject: "other", Party: &document.Party{DisplayName: "acme", Currency: "EUR"}}
+	if f := fault.As(b.put(dup, connector.Create, nil).Err); f == nil || f.Kind != fault.Conflict || f.Field != "name" || f.Code != "6240" {
+		t.Errorf("duplicate name: %v", f)
+	}
+	for effect, want := range map[string]fault.Kind{
+		`"reset_after"`: fault.InDoubt, `"reset_before"`: fault.InDoubt, `"throttle"`: fault.RateLimited, `"truncate"`: fault.InDoubt,
+		`"status","status":503`: fault.InDoubt, `"fault_in_200"`: fault.InDoubt,
+	} {
+		b.control("faults", `{"match":{"method":"POST","path":"/v3/company/*/invoice"},"effect":`+effect+`,"times":1}`)
+		part := invoice("EUR", saleLine(t, "1", "1", "1.00", "EUR"))
+		part.Subject = effect
+		got := fault.KindOf(b.put(part, connector.Create, nil).Err)
+		if effect == `"fault_in_200"` && got != fault.OK {
+			continue // whichever code it carries, it is not taken for success
+		}
+		if got != want {
+			t.Errorf("%s: %v, want %v", effect, got, want)
+		}
+	}
+	b.control("settings", `{"closing_date":"2026-12-31"}`)
+	if f := fault.As(b.put(invoice("EUR", saleLine(t, "1", "1", "1.00", "EUR")), connector.Create, nil).Err); f == nil || f.Kind != fault.Rejected || f.Field != "period" {
+		t.Errorf("closed period: %v", f)
+	}
+}
