@@ -22,41 +22,36 @@ import (
 // maxEvent is what a topic takes; a larger record is put in front of a person.
 const maxEvent = 900 << 10
 
-// admitHint decides about one record and carries the decision out.
-func (in *Ingest) admitHint(ctx context.Context, tx *store.Tx, s *source, h hint, r admission.Read) error {
-	o, err := loadObject(tx, h.Ref)
+// admitRecord decides about one record and carries the decision out. It
+// reports whether the record must be read again.
+func (in *Ingest) admitRecord(ctx context.Context, tx *store.Tx, s *source, h hint, r admission.Read) (again bool, err error) {
+	ref := r.Record.Ref
+	o, err := loadObject(tx, ref)
 	if err != nil {
-		return err
+		return false, err
 	}
 	d := admission.Decide(o, r)
 	switch d.Verdict {
 	case admission.Stale:
-		_, err := tx.Exec(`UPDATE hint SET claimed_until = 0, due_at = $1 WHERE ref = $2`, tx.Now(), h.Ref.String())
-		return err
+		return true, nil
 	case admission.Unusable:
-		if err := in.unusable(tx, r); err != nil {
-			return err
-		}
+		return false, in.unusable(tx, r)
 	case admission.Duplicate:
 		if o.Rev > 0 {
-			if err := storeObject(tx, h.Ref, d.Object); err != nil {
-				return err
-			}
+			return false, storeObject(tx, ref, d.Object)
 		}
 	case admission.Admit:
-		if err := in.admit(ctx, tx, s, h, r, d); err != nil {
-			return err
-		}
+		return false, in.admit(ctx, tx, s, h, r, d)
 	}
-	return finish(tx, h)
+	return false, nil
 }
 
 // admit gives the revision its place on every route of the type.
 func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r admission.Read, d admission.Decision) error {
 	if len(r.Record.Data)+len(r.Record.Related) > maxEvent {
-		return in.raise(tx, h.Ref, exception.Size, fmt.Sprintf("the record has %d bytes; events carry %d", len(r.Record.Data)+len(r.Record.Related), maxEvent))
+		return in.raise(tx, r.Record.Ref, exception.Size, fmt.Sprintf("the record has %d bytes; events carry %d", len(r.Record.Data)+len(r.Record.Related), maxEvent))
 	}
-	customer, err := in.customerOf(tx, h.Ref, r)
+	customer, err := in.customerOf(tx, r.Record.Ref, r)
 	if err != nil {
 		return err
 	}
@@ -64,18 +59,18 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 	if err != nil {
 		return err
 	}
-	if err := storeObject(tx, h.Ref, d.Object); err != nil {
+	if err := storeObject(tx, r.Record.Ref, d.Object); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`UPDATE book SET records = records + 1 WHERE id = 1`); err != nil {
 		return err
 	}
-	if err := releaseRaised(tx, h.Ref); err != nil {
+	if err := releaseRaised(tx, r.Record.Ref); err != nil {
 		return err
 	}
-	for _, route := range in.deps.Registry.RoutesOf(s.config.ID, h.Ref.Type) {
+	for _, route := range in.deps.Registry.RoutesOf(s.config.ID, r.Record.Ref.Type) {
 		e := &event.Event{
-			Connection: s.config.ID, Ref: h.Ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: h.Class, Cause: r.Cause, Type: d.Type,
+			Connection: s.config.ID, Ref: r.Record.Ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: h.Class, Cause: r.Cause, Type: d.Type,
 			Lane: customer, Customer: customer, OccurredAt: r.Record.ChangedAt, Data: r.Record.Data, Related: r.Record.Related, DataHash: r.Record.Hash,
 			After: after,
 		}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"tieout.dev/services/ingest/admission"
@@ -55,7 +56,7 @@ func (s *source) rest(ctx context.Context) {
 }
 
 func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
-	for _, typ := range s.types() {
+	for _, typ := range s.hinted() {
 		if err := s.spend(ctx, requestsPerFetch); err != nil {
 			return worked, err
 		}
@@ -112,15 +113,15 @@ func (s *source) fetchBatch(ctx context.Context, typ string, hints []hint) error
 		}
 		return fmt.Errorf("fetch %d of type %s: %w", len(ids), typ, err)
 	}
-	return s.in.admitPage(ctx, s, incarnation, no, hints, byRef(records))
+	return s.in.admitPage(ctx, s, page{incarnation: incarnation, no: no, typ: typ, hints: hints, records: records})
 }
 
-func byRef(records []connector.Record) map[event.Ref]connector.Record {
-	m := make(map[event.Ref]connector.Record, len(records))
-	for _, r := range records {
-		m[r.Ref] = r
-	}
-	return m
+// page is what one numbered read brought, and what it was asked for.
+type page struct {
+	incarnation, no int64
+	typ             string
+	hints           []hint
+	records         []connector.Record
 }
 
 // nextRead numbers a read that is about to start.
@@ -131,30 +132,64 @@ func (in *Ingest) nextRead(ctx context.Context) (no, incarnation int64, err erro
 	return no, incarnation, err
 }
 
-// admitPage admits what a read brought, one transaction for the page. A hint
-// without a record stays: the answer did not count it.
-func (in *Ingest) admitPage(ctx context.Context, s *source, incarnation, no int64, hints []hint, records map[event.Ref]connector.Record) error {
+// admitPage admits what a read brought, one transaction for the page.
+func (in *Ingest) admitPage(ctx context.Context, s *source, p page) error {
 	err := in.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		if err := in.sameBook(tx, incarnation); err != nil {
+		if err := in.sameBook(tx, p.incarnation); err != nil {
 			return err
 		}
-		for _, h := range hints {
-			r, ok := records[h.Ref]
-			if !ok {
-				if _, err := tx.Exec(`UPDATE hint SET claimed_until = 0, due_at = $1 WHERE ref = $2`, tx.Now()+firstBackoff.Microseconds(), h.Ref.String()); err != nil {
+		settled := map[event.Ref]bool{}
+		for _, r := range p.records {
+			h := p.hintFor(r)
+			again, err := in.admitRecord(ctx, tx, s, h, admission.Read{No: p.no, Record: r, Cause: h.Cause})
+			if err != nil {
+				return fmt.Errorf("admit %s: %w", r.Ref, err)
+			}
+			if again { // asked for once more, so that finishing its hint leaves it due
+				if err := putHint(tx, s.config.ID, r.Ref, h.Cause, h.Class, h.Trace); err != nil {
 					return err
 				}
-				continue
 			}
-			if err := in.admitHint(ctx, tx, s, h, admission.Read{No: no, Record: r, Cause: h.Cause}); err != nil {
-				return fmt.Errorf("admit %s: %w", h.Ref, err)
+			settled[h.Ref] = true
+			for _, m := range r.MergedFrom {
+				settled[m] = true
 			}
 		}
-		return nil
+		return p.settle(tx, settled, s.conn.Children[p.typ] != "")
 	})
 	in.relay.Wake()
 	in.facts.Wake()
 	return err
+}
+
+// hintFor is the hint that a record answers: its own, or one about a record
+// that was merged into it; a child's owner takes what the page has in common.
+func (p page) hintFor(r connector.Record) hint {
+	for _, h := range p.hints {
+		if h.Ref == r.Ref || slices.Contains(r.MergedFrom, h.Ref) {
+			return h
+		}
+	}
+	h := p.hints[0]
+	h.Ref = r.Ref
+	return h
+}
+
+// settle ends the hints that were answered. One without an answer is read
+// again; a child's hint is answered by whichever owners it has, if any.
+func (p page) settle(tx *store.Tx, settled map[event.Ref]bool, child bool) error {
+	for _, h := range p.hints {
+		if settled[h.Ref] || child {
+			if err := finish(tx, h); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := tx.Exec(`UPDATE hint SET claimed_until = 0, due_at = $1 WHERE ref = $2`, tx.Now()+firstBackoff.Microseconds(), h.Ref.String()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (in *Ingest) sameBook(tx *store.Tx, incarnation int64) error {

@@ -69,7 +69,11 @@ func putHint(tx *store.Tx, connection string, ref event.Ref, cause event.Cause, 
 // sourceOf returns the source that reads a record, if a route leads from it.
 func (in *Ingest) sourceOf(ref event.Ref) *source {
 	for _, s := range in.sources {
-		if s.config.Account == ref.AccountRef() && len(in.deps.Registry.RoutesOf(s.config.ID, ref.Type)) > 0 {
+		typ := ref.Type
+		if owner, ok := s.conn.Children[typ]; ok {
+			typ = owner
+		}
+		if s.config.Account == ref.AccountRef() && len(in.deps.Registry.RoutesOf(s.config.ID, typ)) > 0 {
 			return s
 		}
 	}

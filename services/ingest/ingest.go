@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -151,6 +152,19 @@ func (s *source) types() []string {
 			out = append(out, r.Type)
 		}
 	}
+	return out
+}
+
+// hinted are the types that hints may name: those of the routes, and their
+// children.
+func (s *source) hinted() []string {
+	out := s.types()
+	for child, owner := range s.conn.Children {
+		if slices.Contains(out, owner) {
+			out = append(out, child)
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 

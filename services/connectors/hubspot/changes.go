@@ -125,10 +125,11 @@ func (p *poll) fail(err error) {
 }
 
 func (p *poll) end() {
-	if p.held != nil {
-		p.held.Cursor = p.at.String()
-		p.yield(*p.held, nil)
+	if p.held == nil { // nothing changed: the first cursor must stand all the same
+		p.held = &connector.Change{}
 	}
+	p.held.Cursor = p.at.String()
+	p.yield(*p.held, nil)
 }
 
 // walk yields what changed of one type, oldest first. Each page begins at the

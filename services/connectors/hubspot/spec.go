@@ -106,11 +106,12 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 		cfg.Now = time.Now
 	}
 	conn := &connector.Connection{
-		Source: &source{client: c, account: account, schema: schema, now: cfg.Now},
-		Target: &target{client: c, account: account},
-		Claims: claims,
-		Setup:  func(ctx context.Context) error { return setup(ctx, c) },
-		Page:   pageOf(cfg.Settings[settingPage]),
+		Source:   &source{client: c, account: account, schema: schema, now: cfg.Now},
+		Target:   &target{client: c, account: account},
+		Claims:   claims,
+		Children: map[string]string{typeLineItem: typeDeal},
+		Setup:    func(ctx context.Context) error { return setup(ctx, c) },
+		Page:     pageOf(cfg.Settings[settingPage]),
 	}
 	if secret := cfg.Secrets[secretApp]; secret != "" {
 		conn.Webhook = &webhook{secret: secret, now: cfg.Now}

@@ -62,6 +62,9 @@ type Connection struct {
 	Webhook Webhook
 	Target  Target
 	Claims  Claims
+	// Children are object types whose hints are answered by the aggregates that
+	// own them: child type -> owner's type.
+	Children map[string]string
 	// Setup makes what write-backs need at the vendor; it may be repeated.
 	Setup func(ctx context.Context) error
 	// Page returns the address of a record's page at the vendor, or "".
@@ -100,13 +103,16 @@ type Source interface {
 	Changes(ctx context.Context, typ, since string) iter.Seq2[Change, error]
 	// Fetch reads aggregates as they are now, in few requests, in any order. A
 	// record that is gone is answered with Deleted; one that is unusable with
-	// Problem. An error means that none of the answer counts.
+	// Problem; one that was merged away by its survivor, which names it in
+	// MergedFrom; a child by its owners. An error means that none of the answer
+	// counts.
 	Fetch(ctx context.Context, typ string, ids []string) ([]Record, error)
 	// List yields the refs of all live records of a type.
 	List(ctx context.Context, typ string) iter.Seq2[event.Ref, error]
 }
 
-// Change is a ref to look at, and the cursor after it. Version is the vendor's
+// Change is a ref to look at, and the cursor after it; one without a ref moves
+// the cursor alone. Version is the vendor's
 // version of the object that changed, if the listing shows it: a version that
 // was admitted already need not be read again.
 type Change struct {
