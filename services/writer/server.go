@@ -273,3 +273,22 @@ func (s *Server) SlotHeads(ctx context.Context, r *controlv1.SlotHeadsRequest) (
 	})
 	return out, err
 }
+
+// Token hands out a connection's access token, to our own services alone.
+func (s *Server) Token(ctx context.Context, r *controlv1.TokenRequest) (*controlv1.TokenResponse, error) {
+	tokens, ok := s.w.deps.Vault.of(r.GetConnection())
+	if !ok {
+		return nil, status.Errorf(codes.NotFound, "there is no connection %s", r.GetConnection())
+	}
+	var token string
+	var err error
+	if r.GetRefused() == "" {
+		token, err = tokens.Token(ctx)
+	} else {
+		token, err = tokens.Refresh(ctx, r.GetRefused())
+	}
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return &controlv1.TokenResponse{AccessToken: token}, nil
+}

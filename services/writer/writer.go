@@ -40,6 +40,10 @@ type Deps struct {
 	Registry *registry.Registry
 	// Connections by account: every account that is written to.
 	Connections map[string]*connector.Connection
+	// Vault holds the connections' tokens.
+	Vault *Vault
+	// Takers ask each consumer of the trail which facts it has.
+	Takers map[string]trail.AskHeads
 	// Partitions of the documents topics.
 	Partitions int
 	Tracer     trace.Tracer
@@ -54,6 +58,7 @@ type Writer struct {
 	deps     Deps
 	consumer *stream.Consumer
 	relay    *trail.Relay
+	trail    *trail.Completer
 
 	mu       sync.Mutex
 	owners   map[string]*owner
@@ -66,6 +71,7 @@ func New(d Deps) (*Writer, error) {
 	w := &Writer{deps: d, owners: map[string]*owner{}, assigned: map[int]bool{}, change: make(chan struct{}, 1)}
 	var err error
 	w.relay = trail.NewRelay(d.DB, trail.Outbox(d.DB), d.Bus, d.Now, d.Log)
+	w.trail = trail.NewCompleter(d.DB, w.relay, d.Takers, d.Log)
 	w.consumer, err = stream.NewConsumer(d.Bus, stream.ConsumerConfig{
 		Group: "tieout-" + Name, Topics: []string{document.Topic(event.Realtime), document.Topic(event.Bulk)},
 		Offsets: d.DB, Handle: w.receive, OnAssigned: w.onAssigned, OnRevoked: w.onRevoked,
@@ -83,14 +89,15 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 	relayCtx, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	var background, owners sync.WaitGroup
-	var relayErr error
+	var relayErr, trailErr error
 	background.Go(func() { relayErr = w.relay.Run(relayCtx) })
+	background.Go(func() { trailErr = w.trail.Run(relayCtx) })
 	owners.Go(func() { w.own(ctx) })
 	err := w.consumer.Run(ctx)
 	owners.Wait()
 	stopRelay()
 	background.Wait()
-	return errors.Join(err, relayErr)
+	return errors.Join(err, relayErr, trailErr)
 }
 
 // declareTargets makes the row that serialises each target.

@@ -1,0 +1,147 @@
+package writer
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/store"
+)
+
+// expiresSoon is how long before its end a token is replaced.
+const expiresSoon = 2 * time.Minute
+
+// Vault keeps the connections' tokens. It is the only one that refreshes them:
+// one refresh at a time, and a new token is stored before it is used, since a
+// vendor that rotates refresh tokens has forgotten the old one by then.
+type Vault struct {
+	db  *store.DB
+	now func() time.Time
+
+	mu    sync.Mutex
+	known map[string]*Tokens
+}
+
+// NewVault returns a vault over the writer's database.
+func NewVault(db *store.DB, now func() time.Time) *Vault {
+	return &Vault{db: db, now: now, known: map[string]*Tokens{}}
+}
+
+// Tokens returns the tokens of a connection. first is what the configuration
+// gives; what is stored is newer.
+func (v *Vault) Tokens(connection string, first connector.Grant) *Tokens {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if t, ok := v.known[connection]; ok {
+		return t
+	}
+	t := &Tokens{vault: v, connection: connection, first: first}
+	v.known[connection] = t
+	return t
+}
+
+// of returns a connection's tokens, if the vault has them.
+func (v *Vault) of(connection string) (*Tokens, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t, ok := v.known[connection]
+	return t, ok
+}
+
+// Tokens are one connection's. They satisfy connector.Tokens.
+type Tokens struct {
+	vault      *Vault
+	connection string
+	first      connector.Grant
+	// Refresher trades the refresh token; nil for a token that does not expire.
+	Refresher func(ctx context.Context, refresh string) (connector.Grant, error)
+
+	mu      sync.Mutex // one refresh at a time
+	current connector.Grant
+	loaded  bool
+}
+
+// Token returns the access token, refreshed if it is about to end.
+func (t *Tokens) Token(ctx context.Context) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.load(ctx); err != nil {
+		return "", err
+	}
+	if t.Refresher != nil && !t.current.Expires.IsZero() && t.vault.now().Add(expiresSoon).After(t.current.Expires) {
+		return t.refresh(ctx)
+	}
+	return t.current.Access.Reveal(), nil
+}
+
+// Refresh returns another token than the refused one. Whoever comes second
+// gets what the first one fetched.
+func (t *Tokens) Refresh(ctx context.Context, refused string) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.load(ctx); err != nil {
+		return "", err
+	}
+	if t.current.Access.Reveal() != refused {
+		return t.current.Access.Reveal(), nil
+	}
+	return t.refresh(ctx)
+}
+
+func (t *Tokens) refresh(ctx context.Context) (string, error) {
+	if t.Refresher == nil || t.current.Refresh == "" {
+		return "", fault.New(fault.Unauthorized, "connection %s has a token that cannot be refreshed: authorize it again", t.connection)
+	}
+	g, err := t.Refresher(ctx, t.current.Refresh.Reveal())
+	if err != nil {
+		return "", fmt.Errorf("refresh the token of %s: %w", t.connection, err)
+	}
+	if g.Refresh == "" {
+		g.Refresh = t.current.Refresh
+	}
+	if err := t.store(context.WithoutCancel(ctx), g); err != nil {
+		return "", err
+	}
+	t.current = g
+	return g.Access.Reveal(), nil
+}
+
+func (t *Tokens) load(ctx context.Context) error {
+	if t.loaded {
+		return nil
+	}
+	var access, refresh string
+	var expires, refreshExpires int64
+	err := t.vault.db.Read(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT access, refresh, expires, refresh_expires FROM credential WHERE connection = $1 AND purpose = 'api'`, t.connection).
+			Scan(&access, &refresh, &expires, &refreshExpires)
+	})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		t.current = t.first
+	case err != nil:
+		return fmt.Errorf("read the token of %s: %w", t.connection, err)
+	default:
+		t.current = connector.Grant{Access: connector.Secret(access), Refresh: connector.Secret(refresh), Expires: store.Time(expires), RefreshExpires: store.Time(refreshExpires)}
+	}
+	t.loaded = true
+	return nil
+}
+
+func (t *Tokens) store(ctx context.Context, g connector.Grant) error {
+	err := t.vault.db.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO credential (connection, purpose, access, refresh, version, expires, refresh_expires) VALUES ($1, 'api', $2, $3, 1, $4, $5)
+			ON CONFLICT (connection, purpose) DO UPDATE SET access = $2, refresh = $3, version = credential.version + 1, expires = $4, refresh_expires = $5`,
+			t.connection, g.Access.Reveal(), g.Refresh.Reveal(), store.Micros(g.Expires), store.Micros(g.RefreshExpires))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store the token of %s: %w", t.connection, err)
+	}
+	return nil
+}
