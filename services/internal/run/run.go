@@ -1,0 +1,131 @@
+// Package run gives a service what it runs on: a bus, a database, a cache,
+// traces and a log. Nothing in a service knows whether it runs alone or beside
+// the others; only the addresses here differ.
+package run
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/stream"
+	"tieout.dev/services/internal/telemetry"
+	"tieout.dev/services/internal/trail"
+)
+
+// AuditTopic carries the public audit trail.
+const AuditTopic = "tieout.audit.v1"
+
+// Config says where a process finds its parts.
+type Config struct {
+	Dir        string // databases, a file for each service
+	Kafka      []string
+	Redis      string
+	Partitions int // of every topic
+	Version    string
+	Log        *slog.Logger
+	Now        func() time.Time
+	// Exporter makes an exporter of spans for each service; nil: none.
+	Exporter func(ctx context.Context) (sdktrace.SpanExporter, error)
+}
+
+// Runtime is what the services of one process share.
+type Runtime struct {
+	Config
+	Bus      *stream.Client
+	Redis    *redis.Client
+	Instance string // random per process start
+
+	mu      sync.Mutex
+	closers []func(context.Context) error
+}
+
+// New connects the parts; nothing is sent before it is used.
+func New(cfg Config) (*Runtime, error) {
+	r := &Runtime{Config: cfg, Instance: rand.Text()}
+	var err error
+	if r.Bus, err = stream.NewClient(stream.Config{Brokers: cfg.Kafka, ClientID: "tieout", Logger: cfg.Log}); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	r.closing(func(context.Context) error { return r.Bus.Close() })
+	if cfg.Redis != "" {
+		r.Redis = redis.NewClient(&redis.Options{Addr: cfg.Redis, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second})
+		r.closing(func(context.Context) error { return r.Redis.Close() })
+	}
+	return r, nil
+}
+
+// Topics are those that the services speak over. Both documents topics have
+// one number of partitions, so that a target has one owner for both.
+func (r *Runtime) Topics() []stream.Topic {
+	const day = 24 * 60 * 60 * 1000
+	topic := func(name string, retention int64) stream.Topic {
+		return stream.Topic{Name: name, Partitions: r.Partitions, Config: map[string]string{"cleanup.policy": "delete", "retention.ms": fmt.Sprint(retention)}}
+	}
+	return []stream.Topic{
+		topic(event.Realtime.Topic(), 14*day), topic(event.Bulk.Topic(), 14*day),
+		topic(document.Topic(event.Realtime), 14*day), topic(document.Topic(event.Bulk), 14*day),
+		topic(trail.Topic, 30*day), topic(AuditTopic, -1),
+	}
+}
+
+// DB opens a service's database.
+func (r *Runtime) DB(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
+	db, err := store.Open(ctx, store.Config{Path: filepath.Join(r.Dir, service+".db"), Name: service, Migrations: migrations, Clock: r.Now})
+	if err != nil {
+		return nil, err
+	}
+	r.closing(func(context.Context) error { return db.Close() })
+	return db, nil
+}
+
+// Tracer returns a service's tracer.
+func (r *Runtime) Tracer(ctx context.Context, service string) (trace.Tracer, error) {
+	cfg := telemetry.Config{Service: service, Version: r.Version, Instance: r.Instance, Logger: r.Log}
+	if r.Exporter != nil {
+		var err error
+		if cfg.Exporter, err = r.Exporter(ctx); err != nil {
+			return nil, fmt.Errorf("traces of %s: %w", service, err)
+		}
+	}
+	t, err := telemetry.New(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.closing(t.Shutdown)
+	return t.Tracer("tieout.dev/services/" + service), nil
+}
+
+// Logger returns a service's log.
+func (r *Runtime) Logger(service string) *slog.Logger { return r.Log.With("service", service) }
+
+func (r *Runtime) closing(f func(context.Context) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closers = append(r.closers, f)
+}
+
+// Close closes everything, the last opened first.
+func (r *Runtime) Close(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for i := len(r.closers) - 1; i >= 0; i-- {
+		errs = append(errs, r.closers[i](ctx))
+	}
+	r.closers = nil
+	return errors.Join(errs...)
+}
