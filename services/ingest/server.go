@@ -264,3 +264,26 @@ func (s *Server) apply(ctx context.Context, a *controlv1.ActRequest, out *contro
 func (s *Server) StreamHeads(ctx context.Context, r *controlv1.StreamHeadsRequest) (*controlv1.StreamHeadsResponse, error) {
 	return control.StreamHeads(ctx, s.in.deps.DB, r)
 }
+
+// OpenRefs names the records whose events have not ended, and those that a
+// person must look at.
+func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*controlv1.OpenRefsResponse, error) {
+	out := &controlv1.OpenRefsResponse{}
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT ref, 'in_flight' FROM hint UNION ALL SELECT ref, 'in_flight' FROM event WHERE ended_at = 0
+			UNION ALL SELECT subject, 'parked' FROM exception WHERE state = 'open'`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r := &controlv1.OpenRef{}
+			if err := rows.Scan(&r.Ref, &r.Cause); err != nil {
+				return err
+			}
+			out.Items = append(out.Items, r)
+		}
+		return rows.Err()
+	})
+	return out, err
+}

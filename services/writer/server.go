@@ -292,3 +292,26 @@ func (s *Server) Token(ctx context.Context, r *controlv1.TokenRequest) (*control
 	}
 	return &controlv1.TokenResponse{AccessToken: token}, nil
 }
+
+// OpenRefs names the records whose slots have not ended, and why. What rests
+// behind a parked slot is parked with it.
+func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*controlv1.OpenRefsResponse, error) {
+	out := &controlv1.OpenRefsResponse{}
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END
+			FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued' ORDER BY s.subject, s.seq`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r := &controlv1.OpenRef{}
+			if err := rows.Scan(&r.Ref, &r.Cause); err != nil {
+				return err
+			}
+			out.Items = append(out.Items, r)
+		}
+		return rows.Err()
+	})
+	return out, err
+}

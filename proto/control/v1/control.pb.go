@@ -1959,6 +1959,144 @@ func (x *ListLinksResponse) GetItems() []*Link {
 	return nil
 }
 
+// OpenRefsRequest asks for the records that are on their way.
+type OpenRefsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenRefsRequest) Reset() {
+	*x = OpenRefsRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenRefsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenRefsRequest) ProtoMessage() {}
+
+func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenRefsRequest.ProtoReflect.Descriptor instead.
+func (*OpenRefsRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+// OpenRef is a record that is on its way.
+type OpenRef struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Source ref.
+	Ref string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// in_flight, waiting, parked.
+	Cause         string `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenRef) Reset() {
+	*x = OpenRef{}
+	mi := &file_control_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenRef) ProtoMessage() {}
+
+func (x *OpenRef) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenRef.ProtoReflect.Descriptor instead.
+func (*OpenRef) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *OpenRef) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *OpenRef) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+// OpenRefsResponse lists them.
+type OpenRefsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The records.
+	Items         []*OpenRef `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenRefsResponse) Reset() {
+	*x = OpenRefsResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenRefsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenRefsResponse) ProtoMessage() {}
+
+func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenRefsResponse.ProtoReflect.Descriptor instead.
+func (*OpenRefsResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *OpenRefsResponse) GetItems() []*OpenRef {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
 // TokenRequest names a connection.
 type TokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1972,7 +2110,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[25]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2122,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[25]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2135,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TokenRequest) GetConnection() string {
@@ -2025,7 +2163,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[26]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2175,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[26]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2188,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TokenResponse) GetAccessToken() string {
@@ -2075,7 +2213,7 @@ type LaneHead struct {
 
 func (x *LaneHead) Reset() {
 	*x = LaneHead{}
-	mi := &file_control_v1_control_proto_msgTypes[27]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2225,7 @@ func (x *LaneHead) String() string {
 func (*LaneHead) ProtoMessage() {}
 
 func (x *LaneHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[27]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2238,7 @@ func (x *LaneHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneHead.ProtoReflect.Descriptor instead.
 func (*LaneHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LaneHead) GetTarget() string {
@@ -2135,7 +2273,7 @@ type SlotHeadsRequest struct {
 
 func (x *SlotHeadsRequest) Reset() {
 	*x = SlotHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[28]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2285,7 @@ func (x *SlotHeadsRequest) String() string {
 func (*SlotHeadsRequest) ProtoMessage() {}
 
 func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[28]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2298,7 @@ func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsRequest.ProtoReflect.Descriptor instead.
 func (*SlotHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SlotHeadsRequest) GetLanes() []*LaneHead {
@@ -2181,7 +2319,7 @@ type SlotHeadsResponse struct {
 
 func (x *SlotHeadsResponse) Reset() {
 	*x = SlotHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2331,7 @@ func (x *SlotHeadsResponse) String() string {
 func (*SlotHeadsResponse) ProtoMessage() {}
 
 func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2344,7 @@ func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsResponse.ProtoReflect.Descriptor instead.
 func (*SlotHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SlotHeadsResponse) GetLanes() []*LaneHead {
@@ -2225,7 +2363,7 @@ type AuditStatusRequest struct {
 
 func (x *AuditStatusRequest) Reset() {
 	*x = AuditStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2375,7 @@ func (x *AuditStatusRequest) String() string {
 func (*AuditStatusRequest) ProtoMessage() {}
 
 func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2388,7 @@ func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusRequest.ProtoReflect.Descriptor instead.
 func (*AuditStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 // AuditStatusResponse is the status of audit.
@@ -2268,7 +2406,7 @@ type AuditStatusResponse struct {
 
 func (x *AuditStatusResponse) Reset() {
 	*x = AuditStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2418,7 @@ func (x *AuditStatusResponse) String() string {
 func (*AuditStatusResponse) ProtoMessage() {}
 
 func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2431,7 @@ func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusResponse.ProtoReflect.Descriptor instead.
 func (*AuditStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AuditStatusResponse) GetService() *ServiceState {
@@ -2328,7 +2466,7 @@ type JourneyRequest struct {
 
 func (x *JourneyRequest) Reset() {
 	*x = JourneyRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2478,7 @@ func (x *JourneyRequest) String() string {
 func (*JourneyRequest) ProtoMessage() {}
 
 func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2491,7 @@ func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyRequest.ProtoReflect.Descriptor instead.
 func (*JourneyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *JourneyRequest) GetId() string {
@@ -2384,7 +2522,7 @@ type JourneyDocument struct {
 
 func (x *JourneyDocument) Reset() {
 	*x = JourneyDocument{}
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2534,7 @@ func (x *JourneyDocument) String() string {
 func (*JourneyDocument) ProtoMessage() {}
 
 func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2547,7 @@ func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyDocument.ProtoReflect.Descriptor instead.
 func (*JourneyDocument) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *JourneyDocument) GetRef() string {
@@ -2479,7 +2617,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2629,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2642,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Step) GetAt() *timestamppb.Timestamp {
@@ -2582,7 +2720,7 @@ type JourneyResponse struct {
 
 func (x *JourneyResponse) Reset() {
 	*x = JourneyResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2594,7 +2732,7 @@ func (x *JourneyResponse) String() string {
 func (*JourneyResponse) ProtoMessage() {}
 
 func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2607,7 +2745,7 @@ func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyResponse.ProtoReflect.Descriptor instead.
 func (*JourneyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *JourneyResponse) GetSubject() string {
@@ -2660,7 +2798,7 @@ type StreamHead struct {
 
 func (x *StreamHead) Reset() {
 	*x = StreamHead{}
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2810,7 @@ func (x *StreamHead) String() string {
 func (*StreamHead) ProtoMessage() {}
 
 func (x *StreamHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2823,7 @@ func (x *StreamHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHead.ProtoReflect.Descriptor instead.
 func (*StreamHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StreamHead) GetStream() string {
@@ -2720,7 +2858,7 @@ type StreamHeadsRequest struct {
 
 func (x *StreamHeadsRequest) Reset() {
 	*x = StreamHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +2870,7 @@ func (x *StreamHeadsRequest) String() string {
 func (*StreamHeadsRequest) ProtoMessage() {}
 
 func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +2883,7 @@ func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsRequest.ProtoReflect.Descriptor instead.
 func (*StreamHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StreamHeadsRequest) GetStreams() []*StreamHead {
@@ -2766,7 +2904,7 @@ type StreamHeadsResponse struct {
 
 func (x *StreamHeadsResponse) Reset() {
 	*x = StreamHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2916,7 @@ func (x *StreamHeadsResponse) String() string {
 func (*StreamHeadsResponse) ProtoMessage() {}
 
 func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2929,7 @@ func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsResponse.ProtoReflect.Descriptor instead.
 func (*StreamHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StreamHeadsResponse) GetStreams() []*StreamHead {
@@ -2814,7 +2952,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2964,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2977,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReconcileRequest) GetEntity() string {
@@ -2871,7 +3009,7 @@ type Side struct {
 
 func (x *Side) Reset() {
 	*x = Side{}
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +3021,7 @@ func (x *Side) String() string {
 func (*Side) ProtoMessage() {}
 
 func (x *Side) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +3034,7 @@ func (x *Side) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Side.ProtoReflect.Descriptor instead.
 func (*Side) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Side) GetCount() int64 {
@@ -2933,7 +3071,7 @@ type Explained struct {
 
 func (x *Explained) Reset() {
 	*x = Explained{}
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3083,7 @@ func (x *Explained) String() string {
 func (*Explained) ProtoMessage() {}
 
 func (x *Explained) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3096,7 @@ func (x *Explained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explained.ProtoReflect.Descriptor instead.
 func (*Explained) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Explained) GetCause() string {
@@ -2998,7 +3136,7 @@ type ReconcileRow struct {
 
 func (x *ReconcileRow) Reset() {
 	*x = ReconcileRow{}
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +3148,7 @@ func (x *ReconcileRow) String() string {
 func (*ReconcileRow) ProtoMessage() {}
 
 func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +3161,7 @@ func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRow.ProtoReflect.Descriptor instead.
 func (*ReconcileRow) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReconcileRow) GetKind() string {
@@ -3100,7 +3238,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3112,7 +3250,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3125,7 +3263,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Break) GetId() string {
@@ -3203,7 +3341,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3353,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3366,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ReconcileResponse) GetRun() string {
@@ -3275,7 +3413,7 @@ type ReconcilerStatusRequest struct {
 
 func (x *ReconcilerStatusRequest) Reset() {
 	*x = ReconcilerStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3287,7 +3425,7 @@ func (x *ReconcilerStatusRequest) String() string {
 func (*ReconcilerStatusRequest) ProtoMessage() {}
 
 func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3300,7 +3438,7 @@ func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 // ReconcilerStatusResponse is the status of reconciler.
@@ -3314,7 +3452,7 @@ type ReconcilerStatusResponse struct {
 
 func (x *ReconcilerStatusResponse) Reset() {
 	*x = ReconcilerStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3326,7 +3464,7 @@ func (x *ReconcilerStatusResponse) String() string {
 func (*ReconcilerStatusResponse) ProtoMessage() {}
 
 func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3339,7 +3477,7 @@ func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReconcilerStatusResponse) GetService() *ServiceState {
@@ -3358,7 +3496,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3370,7 +3508,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3383,7 +3521,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 // MappingState is a mapping in force.
@@ -3401,7 +3539,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3413,7 +3551,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3426,7 +3564,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *MappingState) GetName() string {
@@ -3463,7 +3601,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3475,7 +3613,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +3626,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -3672,7 +3810,13 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x16\n" +
 	"\x06number\x18\b \x01(\tR\x06number\";\n" +
 	"\x11ListLinksResponse\x12&\n" +
-	"\x05items\x18\x01 \x03(\v2\x10.control.v1.LinkR\x05items\"H\n" +
+	"\x05items\x18\x01 \x03(\v2\x10.control.v1.LinkR\x05items\"\x11\n" +
+	"\x0fOpenRefsRequest\"1\n" +
+	"\aOpenRef\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\"=\n" +
+	"\x10OpenRefsResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.control.v1.OpenRefR\x05items\"H\n" +
 	"\fTokenRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -3779,13 +3923,14 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\tRepublish\x12\x1c.control.v1.RepublishRequest\x1a\x1d.control.v1.RepublishResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
 	"\x03Act\x12\x16.control.v1.ActRequest\x1a\x17.control.v1.ActResponse\x12N\n" +
-	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\xc5\x03\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\x8c\x04\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
 	"\x03Act\x12\x16.control.v1.ActRequest\x1a\x17.control.v1.ActResponse\x12H\n" +
 	"\tListLinks\x12\x1c.control.v1.ListLinksRequest\x1a\x1d.control.v1.ListLinksResponse\x12H\n" +
-	"\tSlotHeads\x12\x1c.control.v1.SlotHeadsRequest\x1a\x1d.control.v1.SlotHeadsResponse\x12<\n" +
+	"\tSlotHeads\x12\x1c.control.v1.SlotHeadsRequest\x1a\x1d.control.v1.SlotHeadsResponse\x12E\n" +
+	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse\x12<\n" +
 	"\x05Token\x12\x18.control.v1.TokenRequest\x1a\x19.control.v1.TokenResponse2\xf2\x01\n" +
 	"\fAuditService\x12N\n" +
 	"\vAuditStatus\x12\x1e.control.v1.AuditStatusRequest\x1a\x1f.control.v1.AuditStatusResponse\x12B\n" +
@@ -3810,7 +3955,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),             // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),      // 1: control.v1.IngestStatusRequest
@@ -3837,125 +3982,131 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*ListLinksRequest)(nil),         // 22: control.v1.ListLinksRequest
 	(*Link)(nil),                     // 23: control.v1.Link
 	(*ListLinksResponse)(nil),        // 24: control.v1.ListLinksResponse
-	(*TokenRequest)(nil),             // 25: control.v1.TokenRequest
-	(*TokenResponse)(nil),            // 26: control.v1.TokenResponse
-	(*LaneHead)(nil),                 // 27: control.v1.LaneHead
-	(*SlotHeadsRequest)(nil),         // 28: control.v1.SlotHeadsRequest
-	(*SlotHeadsResponse)(nil),        // 29: control.v1.SlotHeadsResponse
-	(*AuditStatusRequest)(nil),       // 30: control.v1.AuditStatusRequest
-	(*AuditStatusResponse)(nil),      // 31: control.v1.AuditStatusResponse
-	(*JourneyRequest)(nil),           // 32: control.v1.JourneyRequest
-	(*JourneyDocument)(nil),          // 33: control.v1.JourneyDocument
-	(*Step)(nil),                     // 34: control.v1.Step
-	(*JourneyResponse)(nil),          // 35: control.v1.JourneyResponse
-	(*StreamHead)(nil),               // 36: control.v1.StreamHead
-	(*StreamHeadsRequest)(nil),       // 37: control.v1.StreamHeadsRequest
-	(*StreamHeadsResponse)(nil),      // 38: control.v1.StreamHeadsResponse
-	(*ReconcileRequest)(nil),         // 39: control.v1.ReconcileRequest
-	(*Side)(nil),                     // 40: control.v1.Side
-	(*Explained)(nil),                // 41: control.v1.Explained
-	(*ReconcileRow)(nil),             // 42: control.v1.ReconcileRow
-	(*Break)(nil),                    // 43: control.v1.Break
-	(*ReconcileResponse)(nil),        // 44: control.v1.ReconcileResponse
-	(*ReconcilerStatusRequest)(nil),  // 45: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil), // 46: control.v1.ReconcilerStatusResponse
-	(*TransformStatusRequest)(nil),   // 47: control.v1.TransformStatusRequest
-	(*MappingState)(nil),             // 48: control.v1.MappingState
-	(*TransformStatusResponse)(nil),  // 49: control.v1.TransformStatusResponse
-	(*timestamppb.Timestamp)(nil),    // 50: google.protobuf.Timestamp
-	(*v1.Money)(nil),                 // 51: audit.v1.Money
+	(*OpenRefsRequest)(nil),          // 25: control.v1.OpenRefsRequest
+	(*OpenRef)(nil),                  // 26: control.v1.OpenRef
+	(*OpenRefsResponse)(nil),         // 27: control.v1.OpenRefsResponse
+	(*TokenRequest)(nil),             // 28: control.v1.TokenRequest
+	(*TokenResponse)(nil),            // 29: control.v1.TokenResponse
+	(*LaneHead)(nil),                 // 30: control.v1.LaneHead
+	(*SlotHeadsRequest)(nil),         // 31: control.v1.SlotHeadsRequest
+	(*SlotHeadsResponse)(nil),        // 32: control.v1.SlotHeadsResponse
+	(*AuditStatusRequest)(nil),       // 33: control.v1.AuditStatusRequest
+	(*AuditStatusResponse)(nil),      // 34: control.v1.AuditStatusResponse
+	(*JourneyRequest)(nil),           // 35: control.v1.JourneyRequest
+	(*JourneyDocument)(nil),          // 36: control.v1.JourneyDocument
+	(*Step)(nil),                     // 37: control.v1.Step
+	(*JourneyResponse)(nil),          // 38: control.v1.JourneyResponse
+	(*StreamHead)(nil),               // 39: control.v1.StreamHead
+	(*StreamHeadsRequest)(nil),       // 40: control.v1.StreamHeadsRequest
+	(*StreamHeadsResponse)(nil),      // 41: control.v1.StreamHeadsResponse
+	(*ReconcileRequest)(nil),         // 42: control.v1.ReconcileRequest
+	(*Side)(nil),                     // 43: control.v1.Side
+	(*Explained)(nil),                // 44: control.v1.Explained
+	(*ReconcileRow)(nil),             // 45: control.v1.ReconcileRow
+	(*Break)(nil),                    // 46: control.v1.Break
+	(*ReconcileResponse)(nil),        // 47: control.v1.ReconcileResponse
+	(*ReconcilerStatusRequest)(nil),  // 48: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil), // 49: control.v1.ReconcilerStatusResponse
+	(*TransformStatusRequest)(nil),   // 50: control.v1.TransformStatusRequest
+	(*MappingState)(nil),             // 51: control.v1.MappingState
+	(*TransformStatusResponse)(nil),  // 52: control.v1.TransformStatusResponse
+	(*timestamppb.Timestamp)(nil),    // 53: google.protobuf.Timestamp
+	(*v1.Money)(nil),                 // 54: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,  // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,  // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,  // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
 	4,  // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	50, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	50, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	53, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	53, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
 	0,  // 6: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
 	15, // 7: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
 	3,  // 8: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	50, // 9: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	50, // 10: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	51, // 11: control.v1.Held.sum:type_name -> audit.v1.Money
-	51, // 12: control.v1.Exception.amount:type_name -> audit.v1.Money
-	50, // 13: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	53, // 9: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	53, // 10: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	54, // 11: control.v1.Held.sum:type_name -> audit.v1.Money
+	54, // 12: control.v1.Exception.amount:type_name -> audit.v1.Money
+	53, // 13: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
 	17, // 14: control.v1.Exception.held:type_name -> control.v1.Held
-	50, // 15: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	53, // 15: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
 	18, // 16: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
 	23, // 17: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
-	27, // 18: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	27, // 19: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,  // 20: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	51, // 21: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	51, // 22: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	51, // 23: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	50, // 24: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	33, // 25: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	34, // 26: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	36, // 27: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	36, // 28: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	51, // 29: control.v1.Side.net:type_name -> audit.v1.Money
-	51, // 30: control.v1.Side.gross:type_name -> audit.v1.Money
-	40, // 31: control.v1.Explained.side:type_name -> control.v1.Side
-	40, // 32: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	40, // 33: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	40, // 34: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	41, // 35: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	40, // 36: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	51, // 37: control.v1.Break.amount:type_name -> audit.v1.Money
-	42, // 38: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	43, // 39: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	0,  // 40: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	0,  // 41: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	48, // 42: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	1,  // 43: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,  // 44: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,  // 45: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,  // 46: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	11, // 47: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	16, // 48: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	20, // 49: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	37, // 50: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	13, // 51: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	16, // 52: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	20, // 53: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	22, // 54: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	28, // 55: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	25, // 56: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	30, // 57: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	32, // 58: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	37, // 59: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	39, // 60: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	45, // 61: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	37, // 62: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	47, // 63: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	2,  // 64: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,  // 65: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,  // 66: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10, // 67: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	12, // 68: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	19, // 69: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 70: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	38, // 71: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	14, // 72: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	19, // 73: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 74: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	24, // 75: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	29, // 76: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	26, // 77: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	31, // 78: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	35, // 79: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	38, // 80: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	44, // 81: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	46, // 82: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	38, // 83: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	49, // 84: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	64, // [64:85] is the sub-list for method output_type
-	43, // [43:64] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	26, // 18: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
+	30, // 19: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	30, // 20: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,  // 21: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	54, // 22: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	54, // 23: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	54, // 24: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	53, // 25: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	36, // 26: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	37, // 27: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	39, // 28: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	39, // 29: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	54, // 30: control.v1.Side.net:type_name -> audit.v1.Money
+	54, // 31: control.v1.Side.gross:type_name -> audit.v1.Money
+	43, // 32: control.v1.Explained.side:type_name -> control.v1.Side
+	43, // 33: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	43, // 34: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	43, // 35: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	44, // 36: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	43, // 37: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	54, // 38: control.v1.Break.amount:type_name -> audit.v1.Money
+	45, // 39: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	46, // 40: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	0,  // 41: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	0,  // 42: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	51, // 43: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	1,  // 44: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,  // 45: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,  // 46: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,  // 47: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	11, // 48: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	16, // 49: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	20, // 50: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	40, // 51: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	13, // 52: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	16, // 53: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	20, // 54: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	22, // 55: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	31, // 56: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	25, // 57: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	28, // 58: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	33, // 59: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	35, // 60: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	40, // 61: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	42, // 62: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	48, // 63: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	40, // 64: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	50, // 65: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	2,  // 66: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,  // 67: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,  // 68: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10, // 69: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	12, // 70: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	19, // 71: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	21, // 72: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	41, // 73: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	14, // 74: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	19, // 75: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	21, // 76: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	24, // 77: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	32, // 78: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	27, // 79: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	29, // 80: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	34, // 81: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	38, // 82: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	41, // 83: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	47, // 84: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	49, // 85: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	41, // 86: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	52, // 87: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	66, // [66:88] is the sub-list for method output_type
+	44, // [44:66] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -3969,7 +4120,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

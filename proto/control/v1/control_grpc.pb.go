@@ -415,6 +415,7 @@ const (
 	WriterService_Act_FullMethodName            = "/control.v1.WriterService/Act"
 	WriterService_ListLinks_FullMethodName      = "/control.v1.WriterService/ListLinks"
 	WriterService_SlotHeads_FullMethodName      = "/control.v1.WriterService/SlotHeads"
+	WriterService_OpenRefs_FullMethodName       = "/control.v1.WriterService/OpenRefs"
 	WriterService_Token_FullMethodName          = "/control.v1.WriterService/Token"
 )
 
@@ -434,6 +435,8 @@ type WriterServiceClient interface {
 	ListLinks(ctx context.Context, in *ListLinksRequest, opts ...grpc.CallOption) (*ListLinksResponse, error)
 	// SlotHeads returns the highest stored slot of each lane asked for.
 	SlotHeads(ctx context.Context, in *SlotHeadsRequest, opts ...grpc.CallOption) (*SlotHeadsResponse, error)
+	// OpenRefs names the records whose slots have not ended, and why.
+	OpenRefs(ctx context.Context, in *OpenRefsRequest, opts ...grpc.CallOption) (*OpenRefsResponse, error)
 	// Token hands out a connection's access token; writer alone refreshes it.
 	Token(ctx context.Context, in *TokenRequest, opts ...grpc.CallOption) (*TokenResponse, error)
 }
@@ -496,6 +499,16 @@ func (c *writerServiceClient) SlotHeads(ctx context.Context, in *SlotHeadsReques
 	return out, nil
 }
 
+func (c *writerServiceClient) OpenRefs(ctx context.Context, in *OpenRefsRequest, opts ...grpc.CallOption) (*OpenRefsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OpenRefsResponse)
+	err := c.cc.Invoke(ctx, WriterService_OpenRefs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *writerServiceClient) Token(ctx context.Context, in *TokenRequest, opts ...grpc.CallOption) (*TokenResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TokenResponse)
@@ -522,6 +535,8 @@ type WriterServiceServer interface {
 	ListLinks(context.Context, *ListLinksRequest) (*ListLinksResponse, error)
 	// SlotHeads returns the highest stored slot of each lane asked for.
 	SlotHeads(context.Context, *SlotHeadsRequest) (*SlotHeadsResponse, error)
+	// OpenRefs names the records whose slots have not ended, and why.
+	OpenRefs(context.Context, *OpenRefsRequest) (*OpenRefsResponse, error)
 	// Token hands out a connection's access token; writer alone refreshes it.
 	Token(context.Context, *TokenRequest) (*TokenResponse, error)
 	mustEmbedUnimplementedWriterServiceServer()
@@ -548,6 +563,9 @@ func (UnimplementedWriterServiceServer) ListLinks(context.Context, *ListLinksReq
 }
 func (UnimplementedWriterServiceServer) SlotHeads(context.Context, *SlotHeadsRequest) (*SlotHeadsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SlotHeads not implemented")
+}
+func (UnimplementedWriterServiceServer) OpenRefs(context.Context, *OpenRefsRequest) (*OpenRefsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OpenRefs not implemented")
 }
 func (UnimplementedWriterServiceServer) Token(context.Context, *TokenRequest) (*TokenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Token not implemented")
@@ -663,6 +681,24 @@ func _WriterService_SlotHeads_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WriterService_OpenRefs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OpenRefsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).OpenRefs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_OpenRefs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).OpenRefs(ctx, req.(*OpenRefsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _WriterService_Token_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TokenRequest)
 	if err := dec(in); err != nil {
@@ -707,6 +743,10 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SlotHeads",
 			Handler:    _WriterService_SlotHeads_Handler,
+		},
+		{
+			MethodName: "OpenRefs",
+			Handler:    _WriterService_OpenRefs_Handler,
 		},
 		{
 			MethodName: "Token",
