@@ -144,6 +144,9 @@ func (j *journey) response() (*controlv1.JourneyResponse, error) {
 	}
 	slices.SortStableFunc(out.Steps, func(a, b *controlv1.Step) int { return a.At.AsTime().Compare(b.At.AsTime()) })
 	last := out.Steps[len(out.Steps)-1]
+	if recorded.Before(last.At.AsTime()) {
+		recorded = last.At.AsTime() // another machine's clock is ahead of ours
+	}
 	out.Steps = append(out.Steps, &controlv1.Step{
 		At: timestamppb.New(recorded), Service: Name, What: "audit.recorded", Ref: out.Subject, TraceId: last.TraceId,
 		Outcome: "recorded", Detail: fmt.Sprintf("%d facts are in the audit trail", len(list)),
