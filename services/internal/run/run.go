@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/internal/document"
@@ -39,7 +38,7 @@ type Config struct {
 	Log        *slog.Logger
 	Now        func() time.Time
 	// Exporter makes an exporter of spans for each service; nil: none.
-	Exporter func(ctx context.Context) (sdktrace.SpanExporter, error)
+	Exporter func(ctx context.Context) (telemetry.Exporter, error)
 }
 
 // Runtime is what the services of one process share.

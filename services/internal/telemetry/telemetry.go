@@ -15,6 +15,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
+// Exporter takes spans somewhere; the alias keeps the SDK in this package.
+type Exporter = sdktrace.SpanExporter
+
 // Config says who traces, and where to.
 type Config struct {
 	Service, Version, Instance string

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
 
 	controlv1 "tieout.dev/proto/control/v1"
@@ -23,6 +22,7 @@ import (
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/embedded"
 	"tieout.dev/services/internal/run"
+	"tieout.dev/services/internal/telemetry"
 	"tieout.dev/services/internal/telemetry/otlp"
 )
 
@@ -99,11 +99,11 @@ func (s *stack) startParts(ctx context.Context) error {
 	return s.startControl()
 }
 
-func (s *stack) exporter() func(context.Context) (sdktrace.SpanExporter, error) {
+func (s *stack) exporter() func(context.Context) (telemetry.Exporter, error) {
 	if s.options.OTLP == "" {
 		return nil
 	}
-	return func(ctx context.Context) (sdktrace.SpanExporter, error) { return otlp.New(ctx, s.options.OTLP) }
+	return func(ctx context.Context) (telemetry.Exporter, error) { return otlp.New(ctx, s.options.OTLP) }
 }
 
 // startControl opens the one address that routes to every service.

@@ -1,0 +1,152 @@
+// Package cli is the operator's command: every command is a client of the
+// control plane, and of the sandboxes where they run.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/cmd/tieout/endpoints"
+	"tieout.dev/services/internal/control"
+)
+
+// DefaultDir is where 'make run' keeps its state.
+const DefaultDir = ".tieout/dev"
+
+// app is what all commands share.
+type app struct {
+	server, token, dir string
+	output             string
+	out, err           io.Writer
+	conn               *grpc.ClientConn
+}
+
+// Main runs the command line and returns the exit code.
+func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
+	a := &app{out: out, err: errOut}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	if a.conn != nil {
+		err = errors.Join(err, a.conn.Close())
+	}
+	if err == nil {
+		return exitOK
+	}
+	return a.report(err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tieout",
+		Short:         "Keeps CRMs and accounting books in step, and proves it",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			switch a.output {
+			case "table", "json", "yaml":
+				return nil
+			}
+			return usage("output %q is not one of table, json, yaml", a.output)
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.server, "server", os.Getenv("TIEOUT_SERVER"), "address of the control plane (TIEOUT_SERVER)")
+	flags.StringVar(&a.token, "token", os.Getenv("TIEOUT_TOKEN"), "token for it (TIEOUT_TOKEN)")
+	flags.StringVar(&a.dir, "dir", DefaultDir, "state folder whose endpoints.json names address and token")
+	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
+	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.reconcile(), a.sandbox(), a.version())
+	return root
+}
+
+// connect opens the control plane: by flags, else by the state folder.
+func (a *app) connect() (*grpc.ClientConn, error) {
+	if a.conn != nil {
+		return a.conn, nil
+	}
+	server, token := a.server, a.token
+	if server == "" {
+		f, err := endpoints.Read(a.dir)
+		if err != nil {
+			return nil, &failure{code: exitAbsent, message: err.Error(), who: "operator", next: "make run"}
+		}
+		server, token = f.Control.Address, f.Control.Token
+	}
+	var err error
+	a.conn, err = control.Dial(server, token, nil)
+	return a.conn, err
+}
+
+// clients are the services' control surfaces.
+type clients struct {
+	ingest     controlv1.IngestServiceClient
+	transform  controlv1.TransformServiceClient
+	writer     controlv1.WriterServiceClient
+	reconciler controlv1.ReconcilerServiceClient
+	audit      controlv1.AuditServiceClient
+}
+
+func (a *app) clients() (clients, error) {
+	conn, err := a.connect()
+	if err != nil {
+		return clients{}, err
+	}
+	return clients{
+		controlv1.NewIngestServiceClient(conn), controlv1.NewTransformServiceClient(conn), controlv1.NewWriterServiceClient(conn),
+		controlv1.NewReconcilerServiceClient(conn), controlv1.NewAuditServiceClient(conn),
+	}, nil
+}
+
+// version prints what was built.
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Example: "  tieout version -o json",
+		RunE: func(*cobra.Command, []string) error {
+			v := struct {
+				Version string `json:"version"`
+				Go      string `json:"go"`
+				OS      string `json:"os"`
+				Arch    string `json:"arch"`
+			}{Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
+			return a.print(v, func(w io.Writer) { fmt.Fprintf(w, "tieout %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch) })
+		},
+	}
+}
+
+// Version is the build's: a tag, or the revision it was built from.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision, modified := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = "+changes"
+		}
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" && !strings.HasPrefix(v, "v0.0.0-") {
+		return v
+	}
+	if revision == "" {
+		return "devel"
+	}
+	return "devel-" + revision[:min(12, len(revision))] + modified
+}

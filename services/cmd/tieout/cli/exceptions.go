@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/user"
+	"sort"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	controlv1 "tieout.dev/proto/control/v1"
+)
+
+type exceptionView struct {
+	ID           string   `json:"id"`
+	Kind         string   `json:"kind"`
+	State        string   `json:"state"`
+	Owner        string   `json:"owner"`
+	Target       string   `json:"target"`
+	Lane         string   `json:"lane"`
+	Seq          int64    `json:"seq"`
+	Subject      string   `json:"subject"`
+	Customer     string   `json:"customer"`
+	Amount       *amount  `json:"amount"`
+	Reason       string   `json:"reason"`
+	Field        string   `json:"field"`
+	Fix          string   `json:"fix"`
+	VendorCode   string   `json:"vendor_code"`
+	VendorText   string   `json:"vendor_text"`
+	Rule         string   `json:"rule"`
+	Mapping      string   `json:"mapping"`
+	TraceID      string   `json:"trace_id"`
+	SourceURL    string   `json:"source_url"`
+	BooksURL     string   `json:"books_url"`
+	WaitingUntil string   `json:"waiting_until"`
+	Held         heldView `json:"held"`
+	OpenedAt     string   `json:"opened_at"`
+	Actions      []string `json:"actions"`
+}
+
+type heldView struct {
+	Count int64     `json:"count"`
+	Sum   []*amount `json:"sum"`
+}
+
+// page is how every list looks.
+type page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next"`
+}
+
+func (a *app) exceptions() *cobra.Command {
+	cmd := &cobra.Command{Use: "exceptions", Short: "What a person must look at, and what to do about it"}
+	cmd.AddCommand(a.exceptionsList(), a.exceptionsShow(), a.exceptionsAct("retry"), a.exceptionsAct("discard"))
+	return cmd
+}
+
+func (a *app) exceptionsList() *cobra.Command {
+	var kind, state string
+	var limit int32
+	cmd := &cobra.Command{
+		Use: "list", Short: "List exceptions, oldest first", Args: cobra.NoArgs,
+		Example: "  tieout exceptions list\n  tieout exceptions list --kind validation -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			items, err := a.readExceptions(cmd.Context(), &controlv1.ListExceptionsRequest{Kind: kind, State: state, Limit: limit})
+			if err != nil {
+				return err
+			}
+			return a.print(page[exceptionView]{Items: items}, func(w io.Writer) {
+				if len(items) == 0 {
+					fmt.Fprintln(w, "no open exceptions")
+					return
+				}
+				fmt.Fprintln(w, "ID\tKIND\tOWNER\tAMOUNT\tHELD\tSUBJECT\tREASON")
+				for _, e := range items {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", e.ID, e.Kind, e.Owner, e.Amount, e.Held.Count, e.Subject, e.Reason)
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&kind, "kind", "", "only this kind")
+	cmd.Flags().StringVar(&state, "state", "", "open (default), released or discarded")
+	cmd.Flags().Int32Var(&limit, "limit", 0, "at most so many")
+	return cmd
+}
+
+func (a *app) exceptionsShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show one exception whole", Args: cobra.ExactArgs(1),
+		Example: "  tieout exceptions show w-0123456789abcdef",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			items, err := a.readExceptions(cmd.Context(), &controlv1.ListExceptionsRequest{Id: args[0]})
+			if err != nil {
+				return err
+			}
+			e := items[0]
+			return a.print(e, e.table)
+		},
+	}
+}
+
+func (e exceptionView) table(w io.Writer) {
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	row("id", e.ID)
+	row("kind", e.Kind)
+	row("state", e.State)
+	row("what happened", e.Reason)
+	row("who acts", e.Owner)
+	row("what to do", e.Fix)
+	row("subject", e.Subject)
+	row("customer", e.Customer)
+	row("amount", e.Amount.String())
+	row("field", e.Field)
+	row("rule", e.Rule)
+	row("vendor", strings.TrimSpace(e.VendorCode+" "+e.VendorText))
+	row("lane", e.Lane)
+	row("held behind it", fmt.Sprint(e.Held.Count))
+	row("opened", e.OpenedAt)
+	row("waits until", e.WaitingUntil)
+	row("at the source", e.SourceURL)
+	row("trace", e.TraceID)
+	for _, action := range e.Actions {
+		row("action", "tieout exceptions "+action+" "+e.ID+` --reason "…"`)
+	}
+}
+
+// readExceptions joins what the writer and ingest hold; one of an id is asked
+// of the service that its prefix names.
+func (a *app) readExceptions(ctx context.Context, r *controlv1.ListExceptionsRequest) ([]exceptionView, error) {
+	c, err := a.clients()
+	if err != nil {
+		return nil, err
+	}
+	items := []exceptionView{}
+	for _, list := range c.holders(r.GetId()) {
+		res, err := list(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range res.GetItems() {
+			items = append(items, toException(e))
+		}
+	}
+	sort.SliceStable(items, func(i, j int) bool { return items[i].OpenedAt < items[j].OpenedAt })
+	return items, nil
+}
+
+type lister func(context.Context, *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error)
+
+func (c clients) holders(id string) []lister {
+	writer := func(ctx context.Context, r *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+		return c.writer.ListExceptions(ctx, r)
+	}
+	ingest := func(ctx context.Context, r *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+		return c.ingest.ListExceptions(ctx, r)
+	}
+	switch {
+	case strings.HasPrefix(id, "i-"):
+		return []lister{ingest}
+	case id != "":
+		return []lister{writer}
+	}
+	return []lister{writer, ingest}
+}
+
+func toException(e *controlv1.Exception) exceptionView {
+	v := exceptionView{
+		ID: e.GetId(), Kind: e.GetKind(), State: e.GetState(), Owner: e.GetOwner(), Target: e.GetTarget(), Lane: e.GetLane(), Seq: e.GetSeq(),
+		Subject: e.GetSubject(), Customer: e.GetCustomer(), Amount: toAmount(e.GetAmount()), Reason: e.GetReason(), Field: e.GetField(), Fix: e.GetFix(),
+		VendorCode: e.GetVendorCode(), VendorText: e.GetVendorText(), Rule: e.GetRule(), Mapping: e.GetMapping(), TraceID: e.GetTraceId(),
+		SourceURL: e.GetSourceUrl(), BooksURL: e.GetBooksUrl(), WaitingUntil: instant(e.GetWaitingUntil()), OpenedAt: instant(e.GetOpenedAt()),
+		Held: heldView{Count: e.GetHeld().GetCount(), Sum: []*amount{}}, Actions: e.GetActions(),
+	}
+	for _, m := range e.GetHeld().GetSum() {
+		v.Held.Sum = append(v.Held.Sum, toAmount(m))
+	}
+	if v.Actions == nil {
+		v.Actions = []string{}
+	}
+	return v
+}
+
+func (a *app) exceptionsAct(action string) *cobra.Command {
+	r := &controlv1.ActRequest{Action: action, Actor: actor()}
+	cmd := &cobra.Command{
+		Use: action + " [ID]", Args: cobra.MaximumNArgs(1),
+		Short:   map[string]string{"retry": "Try again, after the cause was mended", "discard": "Give up on this revision, for a reason; the lane goes on"}[action],
+		Example: "  tieout exceptions " + action + ` w-0123456789abcdef --reason "settled by phone"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				r.Id = args[0]
+			}
+			return a.act(cmd.Context(), r)
+		},
+	}
+	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it goes into the audit trail")
+	cmd.Flags().BoolVar(&r.DryRun, "dry-run", false, "say what would happen, change nothing")
+	if action == "retry" {
+		cmd.Flags().BoolVar(&r.All, "all", false, "every open exception")
+		cmd.Flags().StringVar(&r.Kind, "kind", "", "with --all: only this kind")
+	}
+	return cmd
+}
+
+func (a *app) act(ctx context.Context, r *controlv1.ActRequest) error {
+	if strings.TrimSpace(r.GetReason()) == "" {
+		return usage("--reason is mandatory: it goes into the audit trail")
+	}
+	if r.GetId() == "" && !r.GetAll() {
+		return usage("name an exception, or say --all")
+	}
+	c, err := a.clients()
+	if err != nil {
+		return err
+	}
+	var acted []string
+	if r.GetAll() || !strings.HasPrefix(r.GetId(), "i-") {
+		res, err := c.writer.Act(ctx, r)
+		if err != nil {
+			return err
+		}
+		acted = append(acted, res.GetExceptions()...)
+	}
+	if r.GetAll() || strings.HasPrefix(r.GetId(), "i-") {
+		res, err := c.ingest.Act(ctx, r)
+		if err != nil {
+			return err
+		}
+		acted = append(acted, res.GetExceptions()...)
+	}
+	if acted == nil {
+		acted = []string{}
+	}
+	verb := r.GetAction()
+	if r.GetDryRun() {
+		verb = "would " + verb
+	}
+	return a.print(map[string]any{"action": r.GetAction(), "dry_run": r.GetDryRun(), "exceptions": acted}, func(w io.Writer) {
+		for _, id := range acted {
+			fmt.Fprintf(w, "%s\t%s\n", verb, id)
+		}
+		if len(acted) == 0 {
+			fmt.Fprintln(w, "nothing to act on")
+		}
+	})
+}
+
+// actor is who acts: the account on this machine.
+func actor() string {
+	u, err := user.Current()
+	if err != nil {
+		return "unknown"
+	}
+	return u.Username
+}

@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tieout.dev/services/cmd/tieout/crm"
+	"tieout.dev/services/cmd/tieout/endpoints"
+)
+
+// sandbox is a person's hands on the vendors' stand-ins: each command is real
+// calls to the vendor's API, under a second app's token.
+func (a *app) sandbox() *cobra.Command {
+	cmd := &cobra.Command{Use: "sandbox", Short: "Change things at the vendors' sandboxes, by their own APIs"}
+	deals := &cobra.Command{Use: "crm", Short: "Win, lose and change deals in the HubSpot sandbox"}
+	deals.AddCommand(a.crmWin(), a.crmLose(), a.crmChange())
+	cmd.AddCommand(deals)
+	return cmd
+}
+
+func (a *app) portal() (crm.Portal, error) {
+	f, err := endpoints.Read(a.dir)
+	if err != nil {
+		return crm.Portal{}, &failure{code: exitAbsent, message: err.Error(), who: "operator", next: "make run"}
+	}
+	sb, ok := f.Sandboxes["hubspot"]
+	if !ok {
+		return crm.Portal{}, &failure{code: exitAbsent, message: "no HubSpot sandbox runs on " + a.dir, who: "operator", next: "make run"}
+	}
+	return crm.Portal{BaseURL: sb.BaseURL, Token: sb.ReaderToken}, nil
+}
+
+// winning is what a new deal is made of.
+type winning struct {
+	company, name, currency, amount string
+	lines                           []string
+	count                           int
+}
+
+func (a *app) crmWin() *cobra.Command {
+	var w winning
+	cmd := &cobra.Command{
+		Use: "win [DEAL]", Short: "Win a deal: one that is there, or a new one", Args: cobra.MaximumNArgs(1),
+		Example: `  tieout sandbox crm win --company "Acme Ltd" --line "Widget,3,33.33" --line "Setup,1,250"` + "\n" +
+			`  tieout sandbox crm win --company "Globex" --amount 1200 --currency USD`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.portal()
+			if err != nil {
+				return err
+			}
+			ids := []string{}
+			if len(args) == 1 {
+				ids = append(ids, dealID(args[0]))
+			}
+			for i := 0; len(args) == 0 && i < w.count; i++ {
+				id, err := w.make(cmd.Context(), p)
+				if err != nil {
+					return err
+				}
+				ids = append(ids, id)
+			}
+			for _, id := range ids {
+				if err := p.Move(cmd.Context(), id, crm.Won); err != nil {
+					return err
+				}
+			}
+			return a.moved("won", ids)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&w.company, "company", "Acme Ltd", "name of the company; made if it is not there")
+	f.StringVar(&w.name, "name", "Deal", "name of the deal")
+	f.StringVar(&w.currency, "currency", "EUR", "ISO 4217 currency")
+	f.StringVar(&w.amount, "amount", "", "amount of a deal without lines")
+	f.StringArrayVar(&w.lines, "line", nil, "NAME,QUANTITY,PRICE[,DISCOUNT%]")
+	f.IntVar(&w.count, "count", 1, "so many deals")
+	return cmd
+}
+
+func (w winning) make(ctx context.Context, p crm.Portal) (string, error) {
+	company, err := p.FindCompany(ctx, w.company)
+	if err != nil {
+		return "", err
+	}
+	if company == "" {
+		if company, err = p.Company(ctx, map[string]string{"name": w.company}); err != nil {
+			return "", err
+		}
+	}
+	d := crm.Deal{Name: w.name, Company: company, Currency: w.currency, Amount: w.amount}
+	for _, text := range w.lines {
+		f := strings.Split(text, ",")
+		if len(f) < 3 || len(f) > 4 {
+			return "", usage("--line %q is not NAME,QUANTITY,PRICE or NAME,QUANTITY,PRICE,DISCOUNT%%", text)
+		}
+		l := crm.Line{Name: f[0], Quantity: f[1], Price: f[2]}
+		if len(f) == 4 {
+			l.DiscountPercent = strings.TrimSuffix(f[3], "%")
+		}
+		d.Lines = append(d.Lines, l)
+	}
+	if len(d.Lines) == 0 && d.Amount == "" {
+		d.Lines = []crm.Line{{Name: "Consulting day", Quantity: "1", Price: "850"}}
+	}
+	return p.Deal(ctx, d)
+}
+
+func (a *app) crmLose() *cobra.Command {
+	return &cobra.Command{
+		Use: "lose DEAL", Short: "Lose a deal that was won", Args: cobra.ExactArgs(1),
+		Example: "  tieout sandbox crm lose deal/123",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.portal()
+			if err != nil {
+				return err
+			}
+			id := dealID(args[0])
+			if err := p.Move(cmd.Context(), id, crm.Lost); err != nil {
+				return err
+			}
+			return a.moved("lost", []string{id})
+		},
+	}
+}
+
+func (a *app) crmChange() *cobra.Command {
+	var name, amount, quantity, price string
+	cmd := &cobra.Command{
+		Use: "change DEAL", Short: "Change a deal, or its first line", Args: cobra.ExactArgs(1),
+		Example: "  tieout sandbox crm change deal/123 --quantity 4",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.portal()
+			if err != nil {
+				return err
+			}
+			id := dealID(args[0])
+			deal, line := map[string]string{}, map[string]string{}
+			put(deal, "dealname", name)
+			put(deal, "amount", amount)
+			put(line, "quantity", quantity)
+			put(line, "price", price)
+			if len(deal)+len(line) == 0 {
+				return usage("say what changes: --name, --amount, --quantity or --price")
+			}
+			if err := changeLine(cmd.Context(), p, id, line); err != nil {
+				return err
+			}
+			if len(deal) > 0 {
+				if err := p.Change(cmd.Context(), "deals", id, deal); err != nil {
+					return err
+				}
+			}
+			return a.moved("changed", []string{id})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&name, "name", "", "the deal's name")
+	f.StringVar(&amount, "amount", "", "the deal's amount")
+	f.StringVar(&quantity, "quantity", "", "quantity of the first line")
+	f.StringVar(&price, "price", "", "price of the first line")
+	return cmd
+}
+
+func changeLine(ctx context.Context, p crm.Portal, deal string, properties map[string]string) error {
+	if len(properties) == 0 {
+		return nil
+	}
+	lines, err := p.Lines(ctx, deal)
+	if err != nil {
+		return err
+	}
+	if len(lines) == 0 {
+		return &failure{code: exitNotFound, message: "deal " + deal + " has no lines", who: "you", next: "use --amount"}
+	}
+	return p.Change(ctx, "line_items", lines[0], properties)
+}
+
+func (a *app) moved(what string, ids []string) error {
+	refs := make([]string, 0, len(ids))
+	for _, id := range ids {
+		refs = append(refs, "deal/"+id)
+	}
+	return a.print(map[string]any{"deals": refs, "state": what}, func(w io.Writer) {
+		for _, r := range refs {
+			fmt.Fprintf(w, "%s\t%s\n", what, r)
+		}
+	})
+}
+
+// dealID takes 123, deal/123 or hubspot/48213/deal/123.
+func dealID(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
+
+func put(m map[string]string, key, value string) {
+	if value != "" {
+		m[key] = value
+	}
+}

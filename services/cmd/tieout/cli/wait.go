@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	controlv1 "tieout.dev/proto/control/v1"
+)
+
+// look is how often the state is asked for while waiting.
+const look = 150 * time.Millisecond
+
+// waiting is what a caller waits for.
+type waiting struct {
+	settled bool
+	refs    []string // REF=state
+	atLeast int64
+	timeout time.Duration
+}
+
+func (a *app) wait() *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{
+		Use: "wait", Short: "Wait until everything, or a record, has come to rest", Args: cobra.NoArgs,
+		Example: "  tieout wait --settled --timeout 60s\n  tieout wait --at-least 1 --settled",
+		Long: `Wait until everything, or a record, has come to rest.
+
+--settled waits until no record is due to be read, no slot is open but those that
+somebody holds, and one complete poll of each connection that started after the
+call has ended. Exit code 10 says that the time ran out, with what is still open.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runWait(cmd.Context(), w) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&w.settled, "settled", false, "until nothing moves")
+	f.StringArrayVar(&w.refs, "for", nil, "until a record is posted, parked or voided: REF=posted")
+	f.Int64Var(&w.atLeast, "at-least", 0, "until so many records of source routes were admitted since the state was made")
+	f.DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait")
+	return cmd
+}
+
+func (a *app) runWait(ctx context.Context, w waiting) error {
+	if !w.settled && len(w.refs) == 0 && w.atLeast == 0 {
+		w.settled = true
+	}
+	c, err := a.clients()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	polls := map[string]int64{}
+	if w.settled {
+		p, err := c.ingest.Poll(ctx, &controlv1.PollRequest{})
+		if err != nil {
+			return err
+		}
+		for _, s := range p.GetPolls() {
+			polls[s.GetConnection()] = s.GetStarted()
+		}
+	}
+	for {
+		open, err := a.stillOpen(ctx, c, w, polls)
+		if ctx.Err() != nil || err == nil && len(open) == 0 {
+			return a.waited(open, err)
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return a.waited(open, nil)
+		case <-time.After(look):
+		}
+	}
+}
+
+func (a *app) waited(open []string, err error) error {
+	if len(open) == 0 && err == nil {
+		return a.print(map[string]any{"settled": true, "open": []string{}}, func(w io.Writer) { fmt.Fprintln(w, "settled") })
+	}
+	message := "the time ran out; still open: " + strings.Join(open, ", ")
+	if len(open) == 0 {
+		message = "the time ran out while asking"
+	}
+	return &failure{code: exitAgain, message: message, who: "tieout", next: "tieout status"}
+}
+
+// stillOpen says what the caller still waits for.
+func (a *app) stillOpen(ctx context.Context, c clients, w waiting, polls map[string]int64) ([]string, error) {
+	p, err := c.pulse(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var open []string
+	if w.settled {
+		for _, s := range p.ingest.GetPolls() {
+			if s.GetCompleted() < polls[s.GetConnection()] {
+				open = append(open, strings.TrimSpace("a complete poll of "+s.GetConnection()+" "+s.GetError()))
+			}
+		}
+		open = append(open, p.unsettled()...)
+	}
+	if n := p.ingest.GetRecords(); n < w.atLeast {
+		open = append(open, fmt.Sprintf("%d of %d records", n, w.atLeast))
+	}
+	for _, want := range w.refs {
+		ok, err := reached(ctx, c, p, want)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			open = append(open, want)
+		}
+	}
+	return open, nil
+}
+
+// reached reports whether REF=state holds.
+func reached(ctx context.Context, c clients, p pulse, want string) (bool, error) {
+	ref, state, ok := strings.Cut(want, "=")
+	if !ok || state != "posted" && state != "parked" && state != "voided" {
+		return false, usage("--for %q is not REF=posted, REF=parked or REF=voided", want)
+	}
+	ref = fullRef(p, ref)
+	open, err := c.writer.OpenRefs(ctx, &controlv1.OpenRefsRequest{})
+	if err != nil {
+		return false, err
+	}
+	cause := ""
+	for _, r := range open.GetItems() {
+		if r.GetRef() == ref {
+			cause = r.GetCause()
+		}
+	}
+	if state == "parked" || cause != "" {
+		return state == cause, nil
+	}
+	links, err := c.writer.ListLinks(ctx, &controlv1.ListLinksRequest{SourceRef: ref})
+	if err != nil {
+		return false, err
+	}
+	last := ""
+	for _, l := range links.GetItems() {
+		if l.GetKind() == "INVOICE" {
+			last = l.GetState() // in the order of n
+		}
+	}
+	return state == "posted" && last == "primary" || state == "voided" && last == "void", nil
+}
+
+// fullRef completes deal/123 and hubspot/deal/123 where one account is read.
+func fullRef(p pulse, ref string) string {
+	parts := strings.Split(ref, "/")
+	for _, s := range p.ingest.GetPolls() {
+		system, _, _ := strings.Cut(s.GetAccount(), "/")
+		switch {
+		case len(parts) == 2:
+			return s.GetAccount() + "/" + ref
+		case len(parts) == 3 && parts[0] == system:
+			return s.GetAccount() + "/" + parts[1] + "/" + parts[2]
+		}
+	}
+	return ref
+}

@@ -1,0 +1,121 @@
+package story
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	auditv1 "tieout.dev/proto/audit/v1"
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/money"
+)
+
+// summary shows both sides with their sums, what a person must look at, and
+// what to try next.
+func (t *Teller) summary(ctx context.Context, dir string) error {
+	r, err := t.reconciler.Reconcile(ctx, &controlv1.ReconcileRequest{})
+	if err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	t.say("\nDoes it tie out?")
+	t.table(func(w io.Writer) {
+		fmt.Fprintln(w, "  \tHubSpot: won deals\tnet\tQuickBooks: invoices\tnet\tgross\tunexplained")
+		for _, x := range r.GetRows() {
+			fmt.Fprintf(w, "  %s\t%d\t%s\t%d\t%s\t%s\t%d\n", x.GetCurrency(), x.GetSource().GetCount(), text(x.GetSource().GetNet()),
+				x.GetBooks().GetCount(), text(x.GetBooks().GetNet()), text(x.GetBooks().GetGross()), x.GetUnexplained().GetCount())
+		}
+	})
+	open, err := t.exceptions(ctx)
+	if err != nil {
+		return err
+	}
+	unexplained := int64(0)
+	for _, x := range r.GetRows() {
+		unexplained += x.GetUnexplained().GetCount()
+		for _, e := range x.GetExplained() {
+			t.say("  explained: %d in %s, %s", e.GetSide().GetCount(), x.GetCurrency(), e.GetCause())
+		}
+	}
+	for _, b := range r.GetBreaks() {
+		t.say("  %s: %s %s (%s)", b.GetKind(), b.GetSourceRef(), b.GetBooksRef(), b.GetRepair())
+	}
+	if unexplained > 0 {
+		return fmt.Errorf("%w: %d documents", ErrUnexplained, unexplained)
+	}
+	if open == 0 {
+		t.say("  Yes: every won deal is one invoice, to the cent; nothing is unexplained.")
+	}
+	t.next(dir)
+	return nil
+}
+
+func (t *Teller) exceptions(ctx context.Context) (int, error) {
+	n := 0
+	for _, list := range []func() (*controlv1.ListExceptionsResponse, error){
+		func() (*controlv1.ListExceptionsResponse, error) {
+			return t.writer.ListExceptions(ctx, &controlv1.ListExceptionsRequest{})
+		},
+		func() (*controlv1.ListExceptionsResponse, error) {
+			return t.ingest.ListExceptions(ctx, &controlv1.ListExceptionsRequest{})
+		},
+	} {
+		res, err := list()
+		if err != nil {
+			return n, err
+		}
+		for _, e := range res.GetItems() {
+			if n == 0 {
+				t.say("\nIn front of a person:")
+			}
+			n++
+			t.say("  %s  %s: %s\n    who acts: %s; what to do: %s", e.GetId(), e.GetSubject(), e.GetReason(), e.GetOwner(), e.GetFix())
+		}
+	}
+	return n, nil
+}
+
+func (t *Teller) next(dir string) {
+	if !t.Stay {
+		return
+	}
+	t.say("\nIt keeps running. In another terminal (bin/tieout, or put bin on the PATH):")
+	t.table(func(w io.Writer) {
+		for _, c := range [][2]string{
+			{`tieout sandbox crm win --company "Acme Ltd" --line "Widget,3,33.33"`, "win another deal"},
+			{"tieout status", "what was admitted, posted, parked"},
+			{"tieout journey 1001", "every hop of an invoice, with times"},
+			{"tieout sandbox crm lose deal/ID", "lose a won deal: its invoice is voided"},
+			{"tieout reconcile", "both sides again, with sums"},
+		} {
+			fmt.Fprintf(w, "  %s --dir %s\t# %s\n", c[0], dir, c[1])
+		}
+	})
+	t.say("Ctrl-C drains and stops; started again it goes on where it was.")
+}
+
+func text(m *auditv1.Money) string {
+	if m == nil || m.GetCurrency() == "" {
+		return "-"
+	}
+	return money.Amount{Minor: m.GetMinor(), Currency: m.GetCurrency()}.Major()
+}
+
+// postFault posts to a sandbox's control call.
+func postFault(ctx context.Context, url, body string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		return fmt.Errorf("%s: %s %s", url, resp.Status, b)
+	}
+	return nil
+}
