@@ -1,0 +1,50 @@
+# Two commands need nothing but Go and make: 'make run' and 'make test'.
+SHELL := /bin/bash
+GO ?= go
+BIN := bin/tieout
+# Tools are fetched by name and pinned here.
+BUF := $(GO) run github.com/bufbuild/buf/cmd/buf@v1.75.0
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+MODULES := proto services
+# Where the race detector pays: everything with goroutines of its own. It needs a C compiler.
+RACE := ./writer/... ./ingest/... ./transform/... ./audit/... ./reconciler/... ./internal/stream/... ./internal/store/... ./internal/trail/... ./internal/sandbox/... ./internal/control/...
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test check generate oracles clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/tieout
+	@echo "building $(BIN) (the first build fetches and compiles its libraries: some minutes on two cores)"
+	@mkdir -p bin && cd services && $(GO) build -o ../$(BIN) ./cmd/tieout
+
+run: build ## deals become invoices on embedded parts, then stay up; ONCE=1 plays it and ends, DIR=… keeps state there
+	@scripts/run "$(ONCE)" "$(DIR)"
+
+test: ## unit, property, scenario tests; with the race detector where it pays
+	@echo "testing (the first time compiles all libraries)"
+	cd proto && $(GO) vet ./...
+	cd services && $(GO) test ./...
+	@if command -v "$$($(GO) env CC)" >/dev/null; then echo "cd services && $(GO) test -race -short $(RACE)" && cd services && CGO_ENABLED=1 $(GO) test -race -short $(RACE); \
+	else echo "no C compiler here: the race detector was not used"; fi
+
+check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated files, links in docs
+	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run gofmt -w on these"; exit 1; }
+	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(STATICCHECK) ./...) || exit 1; done
+	cd services && $(GO) vet -tags oracles ./connectors/...
+	cd services && $(GO) test -count=1 ./internal/arch
+	cd proto && $(BUF) lint && $(BUF) breaking --against released/v1.binpb
+	@$(MAKE) --no-print-directory generate
+	git diff --exit-code -- proto services docs
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || exit 1; done
+
+generate: ## generated code
+	cd proto && GOWORK=off $(BUF) generate
+
+oracles: ## the vendors' own clients against the sandboxes (needs Node with npm)
+	@command -v npm >/dev/null || { echo "oracles: npm is not here; install Node 20 or newer"; exit 3; }
+	cd services && $(GO) test -count=1 -tags oracles -run TestOracle ./connectors/...
+
+clean: ## remove what the targets made here
+	rm -rf bin .tieout
