@@ -3914,7 +3914,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x04hash\x18\x03 \x01(\tR\x04hash\"\x83\x01\n" +
 	"\x17TransformStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\x124\n" +
-	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings2\xd3\x04\n" +
+	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings2\x9a\x05\n" +
 	"\rIngestService\x12Q\n" +
 	"\fIngestStatus\x12\x1f.control.v1.IngestStatusRequest\x1a .control.v1.IngestStatusResponse\x129\n" +
 	"\x04Poll\x12\x17.control.v1.PollRequest\x1a\x18.control.v1.PollResponse\x12B\n" +
@@ -3923,7 +3923,8 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\tRepublish\x12\x1c.control.v1.RepublishRequest\x1a\x1d.control.v1.RepublishResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
 	"\x03Act\x12\x16.control.v1.ActRequest\x1a\x17.control.v1.ActResponse\x12N\n" +
-	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\x8c\x04\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse\x12E\n" +
+	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse2\x8c\x04\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
@@ -4066,44 +4067,46 @@ var file_control_v1_control_proto_depIdxs = []int32{
 	16, // 49: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
 	20, // 50: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
 	40, // 51: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	13, // 52: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	16, // 53: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	20, // 54: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	22, // 55: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	31, // 56: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	25, // 57: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	28, // 58: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	33, // 59: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	35, // 60: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	40, // 61: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	42, // 62: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	48, // 63: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	40, // 64: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	50, // 65: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	2,  // 66: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,  // 67: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,  // 68: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10, // 69: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	12, // 70: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	19, // 71: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 72: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	41, // 73: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	14, // 74: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	19, // 75: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 76: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	24, // 77: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	32, // 78: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	27, // 79: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	29, // 80: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	34, // 81: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	38, // 82: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	41, // 83: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	47, // 84: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	49, // 85: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	41, // 86: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	52, // 87: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	66, // [66:88] is the sub-list for method output_type
-	44, // [44:66] is the sub-list for method input_type
+	25, // 52: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	13, // 53: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	16, // 54: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	20, // 55: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	22, // 56: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	31, // 57: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	25, // 58: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	28, // 59: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	33, // 60: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	35, // 61: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	40, // 62: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	42, // 63: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	48, // 64: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	40, // 65: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	50, // 66: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	2,  // 67: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,  // 68: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,  // 69: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10, // 70: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	12, // 71: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	19, // 72: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	21, // 73: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	41, // 74: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	27, // 75: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	14, // 76: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	19, // 77: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	21, // 78: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	24, // 79: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	32, // 80: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	27, // 81: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	29, // 82: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	34, // 83: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	38, // 84: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	41, // 85: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	47, // 86: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	49, // 87: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	41, // 88: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	52, // 89: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	67, // [67:90] is the sub-list for method output_type
+	44, // [44:67] is the sub-list for method input_type
 	44, // [44:44] is the sub-list for extension type_name
 	44, // [44:44] is the sub-list for extension extendee
 	0,  // [0:44] is the sub-list for field type_name

@@ -30,6 +30,7 @@ const (
 	IngestService_ListExceptions_FullMethodName = "/control.v1.IngestService/ListExceptions"
 	IngestService_Act_FullMethodName            = "/control.v1.IngestService/Act"
 	IngestService_StreamHeads_FullMethodName    = "/control.v1.IngestService/StreamHeads"
+	IngestService_OpenRefs_FullMethodName       = "/control.v1.IngestService/OpenRefs"
 )
 
 // IngestServiceClient is the client API for IngestService service.
@@ -54,6 +55,8 @@ type IngestServiceClient interface {
 	Act(ctx context.Context, in *ActRequest, opts ...grpc.CallOption) (*ActResponse, error)
 	// StreamHeads returns the highest taken fact of each stream asked for.
 	StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error)
+	// OpenRefs names the records whose events have not ended.
+	OpenRefs(ctx context.Context, in *OpenRefsRequest, opts ...grpc.CallOption) (*OpenRefsResponse, error)
 }
 
 type ingestServiceClient struct {
@@ -144,6 +147,16 @@ func (c *ingestServiceClient) StreamHeads(ctx context.Context, in *StreamHeadsRe
 	return out, nil
 }
 
+func (c *ingestServiceClient) OpenRefs(ctx context.Context, in *OpenRefsRequest, opts ...grpc.CallOption) (*OpenRefsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OpenRefsResponse)
+	err := c.cc.Invoke(ctx, IngestService_OpenRefs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IngestServiceServer is the server API for IngestService service.
 // All implementations must embed UnimplementedIngestServiceServer
 // for forward compatibility.
@@ -166,6 +179,8 @@ type IngestServiceServer interface {
 	Act(context.Context, *ActRequest) (*ActResponse, error)
 	// StreamHeads returns the highest taken fact of each stream asked for.
 	StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error)
+	// OpenRefs names the records whose events have not ended.
+	OpenRefs(context.Context, *OpenRefsRequest) (*OpenRefsResponse, error)
 	mustEmbedUnimplementedIngestServiceServer()
 }
 
@@ -199,6 +214,9 @@ func (UnimplementedIngestServiceServer) Act(context.Context, *ActRequest) (*ActR
 }
 func (UnimplementedIngestServiceServer) StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StreamHeads not implemented")
+}
+func (UnimplementedIngestServiceServer) OpenRefs(context.Context, *OpenRefsRequest) (*OpenRefsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OpenRefs not implemented")
 }
 func (UnimplementedIngestServiceServer) mustEmbedUnimplementedIngestServiceServer() {}
 func (UnimplementedIngestServiceServer) testEmbeddedByValue()                       {}
@@ -365,6 +383,24 @@ func _IngestService_StreamHeads_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_OpenRefs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OpenRefsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).OpenRefs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_OpenRefs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).OpenRefs(ctx, req.(*OpenRefsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IngestService_ServiceDesc is the grpc.ServiceDesc for IngestService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -403,6 +439,10 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "StreamHeads",
 			Handler:    _IngestService_StreamHeads_Handler,
+		},
+		{
+			MethodName: "OpenRefs",
+			Handler:    _IngestService_OpenRefs_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
