@@ -35,7 +35,7 @@ func (in *Ingest) storeHints(ctx context.Context, hints []connector.Hint, cause 
 		for _, h := range hints {
 			s := in.sourceOf(h.Ref)
 			if s == nil {
-				in.deps.Log.InfoContext(ctx, "a hint names a record that no route reads", "ref", h.Ref.String())
+				in.deps.Log.DebugContext(ctx, "a hint names a record that no route reads", "ref", h.Ref.String())
 				continue
 			}
 			touched[s] = true

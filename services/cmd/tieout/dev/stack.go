@@ -35,17 +35,18 @@ type stack struct {
 	log     *slog.Logger
 	started time.Time
 
-	parts    *embedded.Parts
-	rt       *run.Runtime
-	control  *control.Server
-	conn     *grpc.ClientConn
-	portal   *hubspotsandbox.Portal
-	books    *quickbookssandbox.Sandbox
-	services []run.Service
-	file     *endpoints.File
-	ingest   net.Listener
-	urls     map[string]string // of the sandboxes
-	closers  []func() error
+	parts     *embedded.Parts
+	rt        *run.Runtime
+	control   *control.Server
+	controlAt net.Listener
+	conn      *grpc.ClientConn
+	portal    *hubspotsandbox.Portal
+	books     *quickbookssandbox.Sandbox
+	services  []run.Service
+	file      *endpoints.File
+	ingest    net.Listener
+	urls      map[string]string // of the sandboxes
+	closers   []func() error
 }
 
 // start brings the parts up one after the other, saying so.
@@ -58,6 +59,7 @@ func (s *stack) start(ctx context.Context) error {
 		{"sandboxes of HubSpot and QuickBooks Online", s.startSandboxes},
 		{"topics", func(ctx context.Context) error { return s.rt.Bus.EnsureTopics(ctx, s.rt.Topics()) }},
 		{"five services", s.startServices},
+		{"control plane", s.serveControl},
 	}
 	for _, step := range steps {
 		s.say("%5s  starting %s", time.Since(s.started).Round(10*time.Millisecond), step.what)
@@ -124,7 +126,13 @@ func (s *stack) startControl() error {
 	}
 	s.closing(func() error { s.control.Stop(); return nil })
 	s.closing(s.conn.Close)
-	s.listener(l, func(l net.Listener) error { return s.control.Serve(l) })
+	s.controlAt = l
+	return nil
+}
+
+// serveControl answers once every service is registered.
+func (s *stack) serveControl(context.Context) error {
+	s.listener(s.controlAt, func(l net.Listener) error { return s.control.Serve(l) })
 	return nil
 }
 
