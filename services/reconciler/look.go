@@ -1,0 +1,157 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/money"
+	"tieout.dev/services/internal/registry"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/reconciler/match"
+)
+
+// fetchBatch is how many records of a source are read at once.
+const fetchBatch = 100
+
+// bounds are the days of a period YYYY-MM, the second exclusive.
+func bounds(period string) (from, to string, err error) {
+	if period == "" {
+		return "", "", nil
+	}
+	first, err := time.Parse("2006-01", period)
+	if err != nil {
+		return "", "", fmt.Errorf("period %q is not YYYY-MM", period)
+	}
+	return first.Format(time.DateOnly), first.AddDate(0, 1, 0).Format(time.DateOnly), nil
+}
+
+// look reads the three lists of one target, whole. Any scan that ends early is
+// an error: nothing is inferred from half a list.
+func (r *Reconciler) look(ctx context.Context, entity, target, period string, seen map[string]bool) (*match.Report, error) {
+	from, to, err := bounds(period)
+	if err != nil {
+		return nil, err
+	}
+	in := match.Input{Entity: entity, Target: target, Period: period, From: from, To: to, Seen: seen}
+	if in.Books, err = r.books(ctx, target); err != nil {
+		return nil, err
+	}
+	for _, route := range r.deps.Registry.Routes {
+		if route.WriteBack || route.Target != target || route.Entity != entity {
+			continue
+		}
+		records, err := r.records(ctx, route)
+		if err != nil {
+			return nil, err
+		}
+		in.Sources = append(in.Sources, records...)
+	}
+	if in.Journal, err = r.journal(ctx, target, entity); err != nil {
+		return nil, err
+	}
+	if in.Open, err = r.deps.Open(ctx); err != nil {
+		return nil, fmt.Errorf("ask what is on its way: %w", err)
+	}
+	return match.Compare(in)
+}
+
+// records are the source's, as the approved mapping renders them.
+func (r *Reconciler) records(ctx context.Context, route registry.Route) ([]match.Source, error) {
+	src := r.deps.Sources[route.Connection]
+	if src == nil {
+		return nil, fmt.Errorf("connection %s of route %s is not read here", route.Connection, route.ID)
+	}
+	var ids []string
+	for ref, err := range src.List(ctx, route.Type) {
+		if err != nil {
+			return nil, fmt.Errorf("list %s of %s: %w", route.Type, route.Connection, err)
+		}
+		ids = append(ids, ref.ID)
+	}
+	var out []match.Source
+	for chunk := range slices.Chunk(ids, fetchBatch) {
+		records, err := src.Fetch(ctx, route.Type, chunk)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w", route.Type, route.Connection, err)
+		}
+		for _, rec := range records {
+			wants, err := r.wants(ctx, route, rec)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, wants...)
+		}
+	}
+	return out, nil
+}
+
+// wants is what one record asks for, part by part.
+func (r *Reconciler) wants(ctx context.Context, route registry.Route, rec connector.Record) ([]match.Source, error) {
+	if rec.Deleted {
+		return nil, nil
+	}
+	d, err := r.deps.Render(ctx, route, rec)
+	if err != nil {
+		return nil, fmt.Errorf("render %s: %w", rec.Ref, err)
+	}
+	if d.Verdict == document.Rejected {
+		return []match.Source{{Ref: rec.Ref.String(), Want: match.Rejected}}, nil
+	}
+	var out []match.Source
+	for _, p := range d.Parts {
+		switch {
+		case p.Kind != document.InvoiceKind || p.Mode != document.Own:
+		case p.Desired == document.Issued && p.Invoice != nil:
+			out = append(out, match.Source{Ref: rec.Ref.String(), Part: p.Name, Want: match.Issued, Net: p.Invoice.Totals.Net, IssueDate: p.Invoice.IssueDate})
+		default:
+			out = append(out, match.Source{Ref: rec.Ref.String(), Part: p.Name, Want: match.Nothing})
+		}
+	}
+	if out == nil {
+		out = []match.Source{{Ref: rec.Ref.String(), Want: match.Nothing}}
+	}
+	return out, nil
+}
+
+func (r *Reconciler) books(ctx context.Context, target string) ([]match.Books, error) {
+	books := r.deps.Targets[target]
+	if books == nil {
+		return nil, fmt.Errorf("the books of %s are not read here", target)
+	}
+	var out []match.Books
+	for p, err := range books.List(ctx, document.InvoiceKind, "", "") {
+		if err != nil {
+			return nil, fmt.Errorf("list invoices of %s: %w", target, err)
+		}
+		out = append(out, match.Books{Ref: p.Ref.String(), Mark: p.Mark, Void: p.Status == connector.Voided, Net: p.Net, Gross: p.Gross, IssueDate: p.IssueDate})
+	}
+	return out, nil
+}
+
+func (r *Reconciler) journal(ctx context.Context, target, entity string) ([]match.Journal, error) {
+	var out []match.Journal
+	err := r.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT source_ref, part, n, other_ref, status, currency, net, gross, issue_date FROM journal WHERE target = $1 AND entity = $2 AND kind = 'INVOICE' ORDER BY source_ref, part, n`, target, entity)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var j match.Journal
+			var status, currency string
+			var net, gross int64
+			if err := rows.Scan(&j.SourceRef, &j.Part, &j.N, &j.OtherRef, &status, &currency, &net, &gross, &j.IssueDate); err != nil {
+				return err
+			}
+			j.Void = status == string(connector.Voided)
+			j.Net, j.Gross = money.Amount{Minor: net, Currency: currency}, money.Amount{Minor: gross, Currency: currency}
+			out = append(out, j)
+		}
+		return rows.Err()
+	})
+	return out, err
+}

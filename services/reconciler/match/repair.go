@@ -1,0 +1,34 @@
+package match
+
+// repair says what would put a break right. The reconciler changes nothing: a
+// repair is a change of a source, or a person's decision.
+func repair(kind Kind, cause string) string {
+	switch cause {
+	case "parked":
+		return "Settle the open exception of the record."
+	case "waiting":
+		return "Wait for the record that it depends on."
+	case InFlight:
+		return "None: it is on its way."
+	case NotOurs:
+		return "None: it was entered by others."
+	case GoneUnwanted:
+		return "None: neither the source nor the books want it."
+	case NeverPosted:
+		return "Recheck the source record: it is read and admitted again."
+	case Voided, Deleted:
+		return "A person removed the document: reissue it with approval, or change the source record."
+	case Edited:
+		return "Accept the books' version and correct the source, or recheck the source record to write it over."
+	case SourceChanged:
+		return "Recheck the source record: the difference is sent to the books."
+	case NotWanted, RejectedNow:
+		return "Recheck the source record: its document is voided, or its exception is opened."
+	case NoRecord, UnknownMark:
+		return "Link the document to its record, void it in the books, or accept it with a reason."
+	}
+	if kind == Duplicate {
+		return "Void the later document in the books, with approval."
+	}
+	return "A person must look at both records."
+}

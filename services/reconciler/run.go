@@ -1,0 +1,100 @@
+package reconciler
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
+	"tieout.dev/services/reconciler/match"
+)
+
+// lookAgain is how long a difference may move before it is one: things go on
+// while the lists are read.
+const lookAgain = 2 * time.Second
+
+// reconcile compares every books target of an entity, or of all entities. A
+// difference that is in one look and not in the next moves; it is no break.
+func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run string, report *match.Report, err error) {
+	run = "r-" + rand.Text()[:16]
+	if err := r.begin(ctx, run, entity, period); err != nil {
+		return run, nil, err
+	}
+	defer func() {
+		if end := r.end(context.WithoutCancel(ctx), run, report, err); end != nil && err == nil {
+			err = end
+		}
+	}()
+	var reports []*match.Report
+	for _, t := range r.targets(entity) {
+		one, err := r.look(ctx, t.entity, t.account, period, nil)
+		if err != nil {
+			return run, nil, err
+		}
+		if one.Unexplained() {
+			select {
+			case <-ctx.Done():
+				return run, nil, ctx.Err()
+			case <-time.After(lookAgain):
+			}
+			if one, err = r.look(ctx, t.entity, t.account, period, one.OpenIDs()); err != nil {
+				return run, nil, err
+			}
+		}
+		reports = append(reports, one)
+	}
+	report, err = match.Join(reports...)
+	return run, report, err
+}
+
+type booksOf struct{ entity, account string }
+
+// targets are the books that routes lead to, each once.
+func (r *Reconciler) targets(entity string) []booksOf {
+	var out []booksOf
+	for _, route := range r.deps.Registry.Routes {
+		t := booksOf{route.Entity, route.Target}
+		if !route.WriteBack && (entity == "" || route.Entity == entity) && !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func (r *Reconciler) begin(ctx context.Context, run, entity, period string) error {
+	err := r.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec(`INSERT INTO run (run, entity, period, state, started_at) VALUES ($1, $2, $3, 'running', $4)`, run, entity, period, tx.Now()); err != nil {
+			return err
+		}
+		return trail.Append(tx, trail.Fact{Stream: Name + "/" + entity + "/" + entity, Type: "run.started", Actor: Name, Entity: entity, Detail: "run " + run + " of period " + period})
+	})
+	r.relay.Wake()
+	return err
+}
+
+// end stores what was found; a run that failed found nothing.
+func (r *Reconciler) end(ctx context.Context, run string, report *match.Report, cause error) error {
+	err := r.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		state, detail, breaks := "failed", fmt.Sprint(cause), []match.Break(nil)
+		if cause == nil && report != nil {
+			state, detail, breaks = "done", fmt.Sprintf("%d breaks", len(report.Breaks)), report.Breaks
+		}
+		for _, b := range breaks {
+			if _, err := tx.Exec(`INSERT INTO breaks (id, run, entity, target, kind, cause, source_ref, books_ref, amount, currency, state, seen_at)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO UPDATE SET run = $2, cause = $6, amount = $9, currency = $10, state = $11, seen_at = $12`,
+				b.ID, run, b.Entity, b.Target, string(b.Kind), b.Cause, b.SourceRef, b.BooksRef, b.Amount.Minor, b.Amount.Currency, b.State, tx.Now()); err != nil {
+				return err
+			}
+		}
+		var entity string
+		if err := tx.QueryRow(`UPDATE run SET state = $1, ended_at = $2, detail = $3 WHERE run = $4 RETURNING entity`, state, tx.Now(), detail, run).Scan(&entity); err != nil {
+			return err
+		}
+		return trail.Append(tx, trail.Fact{Stream: Name + "/" + entity + "/" + entity, Type: "run.ended", Actor: Name, Entity: entity, Outcome: state, Detail: "run " + run + ": " + detail})
+	})
+	r.relay.Wake()
+	return err
+}

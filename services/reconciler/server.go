@@ -1,0 +1,79 @@
+package reconciler
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	auditv1 "tieout.dev/proto/audit/v1"
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/money"
+	"tieout.dev/services/reconciler/match"
+)
+
+// Server is the reconciler's control surface.
+type Server struct {
+	controlv1.UnimplementedReconcilerServiceServer
+	r *Reconciler
+}
+
+// Server returns the control surface.
+func (r *Reconciler) Server() *Server { return &Server{r: r} }
+
+// ReconcilerStatus tells how much of the trail is taken.
+func (s *Server) ReconcilerStatus(context.Context, *controlv1.ReconcilerStatusRequest) (*controlv1.ReconcilerStatusResponse, error) {
+	out := &controlv1.ReconcilerStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.r.deps.Version}}
+	for _, n := range s.r.consumer.Lag() {
+		out.Service.Lag += n
+	}
+	return out, nil
+}
+
+// StreamHeads returns the last fact taken of each stream asked for.
+func (s *Server) StreamHeads(ctx context.Context, r *controlv1.StreamHeadsRequest) (*controlv1.StreamHeadsResponse, error) {
+	return control.StreamHeads(ctx, s.r.deps.DB, r)
+}
+
+// Reconcile compares source, journal and books of an entity and a period.
+func (s *Server) Reconcile(ctx context.Context, r *controlv1.ReconcileRequest) (*controlv1.ReconcileResponse, error) {
+	if _, ok := s.r.deps.Registry.Entity(r.GetEntity()); r.GetEntity() != "" && !ok {
+		return nil, status.Errorf(codes.NotFound, "there is no fiscal entity %q", r.GetEntity())
+	}
+	if _, _, err := bounds(r.GetPeriod()); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	run, report, err := s.r.reconcile(ctx, r.GetEntity(), r.GetPeriod())
+	if err != nil {
+		return nil, err
+	}
+	out := &controlv1.ReconcileResponse{Run: run, Entity: r.GetEntity(), Period: r.GetPeriod()}
+	for _, row := range report.Rows {
+		x := &controlv1.ReconcileRow{
+			Kind: row.Kind, Currency: row.Currency, Source: side(row.Source), Journal: side(row.Journal), Books: side(row.Books), Unexplained: side(row.Unexplained),
+		}
+		for _, e := range row.Explained {
+			x.Explained = append(x.Explained, &controlv1.Explained{Cause: e.Cause, Side: side(e.Side)})
+		}
+		out.Rows = append(out.Rows, x)
+	}
+	for _, b := range report.Breaks {
+		out.Breaks = append(out.Breaks, &controlv1.Break{
+			Id: b.ID, Kind: string(b.Kind), Cause: b.Cause, SourceRef: b.SourceRef, BooksRef: b.BooksRef, Amount: amount(b.Amount), State: b.State, Repair: b.Repair,
+		})
+	}
+	return out, nil
+}
+
+func side(s match.Side) *controlv1.Side {
+	out := &controlv1.Side{Count: s.Count, Net: amount(s.Net)}
+	if s.GrossKnown {
+		out.Gross = amount(s.Gross)
+	}
+	return out
+}
+
+func amount(a money.Amount) *auditv1.Money {
+	return &auditv1.Money{Minor: a.Minor, Currency: a.Currency}
+}
