@@ -1,0 +1,307 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
+
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/embedded"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/registry"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/stream"
+	"tieout.dev/services/internal/trail"
+)
+
+// portal is a source that holds records in memory.
+type portal struct {
+	mu      sync.Mutex
+	records map[string]connector.Record
+	fail    int // so many fetches fail
+	fetched int
+}
+
+func (p *portal) put(id, content, customer string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ref := dealRef(id)
+	p.records[id] = connector.Record{Ref: ref, Version: content, ChangedAt: time.Now(), Customer: parse(customer), Data: []byte(`{"v":"` + content + `"}`), Hash: content}
+}
+
+func (p *portal) Changes(_ context.Context, _, _ string) iter.Seq2[connector.Change, error] {
+	return func(yield func(connector.Change, error) bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, r := range p.records {
+			if !yield(connector.Change{Ref: r.Ref, Cursor: "c", Version: r.Version}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (p *portal) Fetch(_ context.Context, _ string, ids []string) ([]connector.Record, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fetched++
+	if p.fail > 0 {
+		p.fail--
+		return nil, fault.New(fault.Transient, "the portal is away")
+	}
+	var out []connector.Record
+	for _, id := range ids {
+		if r, ok := p.records[id]; ok {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (p *portal) List(context.Context, string) iter.Seq2[event.Ref, error] {
+	return func(func(event.Ref, error) bool) {}
+}
+
+// hook takes "id id id" as a delivery, signed by the word secret.
+type hook struct{}
+
+func (hook) Receive(r *http.Request, _ string, body []byte) ([]connector.Hint, error) {
+	if r.Header.Get("Signature") != "secret" {
+		return nil, fault.New(fault.Unauthorized, "forged")
+	}
+	var out []connector.Hint
+	for _, id := range strings.Fields(string(body)) {
+		out = append(out, connector.Hint{Ref: dealRef(id)})
+	}
+	return out, nil
+}
+
+func parse(s string) event.Ref {
+	r, err := event.ParseRef(s)
+	if err != nil {
+		return event.Ref{}
+	}
+	return r
+}
+
+func dealRef(id string) event.Ref {
+	return event.Ref{System: "hubspot", Account: "1", Type: "deal", ID: id}
+}
+
+type world struct {
+	t      *testing.T
+	in     *Ingest
+	portal *portal
+	db     *store.DB
+	bus    *stream.Client
+}
+
+func open(t *testing.T) *world {
+	t.Helper()
+	dir := t.TempDir()
+	parts, err := embedded.Start(t.Context(), embedded.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { parts.Close() })
+	bus, err := stream.NewClient(stream.Config{Brokers: parts.Kafka, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bus.Close() })
+	if err := bus.EnsureTopics(t.Context(), []stream.Topic{{Name: event.Realtime.Topic(), Partitions: 1}, {Name: event.Bulk.Topic(), Partitions: 1}, {Name: trail.Topic, Partitions: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, "ingest.db"), Name: Name, Migrations: Migrations})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	w := &world{t: t, portal: &portal{records: map[string]connector.Record{}}, db: db, bus: bus}
+	reg := &registry.Registry{
+		Entities:    []registry.Entity{{ID: "ie", Tenant: "acme", Zone: "UTC"}},
+		Connections: []registry.Connection{{ID: "crm", Account: "hubspot/1", App: "hubspot", PollEvery: time.Hour}, {ID: "books", Account: "quickbooks/9"}},
+		Routes: []registry.Route{
+			{ID: "deals", Connection: "crm", Type: "deal", Target: "quickbooks/9", Entity: "ie", Mapping: "m"},
+			{ID: "back", Connection: "books", Type: "INVOICE", Target: "hubspot/1", Entity: "ie", Mapping: "b", WriteBack: true},
+		},
+	}
+	w.in, err = New(Deps{
+		DB: db, Bus: bus, Registry: reg, Connections: map[string]*connector.Connection{"crm": {Source: w.portal, Webhook: hook{}}},
+		Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Now: time.Now, Instance: "one",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) run() {
+	ctx, stop := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.in.Run(ctx) }()
+	w.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			w.t.Error(err)
+		}
+	})
+}
+
+func (w *world) deliver(signature, body string) int {
+	r := httptest.NewRequest(http.MethodPost, "/webhooks/hubspot", strings.NewReader(body))
+	r.Header.Set("Signature", signature)
+	out := httptest.NewRecorder()
+	w.in.Handler().ServeHTTP(out, r)
+	return out.Code
+}
+
+func (w *world) count(query string, args ...any) int64 {
+	w.t.Helper()
+	var n int64
+	if err := w.db.Read(w.t.Context(), func(tx *store.Tx) error { return tx.QueryRow(query, args...).Scan(&n) }); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// until waits for a condition, in bounded time.
+func (w *world) until(what string, ok func() bool) {
+	w.t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			w.t.Fatalf("never: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+const customer = "hubspot/1/company/5"
+
+func TestWebhookBecomesOneEvent(t *testing.T) {
+	w := open(t)
+	w.portal.put("7", "a", customer)
+	w.run()
+	for range 10 {
+		if code := w.deliver("secret", "7 7"); code != http.StatusOK {
+			t.Fatalf("answered %d", code)
+		}
+	}
+	w.until("the event is published", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE published_at IS NOT NULL`) == 1 })
+	w.portal.put("7", "b", customer)
+	w.deliver("secret", "7")
+	w.until("the second revision is published", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE published_at IS NOT NULL`) == 2 })
+	if n := w.count(`SELECT MAX(seq) FROM event WHERE lane = $1`, customer); n != 2 {
+		t.Errorf("the lane's last slot is %d", n)
+	}
+	if n := w.count(`SELECT COUNT(*) FROM hint`); n != 0 {
+		t.Errorf("%d hints are left", n)
+	}
+}
+
+func TestForgedAndLargeDeliveries(t *testing.T) {
+	w := open(t)
+	if code := w.deliver("guess", "7"); code != http.StatusUnauthorized {
+		t.Errorf("a forged delivery was answered %d", code)
+	}
+	if code := w.deliver("secret", strings.Repeat("x", maxWebhook+1)); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a large delivery was answered %d", code)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/webhooks/other", nil)
+	out := httptest.NewRecorder()
+	w.in.Handler().ServeHTTP(out, r)
+	if out.Code != http.StatusNotFound {
+		t.Errorf("an unknown app was answered %d", out.Code)
+	}
+	if n := w.count(`SELECT COUNT(*) FROM hint`); n != 0 {
+		t.Errorf("%d hints were stored", n)
+	}
+}
+
+// What no webhook told, the poll finds; a portal that is away costs time only.
+func TestPollFindsWhatWasLost(t *testing.T) {
+	w := open(t)
+	for i := range 120 {
+		w.portal.put(fmt.Sprint(i), "a", customer)
+	}
+	w.portal.fail = 2
+	w.run()
+	w.until("all are admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event`) == 120 })
+	p, err := w.in.Server().Poll(t.Context(), &controlv1.PollRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.until("a poll that started later is complete", func() bool {
+		s, err := w.in.Server().IngestStatus(t.Context(), &controlv1.IngestStatusRequest{})
+		return err == nil && s.GetPolls()[0].GetCompleted() >= p.GetPolls()[0].GetStarted()
+	})
+	if n := w.count(`SELECT COUNT(*) FROM event`); n != 120 {
+		t.Errorf("%d events after a second poll", n)
+	}
+	if gaps := w.count(`SELECT MAX(seq) - COUNT(*) FROM event WHERE lane = $1`, customer); gaps != 0 {
+		t.Errorf("the lane has %d gaps", gaps)
+	}
+}
+
+// A posting is written back once, however often the fact arrives, and only a
+// change makes another revision.
+func TestWriteBack(t *testing.T) {
+	w := open(t)
+	w.run()
+	fact := trail.Fact{
+		Stream: "writer/quickbooks/9/ie", Type: "op.settled", Outcome: "posted", Target: "quickbooks/9", Entity: "ie", Customer: customer, SourceEventID: strings.Repeat("ab", 32), TraceID: strings.Repeat("1", 32),
+		Posting: &trail.Posting{Kind: "INVOICE", Part: "invoice", N: 1, OtherRef: "quickbooks/9/invoice/12", Number: "1001", Status: "open", CustomerRef: "quickbooks/9/customer/3", SourceRef: "hubspot/1/deal/7"},
+	}
+	again := fact
+	void := fact
+	voided := *fact.Posting
+	voided.Status = "void"
+	void.Posting = &voided
+	if err := w.db.Write(t.Context(), func(tx *store.Tx) error { return trail.Append(tx, fact, again, void) }); err != nil {
+		t.Fatal(err)
+	}
+	w.in.facts.Wake()
+	w.until("both states are admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE route = 'back'`) == 2 })
+	if n := w.count(`SELECT COUNT(*) FROM event WHERE target = 'hubspot/1' AND lane = 'quickbooks/9/customer/3'`); n != 2 {
+		t.Errorf("%d write-backs stand in the books' customer's lane", n)
+	}
+}
+
+// A record that cannot get a lane is put in front of a person, and let go when
+// it can.
+func TestUnusableRecord(t *testing.T) {
+	w := open(t)
+	w.portal.put("7", "a", customer)
+	r := w.portal.records["7"]
+	r.Problem = "two companies and none is primary"
+	w.portal.records["7"] = r
+	w.run()
+	w.until("the exception is open", func() bool { return w.count(`SELECT COUNT(*) FROM exception WHERE state = 'open'`) == 1 })
+	list, err := w.in.Server().ListExceptions(t.Context(), &controlv1.ListExceptionsRequest{})
+	if err != nil || len(list.GetItems()) != 1 || list.GetItems()[0].GetOwner() == "" || list.GetItems()[0].GetFix() == "" {
+		t.Fatalf("listed %v, %v", list, err)
+	}
+	w.portal.put("7", "b", customer)
+	if _, err := w.in.Server().Act(t.Context(), &controlv1.ActRequest{Id: list.GetItems()[0].GetId(), Action: "retry", Reason: "chosen"}); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the record is admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event`) == 1 })
+	w.until("the exception is released", func() bool { return w.count(`SELECT COUNT(*) FROM exception WHERE state = 'open'`) == 0 })
+}
