@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// words splits an example as a shell does, as far as examples go.
+func words(s string) []string {
+	var out []string
+	var word strings.Builder
+	quoted, any := false, false
+	for _, r := range s {
+		switch {
+		case r == '"':
+			quoted, any = !quoted, true
+		case r == ' ' && !quoted:
+			if any {
+				out = append(out, word.String())
+			}
+			word.Reset()
+			any = false
+		default:
+			word.WriteRune(r)
+			any = true
+		}
+	}
+	if any {
+		out = append(out, word.String())
+	}
+	return out
+}
+
+func each(cmd *cobra.Command, do func(*cobra.Command)) {
+	do(cmd)
+	for _, c := range cmd.Commands() {
+		each(c, do)
+	}
+}
+
+// Every example in help names a command that is there, with flags that it has.
+func TestEveryExampleParses(t *testing.T) {
+	n := 0
+	each((&app{}).root(), func(cmd *cobra.Command) {
+		if cmd.Runnable() && cmd.Example == "" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+		for _, line := range strings.Split(cmd.Example, "\n") {
+			args := words(strings.TrimSpace(line))
+			if len(args) == 0 {
+				continue
+			}
+			n++
+			var out, errOut bytes.Buffer
+			if code := Main(t.Context(), append(args[1:], "--help"), &out, &errOut); code != exitOK || args[0] != "tieout" {
+				t.Errorf("%q: exit %d: %s", line, code, errOut.String())
+			}
+			if !strings.Contains(out.String(), cmd.CommandPath()) {
+				t.Errorf("%q is not an example of %s", line, cmd.CommandPath())
+			}
+		}
+	})
+	if n < 10 {
+		t.Errorf("%d examples", n)
+	}
+}
+
+func TestExitCodesAndWords(t *testing.T) {
+	nowhere := []string{"--dir", t.TempDir()}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"nothing runs":    {append([]string{"status"}, nowhere...), exitAbsent, "make run"},
+		"unknown command": {[]string{"post"}, exitUsage, "unknown command"},
+		"unknown flag":    {[]string{"status", "--loud"}, exitUsage, "--loud"},
+		"unknown output":  {[]string{"version", "-o", "xml"}, exitUsage, "xml"},
+		"no id":           {[]string{"journey"}, exitUsage, "arg"},
+		"no reason":       {[]string{"exceptions", "discard", "w-1"}, exitUsage, "--reason"},
+		"nobody answers":  {[]string{"status", "--server", "127.0.0.1:1", "--token", "x"}, exitAbsent, "control plane"},
+	} {
+		var out, errOut bytes.Buffer
+		if code := Main(t.Context(), c.args, &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.says) {
+			t.Errorf("%s: exit %d, want %d: %s", name, code, c.code, errOut.String())
+		}
+	}
+}
+
+// With -o json an error is one object on stderr, and stdout stays clean.
+func TestErrorsAsJSON(t *testing.T) {
+	var out, errOut bytes.Buffer
+	if code := Main(t.Context(), []string{"status", "-o", "json", "--dir", t.TempDir()}, &out, &errOut); code != exitAbsent {
+		t.Fatalf("exit %d", code)
+	}
+	var e map[string]string
+	if err := json.Unmarshal(errOut.Bytes(), &e); err != nil || e["code"] != "3" || e["message"] == "" || e["who"] == "" || e["next"] == "" || out.Len() != 0 {
+		t.Fatalf("stdout %q, stderr %q (%v)", out.String(), errOut.String(), err)
+	}
+}
+
+func TestListenAddresses(t *testing.T) {
+	got, err := addresses("control=127.0.0.1:7700, hubspot=127.0.0.1:7701")
+	if err != nil || got["control"] != "127.0.0.1:7700" || got["hubspot"] != "127.0.0.1:7701" {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"control", "kafka=127.0.0.1:1", "control="} {
+		if _, err := addresses(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+func TestVersionInEveryShape(t *testing.T) {
+	for _, o := range []string{"table", "json", "yaml"} {
+		var out, errOut bytes.Buffer
+		if code := Main(t.Context(), []string{"version", "-o", o}, &out, &errOut); code != exitOK || !strings.Contains(out.String(), "go1.") {
+			t.Errorf("-o %s: exit %d, %q %q", o, code, out.String(), errOut.String())
+		}
+	}
+}
