@@ -81,7 +81,7 @@ func TestOneTraceHoldsEveryHop(t *testing.T) {
 	}
 	id := ""
 	for _, s := range j.Steps {
-		if s.What == "event.admitted" && id == "" {
+		if id == "" {
 			id = s.TraceID
 		}
 		if s.TraceID != "" && s.TraceID != id {

@@ -81,8 +81,33 @@ func (r *Runtime) Topics() []stream.Topic {
 	}
 }
 
-// DB opens a service's database.
-func (r *Runtime) DB(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
+// Parts are what one service is handed: a database, a bus and a log of its own,
+// and a tracer under its name.
+type Parts struct {
+	DB     *store.DB
+	Bus    *stream.Client
+	Tracer trace.Tracer
+	Log    *slog.Logger
+}
+
+// Parts opens a service's parts.
+func (r *Runtime) Parts(ctx context.Context, service string, migrations fs.FS) (*Parts, error) {
+	p := &Parts{Log: r.Log.With("service", service)}
+	var err error
+	if p.DB, err = r.db(ctx, service, migrations); err != nil {
+		return nil, err
+	}
+	if p.Tracer, err = r.tracer(ctx, service); err != nil {
+		return nil, err
+	}
+	if p.Bus, err = stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: "tieout-" + service, Logger: p.Log, Tracer: p.Tracer}); err != nil {
+		return nil, fmt.Errorf("bus of %s: %w", service, err)
+	}
+	r.closing(func(context.Context) error { return p.Bus.Close() })
+	return p, nil
+}
+
+func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
 	db, err := store.Open(ctx, store.Config{Path: filepath.Join(r.Dir, service+".db"), Name: service, Migrations: migrations, Clock: r.Now})
 	if err != nil {
 		return nil, err
@@ -91,8 +116,7 @@ func (r *Runtime) DB(ctx context.Context, service string, migrations fs.FS) (*st
 	return db, nil
 }
 
-// Tracer returns a service's tracer.
-func (r *Runtime) Tracer(ctx context.Context, service string) (trace.Tracer, error) {
+func (r *Runtime) tracer(ctx context.Context, service string) (trace.Tracer, error) {
 	cfg := telemetry.Config{Service: service, Version: r.Version, Instance: r.Instance, Logger: r.Log}
 	if r.Exporter != nil {
 		var err error
@@ -107,9 +131,6 @@ func (r *Runtime) Tracer(ctx context.Context, service string) (trace.Tracer, err
 	r.closing(t.Shutdown)
 	return t.Tracer("tieout.dev/services/" + service), nil
 }
-
-// Logger returns a service's log.
-func (r *Runtime) Logger(service string) *slog.Logger { return r.Log.With("service", service) }
 
 func (r *Runtime) closing(f func(context.Context) error) {
 	r.mu.Lock()

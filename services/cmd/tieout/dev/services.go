@@ -3,6 +3,7 @@ package dev
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"time"
 
 	controlv1 "tieout.dev/proto/control/v1"
@@ -92,16 +93,22 @@ func (s *stack) startServices(ctx context.Context) error {
 	return nil
 }
 
+// partsOf opens a service's parts. Leases that a killed process of this folder
+// left behind are dropped: the folder's lock says that nobody else holds them.
+func (s *stack) partsOf(ctx context.Context, service string, migrations fs.FS) (*run.Parts, error) {
+	p, err := s.rt.Parts(ctx, service, migrations)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.DB.DropLeases(ctx)
+}
+
 func (s *stack) startWriter(ctx context.Context, reg *registry.Registry) error {
-	db, err := s.rt.DB(ctx, writer.Name, writer.Migrations)
+	p, err := s.partsOf(ctx, writer.Name, writer.Migrations)
 	if err != nil {
 		return err
 	}
-	tracer, err := s.rt.Tracer(ctx, writer.Name)
-	if err != nil {
-		return err
-	}
-	vault := writer.NewVault(db, time.Now)
+	vault := writer.NewVault(p.DB, time.Now)
 	byAccount := map[string]*connector.Connection{}
 	for _, c := range reg.Connections {
 		sb := s.file.Sandboxes[c.System]
@@ -119,15 +126,15 @@ func (s *stack) startWriter(ctx context.Context, reg *registry.Registry) error {
 		byAccount[c.Account] = conn
 	}
 	w, err := writer.New(writer.Deps{
-		DB: db, Bus: s.rt.Bus, Registry: reg, Connections: byAccount, Vault: vault, Takers: s.takers(), Partitions: partitions, Tracer: tracer,
-		Log: s.rt.Logger(writer.Name), Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
+		DB: p.DB, Bus: p.Bus, Registry: reg, Connections: byAccount, Vault: vault, Takers: s.takers(), Partitions: partitions, Tracer: p.Tracer,
+		Log: p.Log, Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
 	})
 	if err != nil {
 		return err
 	}
 	controlv1.RegisterWriterServiceServer(s.control, w.Server())
 	s.services = append(s.services, run.Service{Name: writer.Name, Run: w.Run})
-	return db.DropLeases(ctx)
+	return nil
 }
 
 // open makes a connection of its own for the service that asks.
@@ -164,11 +171,7 @@ func (s *stack) remote(reg *registry.Registry) (map[string]*connector.Connection
 }
 
 func (s *stack) startIngest(ctx context.Context, reg *registry.Registry) error {
-	db, err := s.rt.DB(ctx, ingest.Name, ingest.Migrations)
-	if err != nil {
-		return err
-	}
-	tracer, err := s.rt.Tracer(ctx, ingest.Name)
+	p, err := s.partsOf(ctx, ingest.Name, ingest.Migrations)
 	if err != nil {
 		return err
 	}
@@ -177,8 +180,8 @@ func (s *stack) startIngest(ctx context.Context, reg *registry.Registry) error {
 		return err
 	}
 	in, err := ingest.New(ingest.Deps{
-		DB: db, Bus: s.rt.Bus, Redis: s.rt.Redis, Registry: reg, Connections: conns, Heads: s.heads, Takers: s.takers(), Tracer: tracer,
-		Log: s.rt.Logger(ingest.Name), Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
+		DB: p.DB, Bus: p.Bus, Redis: s.rt.Redis, Registry: reg, Connections: conns, Heads: s.heads, Takers: s.takers(), Tracer: p.Tracer,
+		Log: p.Log, Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
 	})
 	if err != nil {
 		return err
@@ -186,7 +189,7 @@ func (s *stack) startIngest(ctx context.Context, reg *registry.Registry) error {
 	controlv1.RegisterIngestServiceServer(s.control, in.Server())
 	s.file.API = &endpoints.API{BaseURL: s.serveHTTP(s.ingest, in.Handler())}
 	s.services = append(s.services, run.Service{Name: ingest.Name, Run: in.Run})
-	return db.DropLeases(ctx)
+	return nil
 }
 
 // heads asks the writer which slots it holds.
@@ -223,11 +226,7 @@ func (s *stack) takers() map[string]trail.AskHeads {
 }
 
 func (s *stack) startTransform(ctx context.Context, reg *registry.Registry) error {
-	db, err := s.rt.DB(ctx, transform.Name, transform.Migrations)
-	if err != nil {
-		return err
-	}
-	tracer, err := s.rt.Tracer(ctx, transform.Name)
+	p, err := s.partsOf(ctx, transform.Name, transform.Migrations)
 	if err != nil {
 		return err
 	}
@@ -236,7 +235,7 @@ func (s *stack) startTransform(ctx context.Context, reg *registry.Registry) erro
 		return err
 	}
 	t, err := transform.New(transform.Deps{
-		DB: db, Bus: s.rt.Bus, Registry: reg, Mappings: shipped, Takers: s.takers(), Tracer: tracer, Log: s.rt.Logger(transform.Name), Now: time.Now,
+		DB: p.DB, Bus: p.Bus, Registry: reg, Mappings: shipped, Takers: s.takers(), Tracer: p.Tracer, Log: p.Log, Now: time.Now,
 		Instance: s.rt.Instance, Version: s.options.Version,
 	})
 	if err != nil {
@@ -244,35 +243,27 @@ func (s *stack) startTransform(ctx context.Context, reg *registry.Registry) erro
 	}
 	controlv1.RegisterTransformServiceServer(s.control, t.Server())
 	s.services = append(s.services, run.Service{Name: transform.Name, Run: t.Run})
-	return db.DropLeases(ctx)
+	return nil
 }
 
 func (s *stack) startAudit(ctx context.Context, reg *registry.Registry) error {
-	db, err := s.rt.DB(ctx, audit.Name, audit.Migrations)
-	if err != nil {
-		return err
-	}
-	tracer, err := s.rt.Tracer(ctx, audit.Name)
+	p, err := s.partsOf(ctx, audit.Name, audit.Migrations)
 	if err != nil {
 		return err
 	}
 	a, err := audit.New(audit.Deps{
-		DB: db, Bus: s.rt.Bus, Registry: reg, Tracer: tracer, Log: s.rt.Logger(audit.Name), Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
+		DB: p.DB, Bus: p.Bus, Registry: reg, Tracer: p.Tracer, Log: p.Log, Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
 	})
 	if err != nil {
 		return err
 	}
 	controlv1.RegisterAuditServiceServer(s.control, a.Server())
 	s.services = append(s.services, run.Service{Name: audit.Name, Run: a.Run})
-	return db.DropLeases(ctx)
+	return nil
 }
 
 func (s *stack) startReconciler(ctx context.Context, reg *registry.Registry) error {
-	db, err := s.rt.DB(ctx, reconciler.Name, reconciler.Migrations)
-	if err != nil {
-		return err
-	}
-	tracer, err := s.rt.Tracer(ctx, reconciler.Name)
+	p, err := s.partsOf(ctx, reconciler.Name, reconciler.Migrations)
 	if err != nil {
 		return err
 	}
@@ -289,15 +280,15 @@ func (s *stack) startReconciler(ctx context.Context, reg *registry.Registry) err
 		return err
 	}
 	r, err := reconciler.New(reconciler.Deps{
-		DB: db, Bus: s.rt.Bus, Registry: reg, Sources: sources, Targets: targets, Render: renderer(reg, shipped), Open: s.openRefs, Takers: s.takers(),
-		Tracer: tracer, Log: s.rt.Logger(reconciler.Name), Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
+		DB: p.DB, Bus: p.Bus, Registry: reg, Sources: sources, Targets: targets, Render: renderer(reg, shipped), Open: s.openRefs, Takers: s.takers(),
+		Tracer: p.Tracer, Log: p.Log, Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
 	})
 	if err != nil {
 		return err
 	}
 	controlv1.RegisterReconcilerServiceServer(s.control, r.Server())
 	s.services = append(s.services, run.Service{Name: reconciler.Name, Run: r.Run})
-	return db.DropLeases(ctx)
+	return nil
 }
 
 // renderer shows what the route's mapping makes of a record, as transform does.
