@@ -20,16 +20,27 @@ func All() (map[string]*mapping.Mapping, error) {
 		return nil, err
 	}
 	out := map[string]*mapping.Mapping{}
-	for _, name := range names {
-		b, err := files.ReadFile(name)
+	for _, file := range names {
+		m, err := load(file)
 		if err != nil {
 			return nil, err
-		}
-		m, err := mapping.Load(name, b)
-		if err != nil {
-			return nil, fmt.Errorf("mapping %s: %w", name, err)
 		}
 		out[m.Name] = m
 	}
 	return out, nil
+}
+
+// Get loads one shipped mapping.
+func Get(name string) (*mapping.Mapping, error) { return load(name + ".yaml") }
+
+func load(file string) (*mapping.Mapping, error) {
+	b, err := files.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("no mapping %s is shipped: %w", file, err)
+	}
+	m, err := mapping.Load(file, b)
+	if err != nil {
+		return nil, fmt.Errorf("mapping %s: %w", file, err)
+	}
+	return m, nil
 }

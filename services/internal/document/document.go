@@ -173,12 +173,17 @@ type Rendering struct {
 // Topic returns the topic that renderings of a class travel on.
 func Topic(c event.Class) string { return "tieout.documents." + string(c) + ".v1" }
 
-// Gross returns what a part is worth, and false where it has no amount.
+// Gross returns what a part is worth, and false where it has no amount. Where
+// the target computes the tax the gross is not known yet, and the net stands
+// for it.
 func (p *Part) Gross() (money.Amount, bool) {
 	if p.Invoice == nil {
 		return money.Amount{}, false
 	}
-	return p.Invoice.Totals.Gross, true
+	if t := p.Invoice.Totals; t.Gross != (money.Amount{}) {
+		return t.Gross, true
+	}
+	return p.Invoice.Totals.Net, true
 }
 
 // OpID is an op's identity. It never depends on delivery, mapping or time; an

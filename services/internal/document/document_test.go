@@ -67,3 +67,17 @@ func TestIdentities(t *testing.T) {
 		t.Errorf("mark %q", got)
 	}
 }
+
+func TestGrossIsTheNetWhereTaxIsUnknown(t *testing.T) {
+	r := sample()
+	if a, ok := r.Parts[2].Gross(); !ok || a.Minor != 369 {
+		t.Errorf("gross %v, %v", a, ok)
+	}
+	r.Parts[2].Invoice.Totals.Tax, r.Parts[2].Invoice.Totals.Gross = money.Amount{}, money.Amount{}
+	if a, ok := r.Parts[2].Gross(); !ok || a.Minor != 300 {
+		t.Errorf("with unknown tax %v, %v", a, ok)
+	}
+	if _, ok := r.Parts[0].Gross(); ok {
+		t.Error("a customer has an amount")
+	}
+}

@@ -177,7 +177,7 @@ func (l *loader) loadValues(n *yaml.Node) {
 	}
 	for _, p := range l.pairs(n, "values") {
 		name := p.key.Value
-		if !isName(name) || l.m.schema.records[name] != nil || name == relatedName {
+		if !isName(name) || slices.Contains([]string{l.main, eventRecord, entityRecord, relatedName}, name) {
 			l.problem(p.key, "values."+name, "a value cannot be called %q", clip(name))
 			continue
 		}
@@ -213,7 +213,7 @@ func (l *loader) compile(env *cel.Env, n *yaml.Node, name string, want *cel.Type
 		}
 		return nil, nil
 	}
-	r := &rule{name: name}
+	r := &rule{name: name, sources: []string{}}
 	if r.inspect(checked, l.m.schema) {
 		l.problem(n, name, "floating-point numbers are refused: write decimal('0.5')")
 		return nil, nil
@@ -240,7 +240,6 @@ func (l *loader) compile(env *cel.Env, n *yaml.Node, name string, want *cel.Type
 func (l *loader) through(r *rule) {
 	for _, name := range r.reads {
 		if v := l.m.values[name]; v != nil {
-			r.bare = false
 			for _, s := range v.sources {
 				r.addSource(s)
 			}

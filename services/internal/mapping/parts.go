@@ -116,7 +116,7 @@ func (l *loader) loadBlock(env *cel.Env, n *yaml.Node, name string, fields []fie
 		case v == nil:
 		case f.kind == symbol:
 			b.symbols[f.name] = l.word(v, n, at)
-			l.m.rules = append(l.m.rules, Rule{Name: at, Expression: b.symbols[f.name]})
+			l.m.rules = append(l.m.rules, Rule{Name: at, Sources: []string{}, Expression: b.symbols[f.name]})
 		default:
 			if r, _ := l.compile(env, v, at, fieldType{kind: f.kind}.celType()); r != nil {
 				b.rules[f.name] = r
@@ -131,8 +131,8 @@ func (l *loader) loadVoiding(p *part, n *yaml.Node) {
 	if n == nil {
 		return
 	}
-	if p.mode != document.Own {
-		l.problem(n, p.name+".voided_when", "only an own part can be voided")
+	if p.mode != document.Own || p.each != nil {
+		l.problem(n, p.name+".voided_when", "only a single own part can be voided")
 	}
 	for _, item := range l.items(n, p.name+".voided_when") {
 		keys := l.keys(item, p.name+".voided_when", "cause", "when")

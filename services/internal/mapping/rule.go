@@ -8,6 +8,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
+	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/money"
 )
 
@@ -84,7 +85,7 @@ func (s *scope) ResolveName(name string) (any, bool) {
 	v, err := s.eval(r)
 	s.values[name] = any(v)
 	if err != nil {
-		s.values[name] = types.WrapErr(refused(r, err))
+		s.values[name] = types.WrapErr(err)
 	}
 	return s.values[name], true
 }
@@ -99,7 +100,7 @@ func (s *scope) with(name string, item any) *scope {
 
 func (s *scope) eval(r *rule) (ref.Val, error) {
 	if *s.spent > renderCost {
-		return nil, &refusal{kind: "size", detail: "the record is too large for the mapping"}
+		return nil, &refusal{kind: exception.Size, detail: "the record is too large for the mapping"}
 	}
 	out, details, err := r.program.Eval(s)
 	if details != nil && details.ActualCost() != nil {

@@ -1,8 +1,6 @@
 package protocol
 
 import (
-	"time"
-
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
@@ -45,13 +43,18 @@ func (t *turn) outcome(c *Call, op *Op, a Answer, i int) bool {
 	if i < len(a.Outcomes) {
 		out = a.Outcomes[i]
 	}
-	t.countConnection(out.Err)
+	t.countConnection(c.ID, out.Err)
 	if out.Err == nil && out.Posting != nil {
 		t.done(op, out.Posting, "")
 		return false
 	}
 	f := fault.As(out.Err)
-	if f == nil || f.Kind == fault.InDoubt || f.Kind == fault.Internal || c.Sends > 1 {
+	switch {
+	case f == nil || f.Kind == fault.InDoubt || f.Kind == fault.Internal:
+		t.doubt(op, faultText(f))
+		return true
+	case c.Sends > 1: // nothing is known of the earlier copy, and no further one leaves
+		t.m.Spent[c.ID] = true
 		t.doubt(op, faultText(f))
 		return true
 	}
@@ -62,10 +65,7 @@ func (t *turn) outcome(c *Call, op *Op, a Answer, i int) bool {
 // noEffect takes a definite answer that nothing happened.
 func (t *turn) noEffect(op *Op, f *fault.Error) {
 	switch f.Kind {
-	case fault.RateLimited:
-		t.m.HoldUntil = t.v.Mono + max(f.RetryAfter, time.Second)
-		t.refuse(op, "not_sent", faultText(f))
-	case fault.Transient, fault.Unauthorized:
+	case fault.RateLimited, fault.Transient, fault.Unauthorized:
 		t.refuse(op, "not_sent", faultText(f))
 	case fault.Conflict:
 		t.conflict(op, f)
@@ -171,7 +171,9 @@ func (t *turn) release(op *Op) {
 func (t *turn) closeCall(c *Call, doubtful bool) {
 	c.State = CallSettled
 	delete(t.m.ResolveAt, c.ID)
-	if doubtful {
+	if !doubtful {
+		delete(t.m.Spent, c.ID)
+	} else {
 		c.State = CallDoubt
 		t.m.ResolveAt[c.ID] = t.resolveAt(c)
 	}

@@ -17,24 +17,24 @@ const (
 	lastProbe  = 5 * time.Minute
 )
 
-func (t *turn) countConnection(err error) {
-	k := fault.KindOf(err)
-	if !k.OfConnection() && k != fault.InDoubt {
+// countConnection takes what the answer to a request (a call's id or a look's
+// key) says about the connection.
+func (t *turn) countConnection(request string, err error) {
+	f := fault.As(err)
+	switch k := fault.KindOf(err); {
+	case k == fault.RateLimited: // it answers, and wants us to wait
+		t.m.HoldUntil = max(t.m.HoldUntil, t.v.Mono+max(f.RetryAfter, time.Second))
+	case !k.OfConnection() && k != fault.InDoubt:
 		t.m.Failures = 0
 		t.resume()
-		return
-	}
-	if k == fault.RateLimited {
-		return
-	}
-	t.m.Failures++
-	if t.v.Paused {
+	case t.v.Paused && request == t.m.Probe:
+		t.m.Probe = ""
 		t.m.Backoff = min(2*t.m.Backoff, lastProbe)
 		t.m.ProbeAt = t.v.Mono + t.m.Backoff
-		return
-	}
-	if t.m.Failures >= breakAfter {
-		t.pause(fault.As(err))
+	case !t.v.Paused:
+		if t.m.Failures++; t.m.Failures >= breakAfter {
+			t.pause(f)
+		}
 	}
 }
 
@@ -63,29 +63,33 @@ func (t *turn) resume() {
 	}
 	t.v.Paused = false
 	active := false
-	t.ch.Pause = &active
-	t.m.Backoff = 0
+	t.ch.Pause, t.ch.PauseCause, t.ch.Alert = &active, "", ""
+	t.m.Backoff, t.m.Probe = 0, ""
 	if t.v.Alert != "" {
 		t.act(t.v.Alert, "resumed", "tieout", "the connection answers again", exception.Released)
 	}
-	t.v.Alert = ""
+	t.v.Alert, t.v.Reason = "", ""
 }
 
-// probing reports whether requests may leave: always when active, one when a
-// paused target's probe is due.
-func (t *turn) probing() bool {
-	if !t.v.Paused {
-		return true
-	}
+// probe reports whether a paused target's probe is due. It is asked last, by
+// a request that then leaves: a probe that nobody sends would never be answered.
+func (t *turn) probe() bool {
 	if t.v.Mono < t.m.ProbeAt {
 		t.wake(t.m.ProbeAt)
 		return false
 	}
-	t.budget = min(t.budget, 1)
 	t.m.Backoff = max(t.m.Backoff, firstProbe)
 	t.m.ProbeAt = t.v.Mono + t.m.Backoff
 	t.wake(t.m.ProbeAt)
 	return true
+}
+
+// departs notes which request is the probe: only its failure moves the next
+// one further away.
+func (t *turn) departs(id string) {
+	if t.v.Paused {
+		t.m.Probe = id
+	}
 }
 
 func (t *turn) act(id, action, actor, note string, state exception.State) {

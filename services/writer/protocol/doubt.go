@@ -27,11 +27,13 @@ func (t *turn) resolveAt(c *Call) time.Duration {
 // mayResend: the target keeps the key long enough (A), or refuses a second one
 // by a unique reference (B: creates only, since nothing else carries one).
 func (t *turn) mayResend(c *Call) bool {
+	open := false
 	for _, item := range c.Items {
 		op := t.v.Ops[item.OpID]
 		if op == nil || op.State == Done || op.State == Refused {
 			continue
 		}
+		open = true
 		switch t.v.Claims.Ambiguity[item.Kind] {
 		case connector.KeyRemembered:
 			if age := time.Duration(t.v.Now-c.FirstSent) * time.Microsecond; age >= t.v.Claims.KeyLife/2 {
@@ -45,7 +47,7 @@ func (t *turn) mayResend(c *Call) bool {
 			return false
 		}
 	}
-	return true
+	return open && !t.m.Spent[c.ID]
 }
 
 // doubts looks into every call that is unsettled and not under way. A call
@@ -82,11 +84,8 @@ func (t *turn) inherit(c *Call) {
 
 // resolve sends a harmless copy, or looks item by item.
 func (t *turn) resolve(c *Call) {
-	if !t.probing() {
-		return
-	}
 	if t.mayResend(c) {
-		if t.spend() {
+		if t.leave() {
 			t.send(c)
 		}
 		return
@@ -172,6 +171,7 @@ func (t *turn) send(c *Call) {
 	}
 	c.State = CallSent
 	t.m.Flying[c.ID] = true
+	t.departs(c.ID)
 	t.ch.Calls = append(t.ch.Calls, c)
 	t.eff.Send = append(t.eff.Send, c)
 	ops := make([]string, 0, len(c.Items))
@@ -195,24 +195,18 @@ func sendsText(n int) string {
 
 // look asks for a read, unless it is under way.
 func (t *turn) look(l Look) {
-	if t.m.Looking[l.Key] || !t.probing() || !t.spend() {
+	if t.m.Looking[l.Key] || !t.leave() {
 		return
 	}
 	t.m.Looking[l.Key] = true
+	t.departs(l.Key)
 	t.eff.Looks = append(t.eff.Looks, l)
 }
 
 func (t *turn) takeLook(l LookAnswer) {
 	delete(t.m.Looking, l.Key)
 	l.At = t.v.Mono
-	if fault.KindOf(l.Err) == fault.NotFound {
-		t.countConnection(nil)
-	} else {
-		t.countConnection(l.Err)
-	}
-	if f := fault.As(l.Err); f != nil && f.Kind == fault.RateLimited {
-		t.m.HoldUntil = t.v.Mono + max(f.RetryAfter, time.Second)
-	}
+	t.countConnection(l.Key, l.Err)
 	t.m.Looks[l.Key] = l
 }
 

@@ -194,7 +194,7 @@ func (t *turn) dispatch(h *Head, p *document.Part, e connector.Effect, n int64, 
 }
 
 func (t *turn) dispatchEncoded(h *Head, p *document.Part, e connector.Effect, n int64, target string, enc connector.Encoded) verdict {
-	if len(t.eff.Send) > 0 && t.laneSends(h.Lane) && p.Mode == document.Own || !t.probing() || !t.spend() {
+	if len(t.eff.Send) > 0 && t.laneSends(h.Lane) && p.Mode == document.Own || !t.leave() {
 		return partPending
 	}
 	op := t.newOp(h, p, e, n, target, enc)

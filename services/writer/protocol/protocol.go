@@ -167,6 +167,10 @@ type Memory struct {
 	Failures int
 	ProbeAt  time.Duration
 	Backoff  time.Duration
+	// Probe is the request that a paused target was last tried with.
+	Probe string
+	// Spent holds doubtful calls of which no further copy may leave.
+	Spent map[string]bool
 	// HoldUntil is when a throttled connection may be used again.
 	HoldUntil time.Duration
 }
@@ -175,7 +179,7 @@ type Memory struct {
 func NewMemory() *Memory {
 	return &Memory{
 		Flying: map[string]bool{}, ResolveAt: map[string]time.Duration{},
-		Looks: map[string]LookAnswer{}, Looking: map[string]bool{},
+		Looks: map[string]LookAnswer{}, Looking: map[string]bool{}, Spent: map[string]bool{},
 	}
 }
 
@@ -334,12 +338,14 @@ func (t *turn) wake(at time.Duration) {
 	}
 }
 
-// spend takes one request from the turn's budget.
-func (t *turn) spend() bool {
-	if t.budget <= 0 || t.v.Mono < t.m.HoldUntil {
-		if t.v.Mono < t.m.HoldUntil {
-			t.wake(t.m.HoldUntil)
-		}
+// leave takes one request from the turn's budget, if one may leave: none while
+// the connection is throttled, and only a due probe while it is paused.
+func (t *turn) leave() bool {
+	switch {
+	case t.v.Mono < t.m.HoldUntil:
+		t.wake(t.m.HoldUntil)
+		return false
+	case t.budget <= 0, t.v.Paused && !t.probe():
 		return false
 	}
 	t.budget--
