@@ -395,21 +395,25 @@ func (c *consumer) handle(ctx context.Context, b *stream.Batch) error {
 		}
 		facts = append(facts, f)
 	}
-	return c.db.Write(ctx, func(tx *store.Tx) error {
-		taken, err := trail.Take(tx, facts)
-		if err != nil {
+	var taken []*trail.Fact
+	err := c.db.Write(ctx, func(tx *store.Tx) (err error) {
+		if taken, err = trail.Take(tx, facts); err != nil {
 			return err
 		}
 		if ok, err := store.Advance(tx, b.Topic, b.Partition, b.First, b.End); err != nil || !ok {
 			return errors.Join(err, stream.ErrNotOwner)
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, f := range taken {
-			c.got[f.Stream] = append(c.got[f.Stream], f.Detail)
-		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock() // counted once it is committed: who waits for the count then asks the database
+	defer c.mu.Unlock()
+	for _, f := range taken {
+		c.got[f.Stream] = append(c.got[f.Stream], f.Detail)
+	}
+	return nil
 }
 
 func (c *consumer) count() (n int) {
