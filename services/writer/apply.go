@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/link"
 	"tieout.dev/services/internal/store"
@@ -23,7 +24,7 @@ type applier struct {
 }
 
 func (a *applier) apply(ch *protocol.Changes) error {
-	steps := []func(*protocol.Changes) error{a.slots, a.lanes, a.calls, a.ops, a.links, a.exceptions, a.commands, a.target, a.facts}
+	steps := []func(*protocol.Changes) error{a.slots, a.takenOver, a.lanes, a.waits, a.calls, a.ops, a.links, a.exceptions, a.commands, a.target, a.facts}
 	for _, step := range steps {
 		if err := step(ch); err != nil {
 			return fmt.Errorf("store turn of %s: %w", a.v.Target, err)
@@ -39,7 +40,17 @@ func (a *applier) slots(ch *protocol.Changes) error {
 		}
 	}
 	for _, e := range ch.Ended {
-		if _, err := a.tx.Exec(`UPDATE slot SET state = 'ended', outcome = $1, ended_at = $2 WHERE target = $3 AND lane = $4 AND seq = $5 AND state = 'queued'`, string(e.Outcome), a.v.Now, a.v.Target, e.Lane, e.Seq); err != nil {
+		state, outcome := "ended", string(e.Outcome)
+		if e.Outcome == protocol.Aside {
+			state, outcome = "aside", ""
+		}
+		// what leaves the queue no longer pulls its lane forward
+		if _, err := a.tx.Exec(`UPDATE lane SET realtime = realtime - 1 WHERE target = $1 AND lane = $2 AND EXISTS
+			(SELECT 1 FROM slot WHERE target = $1 AND lane = $2 AND seq = $3 AND state = 'queued' AND class = 'realtime')`, a.v.Target, e.Lane, e.Seq); err != nil {
+			return err
+		}
+		if _, err := a.tx.Exec(`UPDATE slot SET state = $1, outcome = $2, ended_at = $3, exception = $4 WHERE target = $5 AND lane = $6 AND seq = $7 AND state IN ('queued', 'aside')`,
+			state, outcome, a.v.Now, e.Exception, a.v.Target, e.Lane, e.Seq); err != nil {
 			return err
 		}
 		if _, err := a.tx.Exec(`UPDATE lane SET next = $1 WHERE target = $2 AND lane = $3 AND next = $4`, e.Seq+1, a.v.Target, e.Lane, e.Seq); err != nil {
@@ -49,9 +60,42 @@ func (a *applier) slots(ch *protocol.Changes) error {
 	return nil
 }
 
+// takenOver stores the newer rendering that a slot now holds.
+func (a *applier) takenOver(ch *protocol.Changes) error {
+	for _, s := range ch.TakenOver {
+		doc, err := document.Encode(s.Rendering)
+		if err != nil {
+			return err
+		}
+		if _, err := a.tx.Exec(`UPDATE slot SET doc = $1, render = $2, mapping_hash = $3 WHERE target = $4 AND lane = $5 AND seq = $6`,
+			doc, s.Rendering.Render, s.Rendering.MappingHash, a.v.Target, s.Lane, s.Seq); err != nil {
+			return err
+		}
+		if _, err := a.tx.Exec(`DELETE FROM slot_render WHERE target = $1 AND lane = $2 AND seq = $3 AND render <= $4`, a.v.Target, s.Lane, s.Seq, s.Rendering.Render); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (a *applier) lanes(ch *protocol.Changes) error {
 	for _, l := range ch.Lanes {
-		if _, err := a.tx.Exec(`UPDATE lane SET state = $1, exception = $2, wake_at = $3 WHERE target = $4 AND lane = $5`, string(l.State), l.Exception, l.WakeAt, a.v.Target, l.Lane); err != nil {
+		if _, err := a.tx.Exec(`UPDATE lane SET state = $1, exception = $2, wake_at = $3, why = $4 WHERE target = $5 AND lane = $6`, string(l.State), l.Exception, l.WakeAt, l.Why, a.v.Target, l.Lane); err != nil {
+			return err
+		}
+		if _, err := a.tx.Exec(`DELETE FROM wait WHERE target = $1 AND lane = $2`, a.v.Target, l.Lane); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waits stores what each waiting head waits for: the turn that brings it wakes
+// the lane.
+func (a *applier) waits(ch *protocol.Changes) error {
+	for _, w := range ch.Waits {
+		if _, err := a.tx.Exec(`INSERT INTO wait (target, ref, kind, part, lane, seq) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (target, ref, kind, part, lane) DO UPDATE SET seq = $6`,
+			a.v.Target, w.Need.Ref, string(w.Need.Kind), w.Need.Part, w.Lane, w.Seq); err != nil {
 			return err
 		}
 	}
@@ -97,6 +141,10 @@ func (a *applier) links(ch *protocol.Changes) error {
 		if err := putLink(a.tx, l); err != nil {
 			return err
 		}
+		if _, err := a.tx.Exec(`UPDATE lane SET wake_at = 0 WHERE target = $1 AND state = 'waiting' AND lane IN
+			(SELECT lane FROM wait WHERE target = $1 AND ref = $2 AND kind = $3 AND part = $4)`, a.v.Target, l.SourceRef, string(l.Kind), l.Part); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -106,10 +154,11 @@ func putLink(tx *store.Tx, l *link.Link) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO link (source_ref, kind, part, n, other_target, other_ref, state, mapping_hash, base, base_rev, rev, other_version, number)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-		ON CONFLICT (source_ref, kind, part, n, other_target) DO UPDATE SET other_ref = $6, state = $7, mapping_hash = $8, base = $9, base_rev = $10, rev = $11, other_version = $12, number = $13`,
-		l.SourceRef, string(l.Kind), l.Part, l.N, l.OtherTarget, l.OtherRef, string(l.State), l.MappingHash, string(base), l.BaseRev, l.Rev, l.OtherVersion, l.Number)
+	_, err = tx.Exec(`INSERT INTO link (source_ref, kind, part, n, other_target, other_ref, state, mapping_hash, base, base_rev, rev, other_version, number, alias_of, explain)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		ON CONFLICT (source_ref, kind, part, n, other_target) DO UPDATE SET other_ref = $6, state = $7, mapping_hash = $8, base = $9, base_rev = $10, rev = $11,
+		other_version = $12, number = $13, alias_of = $14, explain = $15`,
+		l.SourceRef, string(l.Kind), l.Part, l.N, l.OtherTarget, l.OtherRef, string(l.State), l.MappingHash, string(base), l.BaseRev, l.Rev, l.OtherVersion, l.Number, l.AliasOf, l.Explain)
 	return err
 }
 

@@ -18,7 +18,7 @@ import (
 // waits for; the turn's budget bounds how many there are.
 func (o *owner) carryOut(ctx context.Context, e protocol.Effects) {
 	decided := o.w.deps.Now()
-	o.limit.Spend(decided, len(e.Send)+len(e.Looks))
+	o.limit.spend(decided, e)
 	for _, c := range e.Send {
 		call := connector.Call{Key: c.ID, Items: append([]connector.Item(nil), c.Items...)}
 		o.calls.Go(func() { o.answer(o.put(ctx, call, decided)) })
@@ -48,6 +48,9 @@ func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) pr
 	outcomes := o.conn.Target.Put(ctx, c)
 	for i := range outcomes {
 		describe(span, outcomes[i])
+		if fault.KindOf(outcomes[i].Err) == fault.Unresolved {
+			o.refs.stale() // a table of the books changed under us
+		}
 	}
 	return protocol.Answer{Call: c.Key, Outcomes: outcomes}
 }
@@ -71,11 +74,23 @@ func (o *owner) look(ctx context.Context, l protocol.Look) protocol.LookAnswer {
 		found, err := o.conn.Target.Find(ctx, *l.Probe)
 		return protocol.LookAnswer{Key: l.Key, Postings: found, Err: err}
 	}
+	if l.Lock {
+		return o.lockDate(ctx, l)
+	}
 	p, err := o.conn.Target.Get(ctx, l.Kind, l.Ref)
 	if err != nil {
 		return protocol.LookAnswer{Key: l.Key, Err: err}
 	}
 	return protocol.LookAnswer{Key: l.Key, Postings: []connector.Posting{p}}
+}
+
+func (o *owner) lockDate(ctx context.Context, l protocol.Look) protocol.LookAnswer {
+	books, ok := o.conn.Target.(connector.Locker)
+	if !ok {
+		return protocol.LookAnswer{Key: l.Key}
+	}
+	through, err := books.LockedThrough(ctx)
+	return protocol.LookAnswer{Key: l.Key, LockedThrough: through, Err: err}
 }
 
 // span continues the trace of the slot that the op belongs to: a sync that

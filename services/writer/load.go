@@ -31,7 +31,8 @@ func loadView(tx *store.Tx, v *protocol.View, m *protocol.Memory, in protocol.In
 	l := &loader{tx: tx, v: v, seen: map[string]bool{}}
 	v.Ops, v.Links, v.Own = map[string]*protocol.Op{}, map[link.Key][]*link.Link{}, map[string][]*link.Link{}
 	v.Owners = map[string]link.Key{}
-	steps := []func() error{l.calls, func() error { return l.named(in) }, l.ready, l.replaced, l.around, l.answered(m, in)}
+	v.Merged, v.Same, v.Queued, v.Waits, v.Aside = map[string][]*link.Link{}, map[string]string{}, map[string][]protocol.Place{}, map[string][]string{}, map[string][]*protocol.Slot{}
+	steps := []func() error{l.calls, func() error { return l.named(in) }, l.ready, l.parked, l.around, l.needed, l.answered(m, in)}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return fmt.Errorf("load turn of %s: %w", v.Target, err)
@@ -78,6 +79,11 @@ func (l *loader) named(in protocol.Inputs) error {
 			lanes[c.Lane] = true
 		}
 	}
+	for i, c := range in.Commands {
+		if err := l.command(&in.Commands[i]); err != nil {
+			return fmt.Errorf("command %s: %w", c.ID, err)
+		}
+	}
 	for _, lane := range sorted(lanes) {
 		if err := l.heads(`AND l.lane = $2`, lane); err != nil {
 			return err
@@ -86,22 +92,43 @@ func (l *loader) named(in protocol.Inputs) error {
 	return nil
 }
 
-// ready reads the heads in the order of the schedule: realtime first, then the
-// oldest change.
-func (l *loader) ready() error {
-	if err := l.heads(`AND l.state = 'ready' ORDER BY CASE WHEN s.class = 'realtime' THEN 0 ELSE 1 END, s.changed_at, s.lane LIMIT $2`, headsPerTurn); err != nil {
+// command reads what an action needs that no head brings along.
+func (l *loader) command(c *protocol.Command) error {
+	if c.Action == protocol.ReissueIt && c.Lane == "" {
+		own, err := l.links(`WHERE source_ref = $1 AND other_target = $2 AND kind = 'INVOICE'`, c.Ref, l.v.Target)
+		l.v.Own[c.Ref] = own
 		return err
+	}
+	if c.Lane == "" {
+		return nil
+	}
+	aside, err := asideSlots(l.tx, `WHERE target = $1 AND lane = $2 AND seq = $3 AND state = 'aside'`, l.v.Target, c.Lane, c.Seq)
+	if err == nil && len(aside) == 1 {
+		c.Aside = aside[0]
+	}
+	return err
+}
+
+// ready reads the heads that may move: lanes with something realtime first,
+// then the rest, each the oldest change first, so that a backlog drains fairly.
+func (l *loader) ready() error {
+	for _, class := range []string{`l.realtime > 0`, `l.realtime = 0`} {
+		if err := l.heads(`AND l.state = 'ready' AND `+class+` ORDER BY s.changed_at, s.lane LIMIT $2`, headsPerTurn); err != nil {
+			return err
+		}
 	}
 	return l.heads(`AND l.state = 'waiting' AND l.wake_at <= $2 ORDER BY s.changed_at, s.lane LIMIT 100`, l.v.Now)
 }
 
-// replaced reads parked heads whose subject has a newer revision queued.
-func (l *loader) replaced() error {
-	return l.heads(`AND l.state = 'parked' AND EXISTS (SELECT 1 FROM slot n WHERE n.target = s.target AND n.subject = s.subject AND n.rev > s.rev AND n.state = 'queued') LIMIT $2`, headsPerTurn)
+// parked reads parked heads that go on by themselves: a newer revision of the
+// subject is queued, or a newer rendering of the slot is here.
+func (l *loader) parked() error {
+	return l.heads(`AND l.state = 'parked' AND (EXISTS (SELECT 1 FROM slot n WHERE n.target = s.target AND n.subject = s.subject AND n.rev > s.rev AND n.state = 'queued')
+		OR EXISTS (SELECT 1 FROM slot_render r WHERE r.target = s.target AND r.lane = s.lane AND r.seq = s.seq AND r.render > s.render)) LIMIT $2`, headsPerTurn)
 }
 
 func (l *loader) heads(where string, arg any) error {
-	rows, err := l.tx.Query(`SELECT l.lane, l.state, l.exception, s.seq, s.event_id, s.subject, s.customer, s.route, s.rev, s.class, s.doc, s.trace, s.wait_since, s.attempts
+	rows, err := l.tx.Query(`SELECT l.lane, l.state, l.exception, l.realtime, s.seq, s.event_id, s.subject, s.customer, s.route, s.rev, s.class, s.doc, s.trace, s.wait_since, s.attempts
 		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane AND l.next = s.seq
 		WHERE s.target = $1 AND s.state = 'queued' `+where, l.v.Target, arg)
 	if err != nil {
@@ -111,8 +138,9 @@ func (l *loader) heads(where string, arg any) error {
 	for rows.Next() {
 		h, s := &protocol.Head{}, &protocol.Slot{}
 		var state, class string
+		var realtime int64
 		var doc []byte
-		if err := rows.Scan(&h.Lane, &state, &h.Exception, &s.Seq, &s.EventID, &s.Subject, &s.Customer, &s.Route, &s.Rev, &class, &doc, &s.Trace, &s.WaitSince, &s.Attempts); err != nil {
+		if err := rows.Scan(&h.Lane, &state, &h.Exception, &realtime, &s.Seq, &s.EventID, &s.Subject, &s.Customer, &s.Route, &s.Rev, &class, &doc, &s.Trace, &s.WaitSince, &s.Attempts); err != nil {
 			return err
 		}
 		if l.seen[h.Lane] {
@@ -123,6 +151,9 @@ func (l *loader) heads(where string, arg any) error {
 			return err
 		}
 		h.State, s.Lane, s.Class, h.Slot = protocol.LaneState(state), h.Lane, event.Class(class), s
+		if realtime > 0 { // a lane's class is the best of its queued slots
+			s.Class = event.Realtime
+		}
 		l.v.Heads = append(l.v.Heads, h)
 	}
 	return rows.Err()
@@ -149,7 +180,18 @@ func (l *loader) aroundHead(h *protocol.Head) error {
 	if err != nil {
 		return err
 	}
-	if h.AfterMet, err = l.afterMet(s.Rendering); err != nil {
+	if h.AfterMet, h.AfterHeld, err = l.after(s.Rendering); err != nil {
+		return err
+	}
+	if h.State == protocol.Parked {
+		if h.Newer, err = l.newer(s); err != nil {
+			return err
+		}
+	}
+	if err := l.merged(s.Rendering); err != nil {
+		return err
+	}
+	if err := l.aside(s.Subject); err != nil {
 		return err
 	}
 	if err := l.ops(`WHERE target = $1 AND lane = $2 AND seq = $3`, l.v.Target, h.Lane, s.Seq); err != nil {
@@ -161,18 +203,166 @@ func (l *loader) aroundHead(h *protocol.Head) error {
 	return l.partsOf(s)
 }
 
-func (l *loader) afterMet(r *document.Rendering) (bool, error) {
+// after reports whether every slot that a rendering follows has ended, and
+// whether those that have not are stored here.
+func (l *loader) after(r *document.Rendering) (met, held bool, err error) {
+	met, held = true, true
 	for _, a := range r.After {
 		var next int64
 		err := l.tx.QueryRow(`SELECT next FROM lane WHERE target = $1 AND lane = $2`, l.v.Target, a.Lane).Scan(&next)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && next <= a.Seq {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			met, held = false, false
+		case err != nil:
+			return false, false, err
+		case next <= a.Seq:
+			var stored bool
+			if err := l.tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM slot WHERE target = $1 AND lane = $2 AND seq = $3)`, l.v.Target, a.Lane, a.Seq).Scan(&stored); err != nil {
+				return false, false, err
+			}
+			met, held = false, held && stored
 		}
 	}
-	return true, nil
+	return met, held, nil
+}
+
+// newer reads the newest rendering that came after the one a slot holds.
+func (l *loader) newer(s *protocol.Slot) (*document.Rendering, error) {
+	var doc []byte
+	err := l.tx.QueryRow(`SELECT doc FROM slot_render WHERE target = $1 AND lane = $2 AND seq = $3 AND render > $4 ORDER BY render DESC LIMIT 1`,
+		l.v.Target, s.Lane, s.Seq, s.Rendering.Render).Scan(&doc)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return document.Decode(doc)
+}
+
+// merged reads the links of what a merge names as merged away.
+func (l *loader) merged(r *document.Rendering) error {
+	for _, loser := range r.MergedFrom {
+		links, err := l.links(`WHERE source_ref = $1 AND other_target = $2 AND state = 'primary' AND kind IN ('CUSTOMER', 'ITEM')`, loser, l.v.Target)
+		if err != nil {
+			return err
+		}
+		l.v.Merged[loser] = links
+		for _, x := range links {
+			if err := l.partLinks(link.Key{SourceRef: r.Ref, Kind: x.Kind, Part: x.Part}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// aside reads the slots of a subject that were set aside.
+func (l *loader) aside(subject string) error {
+	if _, ok := l.v.Aside[subject]; ok {
+		return nil
+	}
+	l.v.Aside[subject] = nil
+	slots, err := asideSlots(l.tx, `WHERE target = $1 AND subject = $2 AND state = 'aside'`, l.v.Target, subject)
+	l.v.Aside[subject] = slots
+	return err
+}
+
+func asideSlots(tx *store.Tx, where string, args ...any) ([]*protocol.Slot, error) {
+	rows, err := tx.Query(`SELECT lane, seq, event_id, subject, customer, route, rev, class, doc, trace, exception FROM slot `+where+` ORDER BY lane, seq`, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []*protocol.Slot
+	for rows.Next() {
+		s := &protocol.Slot{}
+		var class string
+		var doc []byte
+		if err := rows.Scan(&s.Lane, &s.Seq, &s.EventID, &s.Subject, &s.Customer, &s.Route, &s.Rev, &class, &doc, &s.Trace, &s.Exception); err != nil {
+			return nil, err
+		}
+		if s.Rendering, err = document.Decode(doc); err != nil {
+			return nil, err
+		}
+		s.Class = event.Class(class)
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
+// needed reads where the subjects that heads need are queued, and what the
+// lanes that hold them wait for themselves, as far as it leads.
+func (l *loader) needed() error {
+	refs := map[string]bool{}
+	for _, h := range l.v.Heads {
+		for i := range h.Slot.Rendering.Parts {
+			for _, n := range h.Slot.Rendering.Parts[i].Needs {
+				if len(l.v.Links[link.Key{SourceRef: n.Ref, Kind: n.Kind, Part: n.Part}]) == 0 {
+					refs[n.Ref] = true
+				}
+			}
+		}
+	}
+	for next := sorted(refs); len(next) > 0; {
+		ref := next[0]
+		next = next[1:]
+		places, err := l.places(ref)
+		if err != nil {
+			return err
+		}
+		l.v.Queued[ref] = places
+		for _, p := range places {
+			if _, known := l.v.Waits[p.Lane]; known {
+				continue
+			}
+			waits, err := l.waitsOf(p.Lane)
+			if err != nil {
+				return err
+			}
+			l.v.Waits[p.Lane] = waits
+			for _, w := range waits {
+				if _, known := l.v.Queued[w]; !known {
+					next = append(next, w)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (l *loader) places(ref string) ([]protocol.Place, error) {
+	rows, err := l.tx.Query(`SELECT lane, seq FROM slot WHERE target = $1 AND subject = $2 AND state = 'queued' ORDER BY lane, seq`, l.v.Target, ref)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []protocol.Place
+	for rows.Next() {
+		var p protocol.Place
+		if err := rows.Scan(&p.Lane, &p.Seq); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, rows.Err()
+}
+
+func (l *loader) waitsOf(lane string) ([]string, error) {
+	rows, err := l.tx.Query(`SELECT ref FROM wait WHERE target = $1 AND lane = $2 ORDER BY ref`, l.v.Target, lane)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var ref string
+		if err := rows.Scan(&ref); err != nil {
+			return nil, err
+		}
+		out = append(out, ref)
+	}
+	return out, rows.Err()
 }
 
 // partsOf reads the links and shared ops of every part and need of a slot, and
@@ -184,6 +374,11 @@ func (l *loader) partsOf(s *protocol.Slot) error {
 			return err
 		}
 		l.v.Own[s.Subject] = own
+		for _, x := range own {
+			if err := l.same(x.Base["customer"]); err != nil {
+				return err
+			}
+		}
 	}
 	for i := range s.Rendering.Parts {
 		p := &s.Rendering.Parts[i]
@@ -252,8 +447,34 @@ func (l *loader) ownerOf(p *connector.Posting) error {
 	return err
 }
 
+// same follows a customer in the books that became an alias to the one that
+// stands for it.
+func (l *loader) same(customer string) error {
+	if customer == "" {
+		return nil
+	}
+	at := customer
+	for range 16 { // merges of merges
+		var next string
+		err := l.tx.QueryRow(`SELECT p.other_ref FROM link a JOIN link p ON p.source_ref = a.alias_of AND p.kind = a.kind AND p.part = a.part AND p.other_target = a.other_target
+			WHERE a.other_ref = $1 AND a.other_target = $2 AND a.state = 'alias' AND p.state IN ('primary', 'alias') AND p.other_ref <> a.other_ref
+			ORDER BY p.n DESC LIMIT 1`, at, l.v.Target).Scan(&next)
+		if errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		at = next
+	}
+	if at != customer {
+		l.v.Same[customer] = at
+	}
+	return nil
+}
+
 func (l *loader) links(where string, args ...any) ([]*link.Link, error) {
-	rows, err := l.tx.Query(`SELECT source_ref, kind, part, n, other_target, other_ref, state, mapping_hash, base, base_rev, rev, other_version, number
+	rows, err := l.tx.Query(`SELECT source_ref, kind, part, n, other_target, other_ref, state, mapping_hash, base, base_rev, rev, other_version, number, alias_of, explain
 		FROM link `+where+` ORDER BY source_ref, kind, part, n`, args...)
 	if err != nil {
 		return nil, err
@@ -263,7 +484,7 @@ func (l *loader) links(where string, args ...any) ([]*link.Link, error) {
 	for rows.Next() {
 		x := &link.Link{}
 		var kind, state, base string
-		if err := rows.Scan(&x.SourceRef, &kind, &x.Part, &x.N, &x.OtherTarget, &x.OtherRef, &state, &x.MappingHash, &base, &x.BaseRev, &x.Rev, &x.OtherVersion, &x.Number); err != nil {
+		if err := rows.Scan(&x.SourceRef, &kind, &x.Part, &x.N, &x.OtherTarget, &x.OtherRef, &state, &x.MappingHash, &base, &x.BaseRev, &x.Rev, &x.OtherVersion, &x.Number, &x.AliasOf, &x.Explain); err != nil {
 			return nil, err
 		}
 		x.Kind, x.State = document.Kind(kind), link.State(state)

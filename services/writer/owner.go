@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
-	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/writer/protocol"
@@ -33,7 +32,7 @@ type owner struct {
 	target  string
 	tenant  string
 	conn    *connector.Connection
-	limit   *quota.Log
+	limit   *limits
 	refs    *references
 	epoch   int64
 	started time.Time
@@ -52,7 +51,7 @@ func newOwner(w *Writer, target string) *owner {
 		share = 20
 	}
 	return &owner{
-		w: w, target: target, conn: conn, limit: quota.New(conn.Claims.Limits, share), memory: protocol.NewMemory(),
+		w: w, target: target, conn: conn, limit: newLimits(conn.Claims, share), memory: protocol.NewMemory(),
 		refs: newReferences(w, target), signal: make(chan struct{}, 1), started: w.deps.Now(),
 	}
 }
@@ -95,6 +94,7 @@ func (o *owner) run(ctx context.Context) error {
 		case <-o.signal:
 		case <-timer.C:
 		}
+		o.refs.renew(turns, o)
 		next, err := o.turn(turns, false)
 		if err != nil {
 			return err
@@ -136,13 +136,13 @@ func (o *owner) drain(ctx context.Context) error {
 func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) {
 	in := o.takeInputs()
 	now := o.w.deps.Now()
-	budget, free := o.budget(now)
+	most := o.limit.most(now, len(o.memory.Flying)+len(o.memory.Looking))
 	if draining {
-		budget = 0
+		most = budget{}
 	}
 	var effects protocol.Effects
 	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		v, err := o.fence(tx, now, budget)
+		v, err := o.fence(tx, now, most)
 		if err != nil {
 			return err
 		}
@@ -152,6 +152,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		if err := loadView(tx, v, o.memory, in); err != nil {
 			return err
 		}
+		o.limit.sees(v.Heads)
 		changes, eff := protocol.Step(v, o.memory, in)
 		effects = eff
 		return (&applier{w: o.w, tx: tx, v: v, epoch: o.epoch, owner: o.w.deps.Instance}).apply(&changes)
@@ -162,12 +163,12 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	o.w.relay.Wake()
 	o.forgetOldLooks()
 	o.carryOut(ctx, effects)
-	return o.nextTurn(effects, free), nil
+	return o.nextTurn(effects, most.free), nil
 }
 
 // fence starts the transaction: one row serialises the target, and an owner
 // that is no longer one changes nothing.
-func (o *owner) fence(tx *store.Tx, now time.Time, budget int) (*protocol.View, error) {
+func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View, error) {
 	n, err := tx.Exec(`UPDATE target SET turns = turns + 1 WHERE target = $1 AND epoch = $2 AND owner = $3`, o.target, o.epoch, o.w.deps.Instance)
 	if err != nil {
 		return nil, err
@@ -176,7 +177,8 @@ func (o *owner) fence(tx *store.Tx, now time.Time, budget int) (*protocol.View, 
 		return nil, errFenced
 	}
 	v := &protocol.View{
-		Now: now.UnixMicro(), Mono: now.Sub(o.started), Tenant: o.tenant, Target: o.target, Claims: o.conn.Claims, Budget: budget,
+		Now: now.UnixMicro(), Mono: now.Sub(o.started), Tenant: o.tenant, Target: o.target, Claims: o.conn.Claims,
+		Budget: most.all, RealtimeMost: most.realtime, BulkMost: most.bulk, Batches: most.batches,
 		Encode: o.conn.Target.Encode, Symbol: o.refs.symbol,
 	}
 	var state string
@@ -185,16 +187,6 @@ func (o *owner) fence(tx *store.Tx, now time.Time, budget int) (*protocol.View, 
 	}
 	v.Paused = state == "paused"
 	return v, nil
-}
-
-// budget is how many requests may leave now, and when more may.
-func (o *owner) budget(now time.Time) (int, time.Duration) {
-	n, at := o.limit.Available(now)
-	flying := len(o.memory.Flying) + len(o.memory.Looking)
-	if most := o.conn.Claims.MaxInFlight; most > 0 {
-		n = min(n, max(0, most-flying))
-	}
-	return n, at.Sub(now)
 }
 
 func (o *owner) nextTurn(e protocol.Effects, free time.Duration) time.Duration {
@@ -244,7 +236,7 @@ func (o *owner) forgetOldLooks() {
 
 // commands reads the actions that wait for a turn.
 func commands(tx *store.Tx, target string) ([]protocol.Command, error) {
-	rows, err := tx.Query(`SELECT id, exception, lane, seq, action, actor, reason FROM command WHERE target = $1 AND state = 'waiting' ORDER BY created_at, id LIMIT 500`, target)
+	rows, err := tx.Query(`SELECT id, exception, lane, seq, action, actor, reason, ref, part FROM command WHERE target = $1 AND state = 'waiting' ORDER BY created_at, id LIMIT 500`, target)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +244,7 @@ func commands(tx *store.Tx, target string) ([]protocol.Command, error) {
 	var out []protocol.Command
 	for rows.Next() {
 		var c protocol.Command
-		if err := rows.Scan(&c.ID, &c.Exception, &c.Lane, &c.Seq, &c.Action, &c.Actor, &c.Reason); err != nil {
+		if err := rows.Scan(&c.ID, &c.Exception, &c.Lane, &c.Seq, &c.Action, &c.Actor, &c.Reason, &c.Ref, &c.Part); err != nil {
 			return nil, err
 		}
 		out = append(out, c)

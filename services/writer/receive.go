@@ -69,6 +69,11 @@ func (w *Writer) storeSlot(tx *store.Tx, r *document.Rendering, doc []byte, pare
 		return err
 	}
 	if n == 1 {
+		if r.Class == event.Realtime {
+			if _, err := tx.Exec(`UPDATE lane SET realtime = realtime + 1 WHERE target = $1 AND lane = $2`, r.Target, r.Lane); err != nil {
+				return err
+			}
+		}
 		return w.appendFacts(tx, trail.Fact{
 			Type: "slot.received", Tenant: r.Tenant, Entity: r.Entity, Target: r.Target, Lane: r.Lane, SlotSeq: r.Seq, Subject: r.Ref,
 			Customer: r.Customer, Rev: r.Rev, Route: r.Route, MappingHash: r.MappingHash, SourceEventID: r.EventID, TraceID: traceID(parent),

@@ -18,7 +18,11 @@ type references struct {
 	mu     sync.RWMutex
 	ids    map[string]string // kind|name -> id
 	readAt time.Time
+	reads  bool // a renewal is under way
 }
+
+// renewEvery is how old the books' tables may be.
+const renewEvery = 15 * time.Minute
 
 func newReferences(w *Writer, target string) *references {
 	return &references{w: w, target: target, ids: map[string]string{}}
@@ -44,6 +48,41 @@ func (r *references) load(ctx context.Context) error {
 	}
 	return r.keep(ctx, list)
 }
+
+// renew reads the tables again in the background when they are old or an
+// answer said that one of them changed.
+func (r *references) renew(ctx context.Context, o *owner) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reads || r.w.deps.Now().Sub(r.readAt) < renewEvery {
+		return
+	}
+	r.reads = true
+	o.calls.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, o.patience())
+		defer cancel()
+		err := r.load(ctx)
+		r.mu.Lock()
+		r.reads, r.readAt = false, r.w.deps.Now()
+		r.mu.Unlock()
+		if err != nil {
+			r.w.deps.Log.WarnContext(ctx, "the books' tables were not read", "target", r.target, "error", err)
+		}
+	})
+}
+
+// stale has the tables read again soon.
+func (r *references) stale() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if age := r.w.deps.Now().Sub(r.readAt); age > renewAgain {
+		r.readAt = time.Time{}
+	}
+}
+
+// renewAgain bounds how often an answer about an invalid reference has the
+// tables read.
+const renewAgain = 5 * time.Second
 
 func (r *references) keep(ctx context.Context, list []connector.Reference) error {
 	err := r.w.deps.DB.Write(ctx, func(tx *store.Tx) error {

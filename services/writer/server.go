@@ -94,7 +94,7 @@ func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) erro
 			t.Connection = c.ID
 		}
 		if o := s.w.owner(t.Account); o != nil {
-			used, limit, size := o.limit.Used(s.w.deps.Now())
+			used, limit, size := o.limit.used(s.w.deps.Now())
 			t.QuotaUsed, t.QuotaLimit, t.QuotaWindowS = int64(used), int64(limit), int64(size/time.Second)
 		}
 		out.Targets = append(out.Targets, t)

@@ -547,7 +547,9 @@ type Party struct {
 	// ISO 4217 alpha-3; the books fix it at first use.
 	Currency string `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
 	// Assumptions that the mapping made, in words.
-	Assumed       []string `protobuf:"bytes,9,rep,name=assumed,proto3" json:"assumed,omitempty"`
+	Assumed []string `protobuf:"bytes,9,rep,name=assumed,proto3" json:"assumed,omitempty"`
+	// Tax id with its country prefix (BT-48).
+	TaxId         string `protobuf:"bytes,10,opt,name=tax_id,json=taxId,proto3" json:"tax_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -643,6 +645,13 @@ func (x *Party) GetAssumed() []string {
 		return x.Assumed
 	}
 	return nil
+}
+
+func (x *Party) GetTaxId() string {
+	if x != nil {
+		return x.TaxId
+	}
+	return ""
 }
 
 // Item is what a line sells.
@@ -957,6 +966,8 @@ type Invoice struct {
 	Totals *Totals `protobuf:"bytes,8,opt,name=totals,proto3" json:"totals,omitempty"`
 	// Purchase order (BT-13).
 	PurchaseOrder string `protobuf:"bytes,9,opt,name=purchase_order,json=purchaseOrder,proto3" json:"purchase_order,omitempty"`
+	// Where goods or services go (BG-15).
+	ShipTo        *Address `protobuf:"bytes,10,opt,name=ship_to,json=shipTo,proto3" json:"ship_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1052,6 +1063,13 @@ func (x *Invoice) GetPurchaseOrder() string {
 		return x.PurchaseOrder
 	}
 	return ""
+}
+
+func (x *Invoice) GetShipTo() *Address {
+	if x != nil {
+		return x.ShipTo
+	}
+	return nil
 }
 
 // Marker is what is written back to a source's record about a posting.
@@ -1494,7 +1512,15 @@ type Rendering struct {
 	// Copied from the event: put, delete, merge or posting.
 	Type v1.Type `protobuf:"varint,21,opt,name=type,proto3,enum=event.v1.Type" json:"type,omitempty"`
 	// Copied from the event.
-	SlotNo        int64 `protobuf:"varint,22,opt,name=slot_no,json=slotNo,proto3" json:"slot_no,omitempty"`
+	SlotNo int64 `protobuf:"varint,22,opt,name=slot_no,json=slotNo,proto3" json:"slot_no,omitempty"`
+	// Copied from the event: records that were merged away.
+	MergedFrom []string `protobuf:"bytes,23,rep,name=merged_from,json=mergedFrom,proto3" json:"merged_from,omitempty"`
+	// Copied from the event: matched and linked, never created.
+	MatchOnly bool `protobuf:"varint,24,opt,name=match_only,json=matchOnly,proto3" json:"match_only,omitempty"`
+	// The route's: a record without a document in the books stays without one.
+	UpdateOnly bool `protobuf:"varint,25,opt,name=update_only,json=updateOnly,proto3" json:"update_only,omitempty"`
+	// The route's policy for a record that matches nothing: create or park.
+	Unmatched     string `protobuf:"bytes,26,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1683,6 +1709,34 @@ func (x *Rendering) GetSlotNo() int64 {
 	return 0
 }
 
+func (x *Rendering) GetMergedFrom() []string {
+	if x != nil {
+		return x.MergedFrom
+	}
+	return nil
+}
+
+func (x *Rendering) GetMatchOnly() bool {
+	if x != nil {
+		return x.MatchOnly
+	}
+	return false
+}
+
+func (x *Rendering) GetUpdateOnly() bool {
+	if x != nil {
+		return x.UpdateOnly
+	}
+	return false
+}
+
+func (x *Rendering) GetUnmatched() string {
+	if x != nil {
+		return x.Unmatched
+	}
+	return ""
+}
+
 var File_document_v1_document_proto protoreflect.FileDescriptor
 
 const file_document_v1_document_proto_rawDesc = "" +
@@ -1700,7 +1754,7 @@ const file_document_v1_document_proto_rawDesc = "" +
 	"\vpostal_code\x18\x03 \x01(\tR\n" +
 	"postalCode\x12 \n" +
 	"\vsubdivision\x18\x04 \x01(\tR\vsubdivision\x12\x18\n" +
-	"\acountry\x18\x05 \x01(\tR\acountry\"\x9b\x02\n" +
+	"\acountry\x18\x05 \x01(\tR\acountry\"\xb2\x02\n" +
 	"\x05Party\x12!\n" +
 	"\fdisplay_name\x18\x01 \x01(\tR\vdisplayName\x12\x1d\n" +
 	"\n" +
@@ -1713,7 +1767,9 @@ const file_document_v1_document_proto_rawDesc = "" +
 	"\x05phone\x18\x06 \x01(\tR\x05phone\x12.\n" +
 	"\abilling\x18\a \x01(\v2\x14.document.v1.AddressR\abilling\x12\x1a\n" +
 	"\bcurrency\x18\b \x01(\tR\bcurrency\x12\x18\n" +
-	"\aassumed\x18\t \x03(\tR\aassumed\"\xbb\x01\n" +
+	"\aassumed\x18\t \x03(\tR\aassumed\x12\x15\n" +
+	"\x06tax_id\x18\n" +
+	" \x01(\tR\x05taxId\"\xbb\x01\n" +
 	"\x04Item\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -1737,7 +1793,7 @@ const file_document_v1_document_proto_rawDesc = "" +
 	"\x05lines\x18\x01 \x01(\v2\x12.document.v1.MoneyR\x05lines\x12$\n" +
 	"\x03net\x18\x02 \x01(\v2\x12.document.v1.MoneyR\x03net\x12$\n" +
 	"\x03tax\x18\x03 \x01(\v2\x12.document.v1.MoneyR\x03tax\x12(\n" +
-	"\x05gross\x18\x04 \x01(\v2\x12.document.v1.MoneyR\x05gross\"\xb1\x02\n" +
+	"\x05gross\x18\x04 \x01(\v2\x12.document.v1.MoneyR\x05gross\"\xe0\x02\n" +
 	"\aInvoice\x12\x1d\n" +
 	"\n" +
 	"issue_date\x18\x01 \x01(\tR\tissueDate\x12\x19\n" +
@@ -1748,7 +1804,9 @@ const file_document_v1_document_proto_rawDesc = "" +
 	"\x04note\x18\x06 \x01(\tR\x04note\x12'\n" +
 	"\x05lines\x18\a \x03(\v2\x11.document.v1.LineR\x05lines\x12+\n" +
 	"\x06totals\x18\b \x01(\v2\x13.document.v1.TotalsR\x06totals\x12%\n" +
-	"\x0epurchase_order\x18\t \x01(\tR\rpurchaseOrder\"`\n" +
+	"\x0epurchase_order\x18\t \x01(\tR\rpurchaseOrder\x12-\n" +
+	"\aship_to\x18\n" +
+	" \x01(\v2\x14.document.v1.AddressR\x06shipTo\"`\n" +
 	"\x06Marker\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\tR\x06record\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x0e\n" +
@@ -1778,7 +1836,7 @@ const file_document_v1_document_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x12\n" +
-	"\x04rule\x18\x04 \x01(\tR\x04rule\"\xb8\x05\n" +
+	"\x04rule\x18\x04 \x01(\tR\x04rule\"\xb7\x06\n" +
 	"\tRendering\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x16\n" +
@@ -1803,7 +1861,14 @@ const file_document_v1_document_proto_rawDesc = "" +
 	"\x05parts\x18\x13 \x03(\v2\x11.document.v1.PartR\x05parts\x12\x1a\n" +
 	"\bcustomer\x18\x14 \x01(\tR\bcustomer\x12\"\n" +
 	"\x04type\x18\x15 \x01(\x0e2\x0e.event.v1.TypeR\x04type\x12\x17\n" +
-	"\aslot_no\x18\x16 \x01(\x03R\x06slotNo*\xc1\x01\n" +
+	"\aslot_no\x18\x16 \x01(\x03R\x06slotNo\x12\x1f\n" +
+	"\vmerged_from\x18\x17 \x03(\tR\n" +
+	"mergedFrom\x12\x1d\n" +
+	"\n" +
+	"match_only\x18\x18 \x01(\bR\tmatchOnly\x12\x1f\n" +
+	"\vupdate_only\x18\x19 \x01(\bR\n" +
+	"updateOnly\x12\x1c\n" +
+	"\tunmatched\x18\x1a \x01(\tR\tunmatched*\xc1\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rKIND_CUSTOMER\x10\x01\x12\r\n" +
@@ -1888,29 +1953,30 @@ var file_document_v1_document_proto_depIdxs = []int32{
 	5,  // 9: document.v1.Totals.gross:type_name -> document.v1.Money
 	10, // 10: document.v1.Invoice.lines:type_name -> document.v1.Line
 	11, // 11: document.v1.Invoice.totals:type_name -> document.v1.Totals
-	0,  // 12: document.v1.Need.kind:type_name -> document.v1.Kind
-	0,  // 13: document.v1.Part.kind:type_name -> document.v1.Kind
-	3,  // 14: document.v1.Part.mode:type_name -> document.v1.Mode
-	1,  // 15: document.v1.Part.desired:type_name -> document.v1.Desired
-	2,  // 16: document.v1.Part.void_cause:type_name -> document.v1.VoidCause
-	14, // 17: document.v1.Part.needs:type_name -> document.v1.Need
-	8,  // 18: document.v1.Part.party:type_name -> document.v1.Party
-	9,  // 19: document.v1.Part.item:type_name -> document.v1.Item
-	12, // 20: document.v1.Part.invoice:type_name -> document.v1.Invoice
-	13, // 21: document.v1.Part.marker:type_name -> document.v1.Marker
-	18, // 22: document.v1.Rendering.class:type_name -> event.v1.Class
-	19, // 23: document.v1.Rendering.cause:type_name -> event.v1.Cause
-	20, // 24: document.v1.Rendering.after:type_name -> event.v1.LaneSeq
-	21, // 25: document.v1.Rendering.occurred_at:type_name -> google.protobuf.Timestamp
-	4,  // 26: document.v1.Rendering.verdict:type_name -> document.v1.Verdict
-	16, // 27: document.v1.Rendering.reason:type_name -> document.v1.Reason
-	15, // 28: document.v1.Rendering.parts:type_name -> document.v1.Part
-	22, // 29: document.v1.Rendering.type:type_name -> event.v1.Type
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	7,  // 12: document.v1.Invoice.ship_to:type_name -> document.v1.Address
+	0,  // 13: document.v1.Need.kind:type_name -> document.v1.Kind
+	0,  // 14: document.v1.Part.kind:type_name -> document.v1.Kind
+	3,  // 15: document.v1.Part.mode:type_name -> document.v1.Mode
+	1,  // 16: document.v1.Part.desired:type_name -> document.v1.Desired
+	2,  // 17: document.v1.Part.void_cause:type_name -> document.v1.VoidCause
+	14, // 18: document.v1.Part.needs:type_name -> document.v1.Need
+	8,  // 19: document.v1.Part.party:type_name -> document.v1.Party
+	9,  // 20: document.v1.Part.item:type_name -> document.v1.Item
+	12, // 21: document.v1.Part.invoice:type_name -> document.v1.Invoice
+	13, // 22: document.v1.Part.marker:type_name -> document.v1.Marker
+	18, // 23: document.v1.Rendering.class:type_name -> event.v1.Class
+	19, // 24: document.v1.Rendering.cause:type_name -> event.v1.Cause
+	20, // 25: document.v1.Rendering.after:type_name -> event.v1.LaneSeq
+	21, // 26: document.v1.Rendering.occurred_at:type_name -> google.protobuf.Timestamp
+	4,  // 27: document.v1.Rendering.verdict:type_name -> document.v1.Verdict
+	16, // 28: document.v1.Rendering.reason:type_name -> document.v1.Reason
+	15, // 29: document.v1.Rendering.parts:type_name -> document.v1.Part
+	22, // 30: document.v1.Rendering.type:type_name -> event.v1.Type
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_document_v1_document_proto_init() }

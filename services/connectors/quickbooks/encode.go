@@ -8,6 +8,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/money"
 )
@@ -18,6 +19,11 @@ const (
 	// What the books take of a memo and of a description, in characters.
 	noteMax        = 4000
 	descriptionMax = 4000
+	// What the books take of names and of a customer's notes.
+	customerNameMax = 500
+	itemNameMax     = 100
+	partNameMax     = 100
+	notesMax        = 2000
 )
 
 // Encode is pure: equal input, equal bytes.
@@ -44,70 +50,115 @@ func encodeVoid(d connector.Draft) (connector.Encoded, error) {
 
 func encodeCustomer(d connector.Draft) (connector.Encoded, error) {
 	p := d.Part.Party
-	name := strings.TrimSpace(p.DisplayName)
-	if name == "" {
+	full := strings.TrimSpace(p.DisplayName)
+	if full == "" {
 		return connector.Encoded{}, &fault.Error{Kind: fault.Rejected, Field: "display_name", Text: "a customer needs a name"}
 	}
-	notes := d.Mark
-	if len(p.Assumed) > 0 {
-		notes += " · assumed: " + strings.Join(p.Assumed, "; ")
+	o := &object{
+		DisplayName: nameFor(full, customerNameMax), CompanyName: cut(p.LegalName, partNameMax), GivenName: cut(p.GivenName, partNameMax),
+		FamilyName: cut(p.FamilyName, partNameMax), Billing: address(p.Billing), Notes: d.Mark,
 	}
-	body := map[string]any{"DisplayName": name, "Notes": cut(notes, noteMax)}
-	put(body, "CompanyName", p.LegalName)
-	put(body, "GivenName", p.GivenName)
-	put(body, "FamilyName", p.FamilyName)
+	if o.DisplayName != full {
+		o.Notes += " · name: " + full
+	}
+	if len(p.Assumed) > 0 {
+		o.Notes += " · assumed: " + strings.Join(p.Assumed, "; ")
+	}
 	if p.Email != "" {
-		body["PrimaryEmailAddr"] = map[string]string{"Address": p.Email}
+		o.Email = &email{p.Email}
 	}
 	if p.Phone != "" {
-		body["PrimaryPhone"] = map[string]string{"FreeFormNumber": p.Phone}
+		o.Phone = &phone{p.Phone}
 	}
 	if p.Currency != "" {
-		body["CurrencyRef"] = reference{Value: p.Currency}
+		o.CurrencyRef = &reference{Value: p.Currency}
 	}
-	if p.Billing != nil {
-		body["BillAddr"] = address(p.Billing)
-	}
-	return freeze(body, map[string]string{"name": name, "email": p.Email, "currency": p.Currency})
-}
-
-func address(a *document.Address) map[string]any {
-	out := map[string]any{}
-	for i, l := range a.Lines {
-		if i < 5 {
-			put(out, "Line"+strconv.Itoa(i+1), l)
+	fields := customerFields(o)
+	body := map[string]any{}
+	for key, v := range map[string]any{
+		"name": o.DisplayName, "legal_name": o.CompanyName, "given_name": o.GivenName, "family_name": o.FamilyName,
+		"email": o.Email, "phone": o.Phone, "address": o.Billing, "currency": o.CurrencyRef,
+	} {
+		if fields[key] != "" && changes(d, key, fields[key]) {
+			body[customerNames[key]] = v
 		}
 	}
-	put(out, "City", a.City)
-	put(out, "PostalCode", a.PostalCode)
-	put(out, "CountrySubDivisionCode", a.Subdivision)
-	put(out, "Country", a.Country)
+	return freezeRecord(d, body, "Notes", cut(o.Notes, notesMax), fields)
+}
+
+// customerNames are the vendor's names of our fields.
+var customerNames = map[string]string{
+	"name": "DisplayName", "legal_name": "CompanyName", "given_name": "GivenName", "family_name": "FamilyName",
+	"email": "PrimaryEmailAddr", "phone": "PrimaryPhone", "address": "BillAddr", "currency": "CurrencyRef",
+}
+
+// changes reports whether a field belongs into the body: all do when a record
+// is made, and only what differs from the base when it is updated.
+func changes(d connector.Draft, key, value string) bool {
+	return d.Effect != connector.Update || d.Base[key] != value
+}
+
+// freezeRecord completes the body of a customer or an item: the mark when it is
+// made, its id and version when it is updated.
+func freezeRecord(d connector.Draft, body map[string]any, markField, marked string, fields map[string]string) (connector.Encoded, error) {
+	if d.Effect != connector.Update {
+		body[markField] = marked
+		return freeze(body, fields)
+	}
+	if d.Current == nil {
+		return connector.Encoded{}, fault.New(fault.Internal, "an update needs the record as it is")
+	}
+	body["Id"], body["SyncToken"], body["sparse"] = d.Current.Ref.ID, d.Current.Version, true
+	return freeze(body, fields)
+}
+
+func address(a *document.Address) *postal {
+	if a == nil {
+		return nil
+	}
+	out := &postal{City: a.City, PostalCode: a.PostalCode, Subdivision: a.Subdivision, Country: a.Country}
+	for i, l := range []*string{&out.Line1, &out.Line2, &out.Line3, &out.Line4, &out.Line5} {
+		if i < len(a.Lines) {
+			*l = a.Lines[i]
+		}
+	}
 	return out
 }
 
 func encodeItem(d connector.Draft) (connector.Encoded, error) {
 	it := d.Part.Item
-	name := strings.TrimSpace(it.Name)
-	if name == "" {
+	full := strings.TrimSpace(it.Name)
+	if full == "" {
 		return connector.Encoded{}, &fault.Error{Kind: fault.Rejected, Field: "name", Text: "an item needs a name"}
+	}
+	name, description := nameFor(full, itemNameMax), it.Description
+	if description == "" {
+		description = full
+	}
+	description = cut(description, descriptionMax-20)
+	o := &object{Name: name, SKU: it.SKU, Description: description}
+	if !it.Price.IsZero() {
+		o.UnitPrice = json.Number(it.Price.String())
+	}
+	fields := itemFields(o)
+	body := map[string]any{}
+	for key, v := range map[string]any{"name": name, "sku": it.SKU, "price": o.UnitPrice} {
+		if fields[key] != "" && changes(d, key, fields[key]) {
+			body[map[string]string{"name": "Name", "sku": "Sku", "price": "UnitPrice"}[key]] = v
+		}
+	}
+	if d.Effect == connector.Update {
+		if changes(d, "description", description) {
+			body["Description"] = description + " · " + d.Mark
+		}
+		return freezeRecord(d, body, "", "", fields)
 	}
 	account, ok := d.Symbol("account", it.Account)
 	if !ok {
 		return connector.Encoded{}, unresolved("account", it.Account)
 	}
-	description := it.Description
-	if description == "" {
-		description = name
-	}
-	body := map[string]any{
-		"Name": name, "Type": "Service", "IncomeAccountRef": reference{Value: account},
-		"Description": cut(description, descriptionMax-20) + " · " + d.Mark,
-	}
-	put(body, "Sku", it.SKU)
-	if !it.Price.IsZero() {
-		body["UnitPrice"] = json.Number(it.Price.String())
-	}
-	return freeze(body, map[string]string{"name": name})
+	body["Type"], body["IncomeAccountRef"] = "Service", reference{Value: account}
+	return freezeRecord(d, body, "Description", description+" · "+d.Mark, fields)
 }
 
 func (t *target) encodeInvoice(d connector.Draft) (connector.Encoded, error) {
@@ -141,6 +192,9 @@ func invoiceBody(d connector.Draft, o *object, global bool) map[string]any {
 		"CustomerRef": o.CustomerRef, "CurrencyRef": o.CurrencyRef, "TxnDate": o.TxnDate, "PrivateNote": o.PrivateNote, "Line": o.Lines,
 	}
 	put(body, "DueDate", o.DueDate)
+	if to := address(d.Part.Invoice.ShipTo); to.text() != "" {
+		body["ShipAddr"] = to
+	}
 	put(body, "PONumber", o.PONumber)
 	if global { // companies outside the US say whether amounts include tax
 		body["GlobalTaxCalculation"] = "TaxExcluded"
@@ -209,6 +263,19 @@ func put(m map[string]any, key, value string) {
 	if value != "" {
 		m[key] = value
 	}
+}
+
+// nameFor is a name as the books take it: without colon, tab and line break,
+// and not too long. A name that had to be shortened ends in a digest of the
+// whole, so that two of them stay two.
+func nameFor(name string, most int) string {
+	out := strings.Join(strings.Fields(strings.ReplaceAll(strings.TrimSpace(name), ":", " - ")), " ")
+	r := []rune(out)
+	if len(r) <= most {
+		return out
+	}
+	suffix := "… " + event.Digest("name/v1", name)[:8]
+	return string(r[:most-len([]rune(suffix))]) + suffix
 }
 
 // cut shortens s to at most n characters.

@@ -75,6 +75,8 @@ func kindOfCode(code, element string, p purpose) (fault.Kind, string) {
 		return fault.Rejected, "period"
 	case "6070": // amount is not quantity × price
 		return fault.Rejected, "amount"
+	case "1040": // more items than a batch may have: none of them was looked at
+		return fault.Rejected, fault.FieldBatch
 	case "6140": // duplicate document number
 		return fault.Rejected, "number"
 	case "120", "3200", "003200", "3100", "003100":

@@ -32,7 +32,13 @@ type object struct {
 	SKU          string      `json:"Sku"`
 	Description  string      `json:"Description"`
 	Notes        string      `json:"Notes"`
+	GivenName    string      `json:"GivenName"`
+	FamilyName   string      `json:"FamilyName"`
 	Email        *email      `json:"PrimaryEmailAddr"`
+	Phone        *phone      `json:"PrimaryPhone"`
+	Billing      *postal     `json:"BillAddr"`
+	UnitPrice    json.Number `json:"UnitPrice"`
+	EmailStatus  string      `json:"EmailStatus"`
 	CurrencyRef  *reference  `json:"CurrencyRef"`
 	CustomerRef  *reference  `json:"CustomerRef"`
 	DocNumber    string      `json:"DocNumber"`
@@ -54,6 +60,37 @@ type object struct {
 
 type email struct {
 	Address string `json:"Address"`
+}
+
+type phone struct {
+	Number string `json:"FreeFormNumber"`
+}
+
+// postal is an address (BG-8, BG-15).
+type postal struct {
+	Line1       string `json:"Line1,omitempty"`
+	Line2       string `json:"Line2,omitempty"`
+	Line3       string `json:"Line3,omitempty"`
+	Line4       string `json:"Line4,omitempty"`
+	Line5       string `json:"Line5,omitempty"`
+	City        string `json:"City,omitempty"`
+	PostalCode  string `json:"PostalCode,omitempty"`
+	Subdivision string `json:"CountrySubDivisionCode,omitempty"`
+	Country     string `json:"Country,omitempty"`
+}
+
+// text is one normal form for what we ask and what the books answer.
+func (a *postal) text() string {
+	if a == nil {
+		return ""
+	}
+	var parts []string
+	for _, s := range []string{a.Line1, a.Line2, a.Line3, a.Line4, a.Line5, a.City, a.PostalCode, a.Subdivision, a.Country} {
+		if s = strings.TrimSpace(s); s != "" {
+			parts = append(parts, s)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 type line struct {
@@ -92,7 +129,7 @@ func (t *target) posting(kind document.Kind, o *object) (connector.Posting, erro
 		t.readCustomer(&p, o)
 	case document.ItemKind:
 		p.Name, p.Mark = o.Name, markPattern.FindString(o.Description)
-		p.Fields = map[string]string{"name": o.Name}
+		p.Fields = itemFields(o)
 	case document.InvoiceKind:
 		return p, t.readInvoice(&p, o)
 	}
@@ -107,7 +144,50 @@ func (t *target) readCustomer(p *connector.Posting, o *object) {
 	if o.CurrencyRef != nil {
 		p.Currency = o.CurrencyRef.Value
 	}
-	p.Fields = map[string]string{"name": o.DisplayName, "email": p.Email, "currency": p.Currency}
+	p.Fields = customerFields(o)
+}
+
+// customerFields are the fields that we own of a customer; what is not said is
+// left out.
+func customerFields(o *object) map[string]string {
+	f := map[string]string{
+		"name": o.DisplayName, "legal_name": o.CompanyName, "given_name": o.GivenName, "family_name": o.FamilyName, "address": o.Billing.text(),
+	}
+	if o.Email != nil {
+		f["email"] = o.Email.Address
+	}
+	if o.Phone != nil {
+		f["phone"] = o.Phone.Number
+	}
+	if o.CurrencyRef != nil {
+		f["currency"] = o.CurrencyRef.Value
+	}
+	return said(f)
+}
+
+func itemFields(o *object) map[string]string {
+	f := map[string]string{"name": o.Name, "sku": o.SKU, "description": withoutMark(o.Description)}
+	if price, err := number(o.UnitPrice); err == nil && o.UnitPrice != "" {
+		f["price"] = price.String()
+	}
+	return said(f)
+}
+
+func said(f map[string]string) map[string]string {
+	for k, v := range f {
+		if v == "" {
+			delete(f, k)
+		}
+	}
+	return f
+}
+
+func withoutMark(s string) string {
+	at := markPattern.FindStringIndex(s)
+	if at == nil {
+		return s
+	}
+	return strings.TrimSuffix(s[:at[0]], " · ")
 }
 
 func (t *target) readInvoice(p *connector.Posting, o *object) (err error) {
@@ -128,7 +208,7 @@ func (t *target) readInvoice(p *connector.Posting, o *object) (err error) {
 	if p.Net, err = p.Gross.Add(p.Tax.Neg()); err != nil {
 		return err
 	}
-	p.Status = statusOf(p, o)
+	p.Status, p.Sent = statusOf(p, o), o.EmailStatus == "EmailSent"
 	p.Fields, err = t.invoiceFields(o)
 	return err
 }

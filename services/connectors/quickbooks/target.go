@@ -25,32 +25,35 @@ type target struct {
 	realm  string
 }
 
-// Put sends one create, update or void.
+// Put sends one create, update or void, or a batch of them.
 func (t *target) Put(ctx context.Context, call connector.Call) []connector.Outcome {
+	if len(call.Items) > 1 {
+		return t.putBatch(ctx, call)
+	}
 	out := make([]connector.Outcome, len(call.Items))
-	if len(call.Items) != 1 {
-		for i := range out {
-			out[i].Err = fault.New(fault.Internal, "a call has %d items and this connection sends one", len(call.Items))
+	for i, item := range call.Items {
+		operation := ""
+		if item.Effect == connector.Void {
+			operation = "void"
 		}
-		return out
+		body, err := t.client.write(ctx, typeOf(item.Kind), operation, call.Key, item.Body)
+		if err != nil {
+			out[i].Err = err
+			continue
+		}
+		out[i] = t.outcome(item.Kind, body)
 	}
-	item := call.Items[0]
-	operation := ""
-	if item.Effect == connector.Void {
-		operation = "void"
-	}
-	body, err := t.client.write(ctx, typeOf(item.Kind), operation, call.Key, item.Body)
-	if err != nil {
-		out[0].Err = err
-		return out
-	}
-	p, err := t.answer(item.Kind, body)
-	if err != nil { // it may be in the books; what was answered does not say
-		out[0].Err = &fault.Error{Kind: fault.InDoubt, Text: "the answer is not readable", Err: err}
-		return out
-	}
-	out[0].Posting = &p
 	return out
+}
+
+// outcome is what an answer without a fault confirms. One that cannot be read
+// does not say whether the document is in the books.
+func (t *target) outcome(kind document.Kind, body []byte) connector.Outcome {
+	p, err := t.answer(kind, body)
+	if err != nil {
+		return connector.Outcome{Err: &fault.Error{Kind: fault.InDoubt, Text: "the answer is not readable", Err: err}}
+	}
+	return connector.Outcome{Posting: &p}
 }
 
 // answer reads {"Invoice":{…},"time":…}.
@@ -100,17 +103,65 @@ func (t *target) Get(ctx context.Context, kind document.Kind, ref event.Ref) (co
 func (t *target) Find(ctx context.Context, p connector.Probe) ([]connector.Posting, error) {
 	switch p.Kind {
 	case document.CustomerKind:
-		return t.collect(ctx, p.Kind, "where DisplayName = "+quote(p.Name)+" and Active in (true, false)", nil)
+		return t.findCustomer(ctx, p)
 	case document.ItemKind:
-		return t.collect(ctx, p.Kind, "where Name = "+quote(p.Name)+" and Active in (true, false)", nil)
+		condition := "Name = " + quote(nameFor(p.Name, itemNameMax))
+		if p.SKU != "" {
+			condition = "Sku = " + quote(p.SKU)
+		}
+		return t.collect(ctx, p.Kind, "where "+condition+" and Active in (true, false)", nil)
 	case document.InvoiceKind:
 		where := "where MetaData.CreateTime >= " + quote(p.Since.UTC().Format(time.RFC3339))
+		if p.Since.IsZero() {
+			where = "where MetaData.CreateTime >= '2000-01-01T00:00:00Z'"
+		}
 		if p.Customer.ID != "" {
 			where += " and CustomerRef = " + quote(p.Customer.ID)
 		}
 		return t.collect(ctx, p.Kind, where, func(x *connector.Posting) bool { return x.Mark == p.Mark })
 	}
 	return nil, fault.New(fault.Rejected, "these books have no documents of kind %s", p.Kind)
+}
+
+// findCustomer searches by e-mail or by name. Vendors and employees share the
+// name space: a wide search finds them too, as records of another kind.
+func (t *target) findCustomer(ctx context.Context, p connector.Probe) ([]connector.Posting, error) {
+	if p.Email != "" {
+		return t.collect(ctx, p.Kind, "where PrimaryEmailAddr = "+quote(p.Email)+" and Active in (true, false)", nil)
+	}
+	where := "where DisplayName = " + quote(nameFor(p.Name, customerNameMax)) + " and Active in (true, false)"
+	out, err := t.collect(ctx, p.Kind, where, nil)
+	if err != nil || len(out) > 0 || !p.Wide {
+		return out, err
+	}
+	for _, entity := range []string{"Vendor", "Employee"} {
+		page, err := t.page(ctx, entity, where, 1)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			out = append(out, connector.Posting{
+				Ref:  event.Ref{System: System, Account: t.realm, Type: strings.ToLower(entity), ID: page[i].ID},
+				Kind: document.Kind(strings.ToUpper(entity)), Name: page[i].DisplayName, Active: page[i].Active == nil || *page[i].Active,
+			})
+		}
+	}
+	return out, nil
+}
+
+// LockedThrough reads the day through which the books are closed.
+func (t *target) LockedThrough(ctx context.Context) (string, error) {
+	var answer struct {
+		Preferences struct {
+			AccountingInfoPrefs struct {
+				BookCloseDate string `json:"BookCloseDate"`
+			} `json:"AccountingInfoPrefs"`
+		} `json:"Preferences"`
+	}
+	if err := t.client.read(ctx, "preferences", nil, &answer); err != nil {
+		return "", fmt.Errorf("read the closing date: %w", err)
+	}
+	return answer.Preferences.AccountingInfoPrefs.BookCloseDate, nil
 }
 
 func (t *target) collect(ctx context.Context, kind document.Kind, where string, keep func(*connector.Posting) bool) ([]connector.Posting, error) {

@@ -180,8 +180,23 @@ type Claims struct {
 	BatchSize      int
 	MaxInFlight    int
 	Limits         []Limit
+	BatchLimits    []Limit       // of calls with several items, within Limits
 	Quarantine     time.Duration // Guard + LongestRequest + SearchLag unless set
+	// Match lists, by kind, the keys that Find can search by, strongest first.
+	Match map[document.Kind][]string
+	// LockDates: the books have a day through which they are closed, and the
+	// target is a Locker.
+	LockDates bool
 }
+
+// Keys of the matching ladder.
+const (
+	ByMark  = "mark"
+	ByTaxID = "tax_id"
+	ByEmail = "email"
+	BySKU   = "sku"
+	ByName  = "name"
+)
 
 // Limit is so many requests in a window.
 type Limit struct {
@@ -219,13 +234,18 @@ type Draft struct {
 	Symbol func(kind, symbol string) (string, bool)
 	// Current is the fresh read that an update or void stands on.
 	Current *Posting
+	// Base holds what both sides last agreed on, for an update of a customer or
+	// an item: only what differs from it is sent.
+	Base map[string]string
 }
 
 // Encoded is a frozen request.
 type Encoded struct {
 	Body []byte
 	// Fields are the document's owned fields in the vendor's normal form. They
-	// compare with Posting.Fields: equal on all of these keys means unchanged.
+	// compare with Posting.Fields: equal on all of these keys means unchanged. A
+	// financial document's are named customer, currency, issue_date, due_date,
+	// note, purchase_order, lines and line.N.…; what is not ours to say is left out.
 	Fields map[string]string
 }
 
@@ -258,6 +278,7 @@ type Posting struct {
 	Number, Version       string
 	Status                Status
 	Active                bool
+	Sent                  bool // to the customer
 	Name, Email           string
 	Customer              event.Ref
 	Currency, IssueDate   string
@@ -284,9 +305,19 @@ type Probe struct {
 	Mark         string
 	Name         string
 	SKU          string
+	Email        string
+	TaxID        string
 	Customer     event.Ref
 	Since, Until time.Time
 	Gross        money.Amount
+	// Wide also finds records of other kinds that hold the name.
+	Wide bool
+}
+
+// Locker is a target whose books can be closed through a day.
+type Locker interface {
+	// LockedThrough returns that day, YYYY-MM-DD, or "" where they are open.
+	LockedThrough(ctx context.Context) (string, error)
 }
 
 // Target writes a system's books.

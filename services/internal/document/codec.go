@@ -38,6 +38,7 @@ func Encode(r *Rendering) ([]byte, error) {
 		Class: event.ClassToProto(r.Class), Ref: r.Ref, Rev: r.Rev, Cause: event.CauseToProto(r.Cause), Approval: r.Approval,
 		After: event.AfterToProto(r.After), Render: r.Render, OccurredAt: timestamppb.New(r.OccurredAt), MappingHash: r.MappingHash,
 		Verdict: verdicts[r.Verdict], Customer: r.Customer, Type: event.TypeToProto(r.Type), SlotNo: r.SlotNo,
+		MergedFrom: r.MergedFrom, MatchOnly: r.MatchOnly, UpdateOnly: r.UpdateOnly, Unmatched: string(r.Unmatched),
 	}
 	if r.Reason != (Reason{}) {
 		m.Reason = &documentv1.Reason{Kind: r.Reason.Kind, Field: r.Reason.Field, Detail: r.Reason.Detail, Rule: r.Reason.Rule}
@@ -60,6 +61,7 @@ func Decode(b []byte) (*Rendering, error) {
 		Cause: event.CauseFromProto(m.GetCause()), Approval: m.GetApproval(), After: event.AfterFromProto(m.GetAfter()),
 		Render: m.GetRender(), OccurredAt: m.GetOccurredAt().AsTime(), MappingHash: m.GetMappingHash(),
 		Verdict: reverse(verdicts, m.GetVerdict()), Customer: m.GetCustomer(), Type: event.TypeFromProto(m.GetType()), SlotNo: m.GetSlotNo(),
+		MergedFrom: m.GetMergedFrom(), MatchOnly: m.GetMatchOnly(), UpdateOnly: m.GetUpdateOnly(), Unmatched: Unmatched(m.GetUnmatched()),
 		Reason: Reason{m.GetReason().GetKind(), m.GetReason().GetField(), m.GetReason().GetDetail(), m.GetReason().GetRule()},
 	}
 	if r.EventID == "" || r.Target == "" || r.Lane == "" || r.Seq < 1 || r.Verdict == "" || !r.Class.Valid() {
@@ -126,31 +128,38 @@ func decodePart(m *documentv1.Part) Part {
 }
 
 func encodeParty(p *Party) *documentv1.Party {
-	m := &documentv1.Party{
+	return &documentv1.Party{
 		DisplayName: p.DisplayName, LegalName: p.LegalName, GivenName: p.GivenName, FamilyName: p.FamilyName,
-		Email: p.Email, Phone: p.Phone, Currency: p.Currency, Assumed: p.Assumed,
+		Email: p.Email, Phone: p.Phone, Currency: p.Currency, Assumed: p.Assumed, TaxId: p.TaxID, Billing: addressTo(p.Billing),
 	}
-	if a := p.Billing; a != nil {
-		m.Billing = &documentv1.Address{Lines: a.Lines, City: a.City, PostalCode: a.PostalCode, Subdivision: a.Subdivision, Country: a.Country}
-	}
-	return m
 }
 
 func decodeParty(m *documentv1.Party) *Party {
-	p := &Party{
+	return &Party{
 		DisplayName: m.GetDisplayName(), LegalName: m.GetLegalName(), GivenName: m.GetGivenName(), FamilyName: m.GetFamilyName(),
 		Email: m.GetEmail(), Phone: m.GetPhone(), Currency: m.GetCurrency(), Assumed: m.GetAssumed(),
+		TaxID: m.GetTaxId(), Billing: addressFrom(m.GetBilling()),
 	}
-	if a := m.GetBilling(); a != nil {
-		p.Billing = &Address{Lines: a.GetLines(), City: a.GetCity(), PostalCode: a.GetPostalCode(), Subdivision: a.GetSubdivision(), Country: a.GetCountry()}
+}
+
+func addressTo(a *Address) *documentv1.Address {
+	if a == nil {
+		return nil
 	}
-	return p
+	return &documentv1.Address{Lines: a.Lines, City: a.City, PostalCode: a.PostalCode, Subdivision: a.Subdivision, Country: a.Country}
+}
+
+func addressFrom(m *documentv1.Address) *Address {
+	if m == nil {
+		return nil
+	}
+	return &Address{Lines: m.GetLines(), City: m.GetCity(), PostalCode: m.GetPostalCode(), Subdivision: m.GetSubdivision(), Country: m.GetCountry()}
 }
 
 func encodeInvoice(v *Invoice) *documentv1.Invoice {
 	m := &documentv1.Invoice{
 		IssueDate: v.IssueDate, DueDate: v.DueDate, Currency: v.Currency, Customer: v.Customer, CustomerPart: v.CustomerPart,
-		Note: v.Note, PurchaseOrder: v.PurchaseOrder,
+		Note: v.Note, PurchaseOrder: v.PurchaseOrder, ShipTo: addressTo(v.ShipTo),
 		Totals: &documentv1.Totals{
 			Lines: amountTo(v.Totals.Lines), Net: amountTo(v.Totals.Net), Tax: amountTo(v.Totals.Tax), Gross: amountTo(v.Totals.Gross),
 		},
@@ -168,7 +177,7 @@ func decodeInvoice(m *documentv1.Invoice) *Invoice {
 	t := m.GetTotals()
 	v := &Invoice{
 		IssueDate: m.GetIssueDate(), DueDate: m.GetDueDate(), Currency: m.GetCurrency(), Customer: m.GetCustomer(),
-		CustomerPart: m.GetCustomerPart(), Note: m.GetNote(), PurchaseOrder: m.GetPurchaseOrder(),
+		CustomerPart: m.GetCustomerPart(), Note: m.GetNote(), PurchaseOrder: m.GetPurchaseOrder(), ShipTo: addressFrom(m.GetShipTo()),
 		Totals: Totals{amountFrom(t.GetLines()), amountFrom(t.GetNet()), amountFrom(t.GetTax()), amountFrom(t.GetGross())},
 	}
 	for _, l := range m.GetLines() {

@@ -84,6 +84,7 @@ type Party struct {
 	Billing                *Address
 	Currency               string   // ISO 4217; the books fix it at first use
 	Assumed                []string // what the mapping assumed, in words
+	TaxID                  string   // BT-48, with its country prefix
 }
 
 // Item is what a line sells (BG-31).
@@ -112,10 +113,11 @@ type Totals struct {
 
 // Invoice (BT-3 type 380).
 type Invoice struct {
-	IssueDate, DueDate     string // YYYY-MM-DD (BT-2, BT-9)
-	Currency               string // BT-5
-	Customer, CustomerPart string // source ref and part of its link
-	Note, PurchaseOrder    string // BT-22, BT-13
+	IssueDate, DueDate     string   // YYYY-MM-DD (BT-2, BT-9)
+	Currency               string   // BT-5
+	Customer, CustomerPart string   // source ref and part of its link
+	Note, PurchaseOrder    string   // BT-22, BT-13
+	ShipTo                 *Address // BG-15
 	Lines                  []Line
 	Totals                 Totals
 }
@@ -148,6 +150,15 @@ type Part struct {
 	Marker    *Marker
 }
 
+// Unmatched is a route's policy for a record that matches nothing in the books.
+type Unmatched string
+
+// The policies; the zero value creates.
+const (
+	MakeIt Unmatched = "create"
+	Park   Unmatched = "park"
+)
+
 // Reason of a rejection.
 type Reason struct{ Kind, Field, Detail, Rule string }
 
@@ -168,6 +179,12 @@ type Rendering struct {
 	Verdict                        Verdict
 	Reason                         Reason
 	Parts                          []Part
+	// MergedFrom names the records that were merged away.
+	MergedFrom []string
+	// MatchOnly: matched and linked, never created. UpdateOnly: a record without
+	// a document in the books stays without one.
+	MatchOnly, UpdateOnly bool
+	Unmatched             Unmatched
 }
 
 // Topic returns the topic that renderings of a class travel on.

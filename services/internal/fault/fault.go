@@ -50,6 +50,10 @@ func (k Kind) OfConnection() bool {
 	return k == Transient || k == RateLimited || k == Unauthorized
 }
 
+// FieldBatch in an Error says that a call carried too many items: the vendor
+// refused the call and judged none of them.
+const FieldBatch = "batch"
+
 // Error is an outcome that is known.
 type Error struct {
 	Kind       Kind

@@ -37,6 +37,10 @@ type Link struct {
 	Rev          int64
 	OtherVersion string
 	Number       string
+	// AliasOf is the record that this one was merged into.
+	AliasOf string
+	// Explain says how the link was found: the rung, the keys compared, the candidates.
+	Explain string
 }
 
 // Live reports whether the document is wanted in the books and stands there.

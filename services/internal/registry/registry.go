@@ -50,6 +50,11 @@ type Route struct {
 	Mapping    string
 	// WriteBack: its events are postings, not records.
 	WriteBack bool
+	// UpdateOnly: a record without a document in the books stays without one.
+	UpdateOnly bool
+	// Unmatched is what becomes of a record that matches nothing in the books:
+	// "create", which is the default, or "park".
+	Unmatched string
 }
 
 // Entity returns an entity by id.
@@ -113,6 +118,9 @@ func (r *Registry) Check() error {
 			errs = append(errs, fmt.Errorf("route %s: another route leads from %s/%s to %s already", x.ID, x.Connection, x.Type, x.Target))
 		}
 		seen[key] = true
+		if x.Unmatched != "" && x.Unmatched != "create" && x.Unmatched != "park" {
+			errs = append(errs, fmt.Errorf("route %s: unmatched is %q; write create or park", x.ID, x.Unmatched))
+		}
 		if _, ok := r.Connection(x.Connection); !ok {
 			errs = append(errs, fmt.Errorf("route %s: connection %q is not configured", x.ID, x.Connection))
 		}

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
 )
@@ -70,27 +71,55 @@ func (t *turn) noEffect(op *Op, f *fault.Error) {
 	case fault.Conflict:
 		t.conflict(op, f)
 	default:
-		t.refuse(op, "rejected", faultText(f))
-		if h := t.head(op.Lane); h != nil && h.Slot != nil && h.Slot.Seq == op.Seq {
-			t.park(h, kindOf(f), f.Field, faultText(f), f)
-		}
+		t.rejected(op, f)
 	}
+}
+
+// rejected: the books refuse the item for good. Too large a batch says nothing
+// about its items: they leave again in smaller ones.
+func (t *turn) rejected(op *Op, f *fault.Error) {
+	if c := t.call(op.Call); f.Field == fault.FieldBatch && c != nil && len(c.Items) > 1 {
+		t.m.BatchMost = max(1, len(c.Items)/2)
+		t.refuse(op, "not_sent", faultText(f))
+		return
+	}
+	t.refuse(op, "rejected", faultText(f))
+	if h := t.headOf(op); h != nil {
+		t.refusedOp(h, op, f)
+	}
+}
+
+// refusedOp puts the head of a refused op in front of a person, or sets it
+// aside where it was an update of a customer or an item.
+func (t *turn) refusedOp(h *Head, op *Op, f *fault.Error) {
+	if op.Effect == connector.Update && op.Kind != document.MarkerKind && !op.Kind.Financial() {
+		t.setAside(h, kindOf(f), f.Field, faultText(f), f)
+		return
+	}
+	t.park(h, kindOf(f), f.Field, faultText(f), f)
+}
+
+// headOf is the head whose slot the op belongs to, or nil.
+func (t *turn) headOf(op *Op) *Head {
+	if h := t.head(op.Lane); h != nil && h.Slot != nil && h.Slot.Seq == op.Seq {
+		return h
+	}
+	return nil
 }
 
 // conflict: the record moved under us. What was seen of it is forgotten, and
 // the plan made anew; it may now be another effect.
 func (t *turn) conflict(op *Op, f *fault.Error) {
 	t.refuse(op, "conflict", faultText(f))
-	delete(t.m.Looks, freshKey(op.TargetRef))
-	delete(t.m.Looks, matchKey(op.Kind, op.Subject, op.Part))
-	h := t.head(op.Lane)
-	if h == nil || h.Slot == nil || h.Slot.Seq != op.Seq {
+	t.forget(op)
+	h := t.headOf(op)
+	if h == nil {
 		return
 	}
 	h.Slot.Attempts++
 	t.ch.WaitSince = append(t.ch.WaitSince, h.Slot)
 	if h.Slot.Attempts >= maxConflicts {
-		t.park(h, kindOf(f), f.Field, faultText(f), f)
+		t.refusedOp(h, op, f)
 	}
 }
 
@@ -109,9 +138,14 @@ func (t *turn) done(op *Op, p *connector.Posting, detail string) {
 	if created {
 		t.fact(Fact{Type: "link.created", Slot: slot, Ops: []string{op.ID}, Outcome: string(state), Posting: p, Op: op})
 	}
+	t.forget(op)
+	t.free(op)
+}
+
+// forget drops what was seen of an op's record: it moved.
+func (t *turn) forget(op *Op) {
 	delete(t.m.Looks, freshKey(op.TargetRef))
-	delete(t.m.Looks, matchKey(op.Kind, op.Subject, op.Part))
-	t.release(op)
+	t.forgetMatch(op.Kind, op.Subject, op.Part)
 }
 
 // putLink stores what the books confirmed and reports whether the link is new.
@@ -131,7 +165,12 @@ func (t *turn) putLink(op *Op, p *connector.Posting, state link.State) bool {
 
 func (t *turn) moveLink(l *link.Link, op *Op, p *connector.Posting, state link.State) {
 	l.OtherRef, l.OtherVersion, l.Number, l.State = p.Ref.String(), p.Version, p.Number, state
-	l.Base, l.BaseRev = p.Fields, l.BaseRev+1
+	if op.Effect == connector.Update && !op.Kind.Financial() && op.Kind != document.MarkerKind {
+		l.Base = agreed(l.Base, p.Fields, differing(op.Fields, l.Base)) // only what was asked for is agreed anew
+	} else {
+		l.Base = p.Fields
+	}
+	l.BaseRev++
 	if op.Rev > l.Rev {
 		l.Rev = op.Rev
 	}
@@ -147,7 +186,7 @@ func (t *turn) refuse(op *Op, why, detail string) {
 	op.State, op.EndsAt = Refused, t.v.Now
 	t.ch.Ops = append(t.ch.Ops, op)
 	t.fact(Fact{Type: "op.settled", Slot: t.slotOf(op), Ops: []string{op.ID}, Outcome: "refused:" + why, Detail: detail, Hash: op.RequestHash, Op: op})
-	t.release(op)
+	t.free(op)
 }
 
 func (t *turn) doubt(op *Op, detail string) {
@@ -159,8 +198,8 @@ func (t *turn) doubt(op *Op, detail string) {
 	t.fact(Fact{Type: "op.settled", Slot: t.slotOf(op), Ops: []string{op.ID}, Outcome: "doubt", Detail: detail, Hash: op.RequestHash, Op: op})
 }
 
-// release lets the op's lane move again.
-func (t *turn) release(op *Op) {
+// free lets the op's lane move again.
+func (t *turn) free(op *Op) {
 	if h := t.head(op.Lane); h != nil && h.State == Running {
 		t.setLane(h, Ready, "", 0)
 	}
@@ -190,7 +229,7 @@ func (t *turn) call(id string) *Call {
 }
 
 func (t *turn) slotOf(op *Op) *Slot {
-	if h := t.head(op.Lane); h != nil && h.Slot != nil && h.Slot.Seq == op.Seq {
+	if h := t.headOf(op); h != nil {
 		return h.Slot
 	}
 	return nil

@@ -1,51 +1,276 @@
 package protocol
 
-import "tieout.dev/services/internal/exception"
+import (
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
+)
 
-// command applies a person's action. It is stored as applied in any case; an
-// action that no longer fits says so in its fact and changes nothing.
+// The actions of a person.
+const (
+	Retry         = "retry"
+	Rerender      = "rerender"
+	Requeue       = "requeue"
+	LinkTo        = "link"
+	ConfirmAbsent = "confirm-absent"
+	ReissueIt     = "reissue"
+	Discard       = "discard"
+)
+
+// command applies a person's action. It is stored as applied, unless a read of
+// the books must come first; an action that no longer fits says so in its fact
+// and changes nothing.
 func (t *turn) command(c Command) {
-	t.ch.Commands = append(t.ch.Commands, c.ID)
 	if c.Lane == "" {
 		t.commandTarget(c)
 		return
 	}
+	if c.Aside != nil {
+		t.commandAside(c)
+		return
+	}
 	h := t.head(c.Lane)
 	if h == nil || h.Slot == nil || h.Exception != c.Exception || h.Slot.Seq != c.Seq {
-		t.fact(Fact{Type: "exception.acted", Outcome: "too late", Detail: c.Action, Except: c.Exception, Actor: c.Actor})
+		t.refuseCommand(c, nil, "too late: the record moved on")
 		return
 	}
 	switch c.Action {
-	case "retry":
+	case Retry:
 		t.retry(h, c)
-	case "discard":
+	case Rerender:
+		t.rerender(h, c)
+	case Requeue:
+		t.requeueBy(h, c)
+	case LinkTo:
+		t.linkBy(h, c)
+	case ConfirmAbsent:
+		t.confirmAbsent(h, c)
+	case ReissueIt:
+		t.reissue(h, c)
+	case Discard:
 		t.discard(h, c)
+	default:
+		t.refuseCommand(c, h.Slot, "there is no such action")
 	}
 }
 
-// retry makes the same slot ready again and counts afresh.
-func (t *turn) retry(h *Head, c Command) {
-	t.act(c.Exception, c.Action, c.Actor, c.Reason, exception.Released)
+// refuseCommand says why an action changed nothing.
+func (t *turn) refuseCommand(c Command, s *Slot, why string) {
+	t.ch.Commands = append(t.ch.Commands, c.ID)
+	t.fact(Fact{Type: "exception.acted", Slot: s, Outcome: "refused", Detail: c.Action + ": " + why, Except: c.Exception, Actor: c.Actor})
+}
+
+// accept closes the exception by the person's action.
+func (t *turn) accept(c Command, state exception.State) {
+	t.ch.Commands = append(t.ch.Commands, c.ID)
+	t.act(c.Exception, c.Action, c.Actor, c.Reason, state)
+}
+
+// again makes the same slot ready and counts afresh.
+func (t *turn) again(h *Head) {
 	h.Slot.Attempts, h.Slot.WaitSince = 0, 0
 	t.ch.WaitSince = append(t.ch.WaitSince, h.Slot)
 	t.setLane(h, Ready, "", 0)
+}
+
+func (t *turn) retry(h *Head, c Command) {
+	t.accept(c, exception.Released)
+	t.again(h)
+}
+
+// rerender asks ingest to publish the slot's event again; the lane stays held
+// until the newer rendering is here.
+func (t *turn) rerender(h *Head, c Command) {
+	if t.openOp(h) {
+		t.refuseCommand(c, h.Slot, "an op of it is in doubt: retry first")
+		return
+	}
+	t.ch.Commands = append(t.ch.Commands, c.ID)
+	t.fact(Fact{Type: "slot.rerender", Slot: h.Slot, Outcome: "asked", Detail: c.Reason, Except: c.Exception, Actor: c.Actor})
+}
+
+// requeueBy moves the slot behind what fixes it.
+func (t *turn) requeueBy(h *Head, c Command) {
+	if t.openOp(h) {
+		t.refuseCommand(c, h.Slot, "an op of it is in doubt: retry first")
+		return
+	}
+	t.accept(c, exception.Released)
+	h.Exception = ""
+	t.requeue(h, "by a person: "+c.Reason)
 }
 
 // discard ends the slot by a person's decision, unless an op of it may still
 // land in the books.
 func (t *turn) discard(h *Head, c Command) {
 	if t.openOp(h) {
-		t.fact(Fact{Type: "exception.acted", Slot: h.Slot, Outcome: "refused", Detail: "an op is in doubt: retry first", Except: c.Exception, Actor: c.Actor})
+		t.refuseCommand(c, h.Slot, "an op of it is in doubt: retry first")
 		return
 	}
-	t.act(c.Exception, c.Action, c.Actor, c.Reason, exception.Discarded)
+	t.accept(c, exception.Discarded)
 	h.Exception = ""
 	t.end(h, Discarded)
 }
 
-// commandTarget acts on the exception of a paused connection: retry probes now.
+// linkBy links the record in the books that a person names, after reading it.
+func (t *turn) linkBy(h *Head, c Command) {
+	key := "link|" + c.Ref
+	a, ok := t.m.Looks[key]
+	if !ok || t.v.Mono-a.At > freshFor {
+		t.look(Look{Key: key, Kind: kindOfRef(c.Ref), Ref: parseRef(c.Ref)})
+		return // the command waits for the answer
+	}
+	delete(t.m.Looks, key)
+	if a.Err != nil || len(a.Postings) != 1 {
+		t.refuseCommand(c, h.Slot, "the books have no record "+c.Ref+": "+faultText(fault.As(a.Err)))
+		return
+	}
+	p := &a.Postings[0]
+	if op := t.doubtful(h, p.Kind); op != nil {
+		t.linkDoubt(h, c, op, p)
+		return
+	}
+	for _, part := range t.parts(h) {
+		live, n := t.live(part)
+		if live != nil || part.Kind != p.Kind {
+			continue
+		}
+		if why := t.contradiction(part, p); why != "" {
+			t.refuseCommand(c, h.Slot, c.Ref+": "+why)
+			return
+		}
+		t.accept(c, exception.Released)
+		t.again(h)
+		t.adopt(h, part, n, p, "a person: "+c.Actor, nil)
+		return
+	}
+	t.refuseCommand(c, h.Slot, "no part of the record waits for a "+string(p.Kind))
+}
+
+// linkDoubt settles a doubtful create by the document that a person found.
+func (t *turn) linkDoubt(h *Head, c Command, op *Op, p *connector.Posting) {
+	if !t.rested(op) {
+		t.refuseCommand(c, h.Slot, "the last copy may still land; wait until "+t.v.Claims.Q().String()+" after it was sent")
+		return
+	}
+	t.accept(c, exception.Released)
+	t.setLane(h, Running, "", 0)
+	t.done(op, p, "found by a person: "+c.Actor)
+	t.settleCallOf(op)
+}
+
+// confirmAbsent: a person looked and the document is not there.
+func (t *turn) confirmAbsent(h *Head, c Command) {
+	op := t.doubtful(h, "")
+	if op == nil || !t.rested(op) {
+		t.refuseCommand(c, h.Slot, "nothing of it is in doubt, or the last copy may still land")
+		return
+	}
+	t.accept(c, exception.Released)
+	t.again(h)
+	t.refuse(op, "absent", "a person looked: "+c.Actor)
+	t.settleCallOf(op)
+}
+
+// doubtful is the slot's op in doubt, of a kind if one is named.
+func (t *turn) doubtful(h *Head, kind document.Kind) *Op {
+	for _, id := range t.v.OpIDs {
+		if op := t.v.Ops[id]; op.Lane == h.Lane && op.Seq == h.Slot.Seq && op.State == Doubt && (kind == "" || op.Kind == kind) {
+			return op
+		}
+	}
+	return nil
+}
+
+// rested reports whether the quarantine since the last copy has passed.
+func (t *turn) rested(op *Op) bool {
+	at, known := t.m.ResolveAt[op.Call]
+	return known && t.v.Mono >= at
+}
+
+// settleCallOf closes the op's call if nothing else of it is open.
+func (t *turn) settleCallOf(op *Op) {
+	c := t.call(op.Call)
+	if c == nil {
+		return
+	}
+	for _, item := range c.Items {
+		if o := t.v.Ops[item.OpID]; o != nil && o.Call == c.ID && (o.State == Sent || o.State == Doubt) {
+			return
+		}
+	}
+	t.closeCall(c, false)
+}
+
+// reissue: a document that a person deleted is wanted again. Its link ends as
+// gone, and the plan opens another one.
+func (t *turn) reissue(h *Head, c Command) {
+	gone := false
+	for _, part := range t.parts(h) {
+		if l, _ := t.live(part); l != nil && part.Kind.Financial() {
+			l.State = link.Gone
+			t.ch.Links = append(t.ch.Links, l)
+			t.fact(Fact{Type: "link.gone", Slot: h.Slot, Outcome: string(link.Gone), Detail: c.Reason, Actor: c.Actor, Posting: linkedPosting(l), Op: &Op{Part: l.Part, N: l.N, Kind: l.Kind, Subject: l.SourceRef}})
+			gone = true
+		}
+	}
+	if !gone {
+		t.refuseCommand(c, h.Slot, "no document of it stands in the books")
+		return
+	}
+	t.accept(c, exception.Released)
+	t.again(h)
+}
+
+// commandAside acts on a slot that was set aside: trying again is a new place
+// at the lane's tail.
+func (t *turn) commandAside(c Command) {
+	s := c.Aside
+	switch c.Action {
+	case Retry, Requeue, Rerender:
+		t.accept(c, exception.Released)
+		t.ch.Ended = append(t.ch.Ended, Ended{Lane: s.Lane, Seq: s.Seq, Outcome: Moved})
+		t.fact(Fact{Type: "slot.requeued", Slot: s, Outcome: string(Moved), Detail: c.Reason, Actor: c.Actor})
+	case Discard:
+		t.accept(c, exception.Discarded)
+		t.ch.Ended = append(t.ch.Ended, Ended{Lane: s.Lane, Seq: s.Seq, Outcome: Discarded})
+		t.fact(Fact{Type: "slot.ended", Slot: s, Outcome: string(Discarded)})
+	default:
+		t.refuseCommand(c, s, "it is set aside: retry or discard it")
+	}
+}
+
+// commandTarget acts on what concerns no slot: a paused connection is probed
+// now; two customers to be merged are done when a person says so; a document
+// that a reconciliation found deleted is reissued.
 func (t *turn) commandTarget(c Command) {
-	if c.Action == "retry" && t.v.Paused && c.Exception == t.v.Alert {
-		t.m.ProbeAt = t.v.Mono
+	switch {
+	case c.Action == ReissueIt:
+		t.reissueRef(c)
+	case t.v.Paused && c.Exception == t.v.Alert:
+		t.ch.Commands = append(t.ch.Commands, c.ID)
+		if c.Action == Retry {
+			t.m.ProbeAt = t.v.Mono
+		}
+	case c.Action == Discard:
+		t.accept(c, exception.Discarded)
+	default:
+		t.accept(c, exception.Released)
+	}
+}
+
+// reissueRef marks the documents of a record as gone; ingest hears of it and
+// admits the record once more.
+func (t *turn) reissueRef(c Command) {
+	t.ch.Commands = append(t.ch.Commands, c.ID)
+	for _, l := range t.v.Own[c.Ref] {
+		if !l.Live() || c.Part != "" && l.Part != c.Part {
+			continue
+		}
+		l.State = link.Gone
+		t.ch.Links = append(t.ch.Links, l)
+		t.fact(Fact{Type: "link.gone", Outcome: "reissue", Detail: c.Reason, Actor: c.Actor, Posting: linkedPosting(l), Op: &Op{Part: l.Part, N: l.N, Kind: l.Kind, Subject: l.SourceRef}})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
-	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 )
@@ -174,16 +173,11 @@ func (t *turn) send(c *Call) {
 	t.departs(c.ID)
 	t.ch.Calls = append(t.ch.Calls, c)
 	t.eff.Send = append(t.eff.Send, c)
-	ops := make([]string, 0, len(c.Items))
-	var slot *Slot
-	var first *Op
 	for _, item := range c.Items {
-		ops = append(ops, item.OpID)
-		if op := t.v.Ops[item.OpID]; op != nil && first == nil {
-			first, slot = op, t.slotOf(op)
+		if op := t.v.Ops[item.OpID]; op != nil {
+			t.fact(Fact{Type: "call.sent", Slot: t.slotOf(op), Ops: []string{op.ID}, Outcome: sendsText(c.Sends), Op: op, Hash: op.RequestHash})
 		}
 	}
-	t.fact(Fact{Type: "call.sent", Slot: slot, Ops: ops, Outcome: sendsText(c.Sends), Op: first, Hash: first.RequestHash})
 }
 
 func sendsText(n int) string {
@@ -211,7 +205,3 @@ func (t *turn) takeLook(l LookAnswer) {
 }
 
 func freshKey(otherRef string) string { return "fresh|" + otherRef }
-
-func matchKey(k document.Kind, subject, part string) string {
-	return "match|" + string(k) + "|" + subject + "|" + part
-}

@@ -10,13 +10,6 @@ import (
 	"tieout.dev/services/internal/link"
 )
 
-// sweepEvery is how often a waiting head is looked at without being woken;
-// dependencyAfter is how long it waits before a person is told.
-const (
-	sweepEvery      = 5 * time.Second
-	dependencyAfter = 15 * time.Minute
-)
-
 // verdict of a part, or of a whole head.
 type verdict int
 
@@ -30,9 +23,12 @@ const (
 func (t *turn) heads() {
 	for _, h := range t.v.Heads {
 		if h.Slot != nil && (h.State == Ready || h.State == Waiting || h.State == Parked) {
+			t.class = h.Slot.Class
 			t.move(h)
 		}
 	}
+	t.class = ""
+	t.closeBatch()
 }
 
 func (t *turn) move(h *Head) {
@@ -45,10 +41,10 @@ func (t *turn) move(h *Head) {
 	case t.replaced(h):
 		t.end(h, Superseded)
 		return
-	case h.State == Parked:
+	case h.State == Parked && !t.takeOver(h):
 		return
 	case !h.AfterMet:
-		t.wait(h)
+		t.wait(h, "it follows slots of other lanes that have not ended", h.AfterHeld)
 		return
 	}
 	if lane, held := t.busy[h.Slot.Subject]; held && lane != h.Lane {
@@ -74,6 +70,7 @@ func (t *turn) run(h *Head) {
 		t.parkRejected(h)
 		return
 	}
+	t.merge(h)
 	for _, l := range t.vanished(h) {
 		if l.MappingHash != r.MappingHash {
 			t.park(h, exception.PartVanish, "", "part "+l.Part+" has a document, and the mapping no longer names it", nil)
@@ -148,13 +145,26 @@ func (t *turn) finish(h *Head) {
 
 func (t *turn) end(h *Head, o Outcome) {
 	if h.Exception != "" {
-		t.act(h.Exception, string(o), "tieout", "ended "+string(o), exception.Released)
+		t.release(h.Exception, string(o), "ended "+string(o))
 	}
 	t.ch.Ended = append(t.ch.Ended, Ended{Lane: h.Lane, Seq: h.Slot.Seq, Outcome: o})
 	t.fact(Fact{Type: "slot.ended", Slot: h.Slot, Outcome: string(o)})
+	if o == Posted || o == Unchanged {
+		t.replaceAside(h.Slot)
+	}
+	t.next(h)
+}
+
+// next lets the lane go on behind a slot that came to its end.
+func (t *turn) next(h *Head) {
 	t.setLane(h, Ready, "", 0)
 	h.Slot = nil
 	t.wake(t.v.Mono) // the lane's next slot may be there already
+}
+
+// release closes an exception without a person.
+func (t *turn) release(id, action, note string) {
+	t.act(id, action, "tieout", note, exception.Released)
 }
 
 // openOp reports whether an op of the slot is sent or in doubt.
@@ -173,29 +183,24 @@ func (t *turn) anyOp(h *Head, a, b OpState) bool {
 	return false
 }
 
-// wait holds the lane without a person, for a while.
-func (t *turn) wait(h *Head) verdict {
-	if h.Slot.WaitSince == 0 {
-		h.Slot.WaitSince = t.v.Now
-		t.ch.WaitSince = append(t.ch.WaitSince, h.Slot)
+// park puts the head in front of a person and holds the lane.
+func (t *turn) park(h *Head, k exception.Kind, field, reason string, f *fault.Error) verdict {
+	if h.Exception != "" { // what it waited for before is no longer the matter
+		t.release(h.Exception, "replaced", reason)
 	}
-	if time.Duration(t.v.Now-h.Slot.WaitSince)*time.Microsecond >= dependencyAfter {
-		t.park(h, exception.Dependency, "", "it waits for a record that has not arrived", nil)
-		return partBlocked
-	}
-	t.setLane(h, Waiting, "", t.v.Now+sweepEvery.Microseconds())
-	t.wake(t.v.Mono + sweepEvery)
+	e := t.exception(h, k, field, reason, f)
+	t.ch.Opened = append(t.ch.Opened, e)
+	t.fact(Fact{Type: "exception.opened", Slot: h.Slot, Outcome: string(k), Detail: reason, Except: e.ID})
+	t.setLane(h, Parked, e.ID, 0)
 	return partBlocked
 }
 
-// park puts the head in front of a person and holds the lane.
-func (t *turn) park(h *Head, k exception.Kind, field, reason string, f *fault.Error) verdict {
+func (t *turn) exception(h *Head, k exception.Kind, field, reason string, f *fault.Error) exception.Exception {
 	help := exception.HelpFor(k)
-	id := exceptionID(t.v.Target, h.Lane, h.Slot.Seq, string(k), t.v.Now)
 	e := exception.Exception{
-		ID: id, Kind: k, State: exception.Open, Target: t.v.Target, Lane: h.Lane, Seq: h.Slot.Seq, Subject: h.Slot.Subject,
-		Customer: h.Slot.Customer, Reason: reason, Field: field, Fix: help.Fix, Owner: help.Owner, TraceID: traceID(h.Slot.Trace),
-		OpenedAt: time.UnixMicro(t.v.Now),
+		ID: exceptionID(t.v.Target, h.Lane, h.Slot.Seq, string(k), t.v.Now), Kind: k, State: exception.Open, Target: t.v.Target,
+		Lane: h.Lane, Seq: h.Slot.Seq, Subject: h.Slot.Subject, Customer: h.Slot.Customer, Reason: reason, Field: field, Fix: help.Fix,
+		Owner: help.Owner, TraceID: traceID(h.Slot.Trace), OpenedAt: time.UnixMicro(t.v.Now),
 	}
 	if f != nil {
 		e.VendorCode, e.VendorText = f.Code, f.Text
@@ -203,10 +208,7 @@ func (t *turn) park(h *Head, k exception.Kind, field, reason string, f *fault.Er
 	if h.Slot.Rendering != nil {
 		e.Rule = h.Slot.Rendering.Reason.Rule
 	}
-	t.ch.Opened = append(t.ch.Opened, e)
-	t.fact(Fact{Type: "exception.opened", Slot: h.Slot, Outcome: string(k), Detail: reason, Except: id})
-	t.setLane(h, Parked, id, 0)
-	return partBlocked
+	return e
 }
 
 func (t *turn) parkRejected(h *Head) {

@@ -1,7 +1,9 @@
 package protocol
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tieout.dev/services/internal/connector"
@@ -11,52 +13,130 @@ import (
 	"tieout.dev/services/internal/link"
 )
 
-// match climbs the ladder for a record that has no link: our mark first, then
-// the name, which these books hold unique. One candidate is linked unless
-// something contradicts it; none means create; several stop for a person.
+// rung is one step of the matching ladder: a key, and how the books are
+// searched by it.
+type rung struct {
+	key   string // of connector.Claims.Match
+	words string
+	probe connector.Probe
+}
+
+// ladder lists the rungs that the part has a key for and that the books can be
+// searched by, strongest first.
+func (t *turn) ladder(h *Head, p *document.Part) []rung {
+	keys := t.v.Claims.Match[p.Kind]
+	if len(keys) == 0 {
+		keys = []string{connector.ByName}
+	}
+	var out []rung
+	for _, key := range keys {
+		pr := connector.Probe{Kind: p.Kind, Wide: h.Slot.Attempts > 0}
+		words := ""
+		switch key {
+		case connector.ByTaxID:
+			pr.TaxID, words = taxIDOf(p), "tax id"
+		case connector.ByEmail:
+			pr.Email, words = emailOf(p), "e-mail"
+		case connector.BySKU:
+			pr.SKU, words = skuOf(p), "sku"
+		case connector.ByName:
+			pr.Name, words = nameOf(p), "equal name"
+		case connector.ByMark:
+			pr.Mark, words = "-", "our mark" // set by the caller, who knows n
+		}
+		if pr.TaxID+pr.Email+pr.SKU+pr.Name+pr.Mark != "" {
+			out = append(out, rung{key, words, pr})
+		}
+	}
+	return out
+}
+
+// match climbs the ladder for a record that has no link. The first rung with a
+// candidate decides: one is linked unless something contradicts it, several
+// stop for a person, and none on any rung means create.
 func (t *turn) match(h *Head, p *document.Part, n int64) verdict {
-	key := matchKey(p.Kind, p.Subject, p.Name)
+	mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
+	var climbed []string
+	for _, r := range t.ladder(h, p) {
+		a, v := t.climb(h, p, r, mark)
+		if v != partDone {
+			return v
+		}
+		found := a.Postings
+		if i := slices.IndexFunc(found, func(c connector.Posting) bool { return c.Mark == mark }); i >= 0 {
+			return t.adopt(h, p, n, &found[i], "our mark", append(climbed, r.words))
+		}
+		if r.key == connector.ByEmail && t.shared(p, found) {
+			climbed = append(climbed, r.words+" (of more than one customer: no key)")
+			continue
+		}
+		climbed = append(climbed, r.words)
+		if len(found) > 0 {
+			return t.choose(h, p, n, r, found, climbed)
+		}
+	}
+	return t.unmatched(h, p, n)
+}
+
+// climb returns what the books answer on a rung.
+func (t *turn) climb(h *Head, p *document.Part, r rung, mark string) (LookAnswer, verdict) {
+	key := matchKey(p.Kind, p.Subject, p.Name, r.key)
 	a, ok := t.m.Looks[key]
 	if !ok || t.v.Mono-a.At > freshFor {
-		mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
-		t.look(Look{Key: key, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Name: nameOf(p), SKU: skuOf(p)}})
-		return partPending
-	}
-	if f := fault.As(a.Err); f != nil {
-		delete(t.m.Looks, key)
-		if f.Kind == fault.Rejected || f.Kind == fault.Unresolved {
-			return t.park(h, kindOf(f), f.Field, faultText(f), f)
+		probe := r.probe
+		probe.Mark = mark
+		if p.Invoice != nil {
+			probe.Gross, _ = p.Gross()
+			probe.Customer, _ = t.linked(document.Need{Ref: p.Invoice.Customer, Kind: document.CustomerKind, Part: p.Invoice.CustomerPart})
 		}
-		t.wake(t.v.Mono + lookAgain)
-		return partPending
+		t.look(Look{Key: key, Kind: p.Kind, Probe: &probe})
+		return a, partPending
 	}
-	return t.choose(h, p, n, key, a.Postings)
+	f := fault.As(a.Err)
+	if f == nil {
+		return a, partDone
+	}
+	delete(t.m.Looks, key)
+	if f.Kind == fault.Rejected || f.Kind == fault.Unresolved {
+		return a, t.park(h, kindOf(f), f.Field, faultText(f), f)
+	}
+	t.wake(t.v.Mono + lookAgain)
+	return a, partPending
 }
 
-func (t *turn) choose(h *Head, p *document.Part, n int64, key string, found []connector.Posting) verdict {
-	mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
-	var candidate *connector.Posting
+// shared: an e-mail address that stands at a customer of another record is of
+// more than one party, and so no key.
+func (t *turn) shared(p *document.Part, found []connector.Posting) bool {
 	for i := range found {
-		if found[i].Mark == mark {
-			return t.adopt(h, p, n, key, &found[i], "our mark")
+		if owner, taken := t.v.Owners[found[i].Ref.String()]; taken && owner.SourceRef != p.Subject {
+			return true
 		}
-		candidate = &found[i]
 	}
-	switch {
-	case len(found) == 0:
-		return t.createUnclaimed(h, p, n)
-	case len(found) > 1:
-		delete(t.m.Looks, key)
-		return t.park(h, exception.Match, "name", fmt.Sprintf("%d records in the books are called %q", len(found), nameOf(p)), nil)
-	}
-	if why := t.contradiction(p, candidate); why != "" {
-		delete(t.m.Looks, key)
-		return t.park(h, exception.Match, "name", fmt.Sprintf("%q stands in the books already, but %s", nameOf(p), why), nil)
-	}
-	return t.adopt(h, p, n, key, candidate, "equal name")
+	return false
 }
 
-// contradiction says why a candidate may not be linked by its name.
+func (t *turn) choose(h *Head, p *document.Part, n int64, r rung, found []connector.Posting, climbed []string) verdict {
+	if len(found) > 1 {
+		t.forgetMatch(p.Kind, p.Subject, p.Name)
+		return t.park(h, exception.Match, r.key, fmt.Sprintf("%d records in the books share its %s: %s", len(found), r.words, refsOf(found)), nil)
+	}
+	if why := t.contradiction(p, &found[0]); why != "" {
+		t.forgetMatch(p.Kind, p.Subject, p.Name)
+		return t.park(h, exception.Match, r.key, fmt.Sprintf("%s stands in the books already with its %s, but %s", found[0].Ref, r.words, why), nil)
+	}
+	return t.adopt(h, p, n, &found[0], r.words, climbed)
+}
+
+func refsOf(found []connector.Posting) string {
+	refs := make([]string, 0, len(found))
+	for i := range found {
+		refs = append(refs, found[i].Ref.String())
+	}
+	slices.Sort(refs)
+	return strings.Join(refs[:min(len(refs), 5)], ", ")
+}
+
+// contradiction says why a candidate may not be linked.
 func (t *turn) contradiction(p *document.Part, c *connector.Posting) string {
 	owner, taken := t.v.Owners[c.Ref.String()]
 	switch {
@@ -70,36 +150,79 @@ func (t *turn) contradiction(p *document.Part, c *connector.Posting) string {
 		return "it is linked to part " + owner.Part + " of the same record"
 	case p.Party != nil && p.Party.Currency != "" && c.Currency != "" && c.Currency != p.Party.Currency:
 		return "its currency is " + c.Currency
+	case p.Item != nil && p.Item.SKU != "" && c.Fields["sku"] != "" && c.Fields["sku"] != p.Item.SKU:
+		return "its sku is " + c.Fields["sku"]
 	}
 	return ""
 }
 
 // adopt links what stands in the books already.
-func (t *turn) adopt(h *Head, p *document.Part, n int64, key string, c *connector.Posting, rung string) verdict {
+func (t *turn) adopt(h *Head, p *document.Part, n int64, c *connector.Posting, found string, climbed []string) verdict {
 	l := &link.Link{
 		Key: link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}, N: n, OtherTarget: t.v.Target, OtherRef: c.Ref.String(),
 		State: link.Primary, MappingHash: h.Slot.Rendering.MappingHash, Base: c.Fields, OtherVersion: c.Version, Number: c.Number,
+		Explain: explain(found, climbed, c),
+	}
+	if p.Kind.Financial() && c.Status == connector.Voided {
+		l.State = link.Void
 	}
 	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
 	t.v.Owners[l.OtherRef] = l.Key
 	t.ch.Links = append(t.ch.Links, l)
-	delete(t.m.Looks, key)
+	t.forgetMatch(p.Kind, p.Subject, p.Name)
 	t.fact(Fact{
-		Type: "link.created", Slot: h.Slot, Outcome: "matched", Detail: "by " + rung, Posting: c,
+		Type: "link.created", Slot: h.Slot, Outcome: "matched", Detail: "by " + found, Posting: c,
 		Op: &Op{Part: p.Name, N: n, Kind: p.Kind, Subject: p.Subject},
 	})
 	return partDone
 }
 
+// explain keeps how a link was found, so that it can be told and replayed.
+func explain(found string, climbed []string, c *connector.Posting) string {
+	text, err := json.Marshal(struct {
+		By        string   `json:"by"`
+		Climbed   []string `json:"climbed"`
+		Candidate string   `json:"candidate"`
+		Version   string   `json:"version"`
+	}{found, climbed, c.Ref.String(), c.Version})
+	if err != nil {
+		return found
+	}
+	return string(text)
+}
+
+// unmatched: nothing in the books stands for the record.
+func (t *turn) unmatched(h *Head, p *document.Part, n int64) verdict {
+	switch {
+	case h.Slot.Rendering.MatchOnly:
+		return partDone // it qualified before the cut-off: never made
+	case h.Slot.Rendering.Unmatched == document.Park:
+		t.forgetMatch(p.Kind, p.Subject, p.Name)
+		return t.park(h, exception.Match, "", "nothing in the books stands for "+p.Subject+", and the route's policy for unmatched records is to ask", nil)
+	}
+	return t.createUnclaimed(h, p, n)
+}
+
 // createUnclaimed creates unless an unsettled create of another record claims
 // the same name: then it waits to see what becomes of that one.
 func (t *turn) createUnclaimed(h *Head, p *document.Part, n int64) verdict {
-	own := document.OpID(t.v.Tenant, t.v.Target, p, 0, "", n)
+	own := document.OpID(t.v.Tenant, t.v.Target, p, h.Slot.Rev, "put", n)
 	if id, taken := t.claimed[string(p.Kind)+"|"+nameOf(p)]; taken && id != own {
-		delete(t.m.Looks, matchKey(p.Kind, p.Subject, p.Name))
+		t.forgetMatch(p.Kind, p.Subject, p.Name)
 		return partPending
 	}
 	return t.dispatch(h, p, connector.Create, n, nil, nil)
+}
+
+func matchKey(k document.Kind, subject, part, rung string) string {
+	return "match|" + string(k) + "|" + subject + "|" + part + "|" + rung
+}
+
+// forgetMatch drops what the rungs answered.
+func (t *turn) forgetMatch(k document.Kind, subject, part string) {
+	for _, r := range []string{connector.ByMark, connector.ByTaxID, connector.ByEmail, connector.BySKU, connector.ByName} {
+		delete(t.m.Looks, matchKey(k, subject, part, r))
+	}
 }
 
 func nameOf(p *document.Part) string {
@@ -114,7 +237,31 @@ func nameOf(p *document.Part) string {
 
 func skuOf(p *document.Part) string {
 	if p.Item != nil {
-		return p.Item.SKU
+		return strings.TrimSpace(p.Item.SKU)
 	}
 	return ""
+}
+
+func taxIDOf(p *document.Part) string {
+	if p.Party == nil {
+		return ""
+	}
+	return strings.NewReplacer(" ", "", ".", "", "-", "", "/", "").Replace(strings.ToUpper(p.Party.TaxID))
+}
+
+// emailOf is the address as a key. An address of a role belongs to nobody.
+func emailOf(p *document.Part) string {
+	if p.Party == nil {
+		return ""
+	}
+	address := strings.ToLower(strings.TrimSpace(p.Party.Email))
+	local, _, ok := strings.Cut(address, "@")
+	if !ok {
+		return ""
+	}
+	switch local {
+	case "info", "billing", "accounts", "accounting", "office", "sales", "hello", "admin", "contact", "invoices", "invoice", "finance", "mail", "team", "support", "noreply", "no-reply":
+		return ""
+	}
+	return address
 }

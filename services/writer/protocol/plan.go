@@ -1,18 +1,17 @@
 package protocol
 
 import (
-	"sort"
 	"time"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
-	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
 )
 
-// freshFor is how old a read of a financial document may be when it is changed.
+// freshFor is how old a read of a financial document, or of the lock date, may
+// be when something is written.
 const freshFor = 60 * time.Second
 
 // part decides what makes one part true, by the state of the books. No plan is
@@ -26,14 +25,16 @@ func (t *turn) part(h *Head, p *document.Part) verdict {
 	switch {
 	case p.Desired == document.Draft:
 		return partDone // a target without drafts: it stays with us
-	case p.Desired == document.Voided && live == nil:
+	case p.Kind == document.MarkerKind && p.Desired != document.Voided:
+		return t.mark(h, p, live)
+	case live == nil && (p.Desired == document.Voided || h.Slot.Rendering.UpdateOnly):
 		return partDone
+	case !p.Kind.Financial():
+		return t.record(h, p, live, n)
+	case live == nil:
+		return t.create(h, p, n)
 	case p.Desired == document.Voided:
 		return t.void(h, p, live)
-	case p.Kind == document.MarkerKind:
-		return t.mark(h, p, live)
-	case live == nil:
-		return t.dispatch(h, p, connector.Create, n, nil, nil)
 	}
 	return t.update(h, p, live)
 }
@@ -64,6 +65,22 @@ func (t *turn) ensure(h *Head, p *document.Part) verdict {
 	return t.match(h, p, n)
 }
 
+// create makes a financial document, unless the record qualified before the
+// cut-off: then it is looked for and linked, and never made.
+func (t *turn) create(h *Head, p *document.Part, n int64) verdict {
+	if h.Slot.Rendering.MatchOnly {
+		return t.match(h, p, n)
+	}
+	through, v := t.lockDate()
+	if v != partDone {
+		return v
+	}
+	if p.Invoice != nil && locked(p.Invoice.IssueDate, through) {
+		return t.park(h, exception.Period, "issue_date", "the issue date "+p.Invoice.IssueDate+" lies in a period that is closed through "+through, nil)
+	}
+	return t.dispatch(h, p, connector.Create, n, nil, nil)
+}
+
 // mark writes number, id and status back to the source's record: marker fields
 // belong to us, so nothing is read first.
 func (t *turn) mark(h *Head, p *document.Part, live *link.Link) verdict {
@@ -71,9 +88,9 @@ func (t *turn) mark(h *Head, p *document.Part, live *link.Link) verdict {
 	if live != nil {
 		n = live.N
 	}
-	enc, f := t.encode(h, p, connector.Update, n, nil)
+	enc, f := t.encode(h, p, connector.Update, n, nil, nil)
 	if f != nil {
-		return t.unencodable(h, f)
+		return t.unencodable(h, p, f)
 	}
 	if live != nil && sameFields(enc.Fields, live.Base) {
 		return partDone
@@ -81,43 +98,75 @@ func (t *turn) mark(h *Head, p *document.Part, live *link.Link) verdict {
 	return t.dispatchEncoded(h, p, connector.Update, n, p.Marker.Record, enc)
 }
 
-// update changes a document that stands in the books as we left it.
+// update changes a document that stands in the books as we left it, as far as
+// the life cycle allows.
 func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
-	enc, f := t.encode(h, p, connector.Update, l.N, &connector.Posting{Ref: parseRef(l.OtherRef), Version: l.OtherVersion, Fields: l.Base})
+	enc, f := t.encode(h, p, connector.Update, l.N, &connector.Posting{Ref: parseRef(l.OtherRef), Version: l.OtherVersion, Fields: l.Base}, nil)
 	if f != nil {
-		return t.unencodable(h, f)
+		return t.unencodable(h, p, f)
 	}
-	if sameFields(enc.Fields, l.Base) {
+	base := t.modAlias(l.Base)
+	changes := changesOf(base, t.modAlias(enc.Fields))
+	if len(changes) == 0 {
 		return partDone
+	}
+	through, v := t.lockDate()
+	if v != partDone {
+		return v
 	}
 	cur, v := t.fresh(h, p, l)
 	if cur == nil {
 		return v
 	}
-	switch cell := cellOf(cur); {
-	case cur.Status == connector.Voided:
-		return t.parkLinked(h, l, exception.Conflict, "", "the document was voided in the books by a person")
-	case cell != "O":
-		return t.parkCell(h, l, cell, "it can no longer be changed in place")
-	case !sameFields(l.Base, cur.Fields) && !sameFields(enc.Fields, cur.Fields):
-		return t.parkLinked(h, l, exception.Conflict, diffField(l.Base, cur.Fields), "the document was changed in the books by a person")
+	now := t.modAlias(cur.Fields)
+	at := cellOf(cur, through)
+	r, why := judge(changes, at)
+	switch {
+	case r.do == leave:
+		return partDone
+	case r.do == person:
+		return t.parkCell(h, l, at, why, r)
+	case locked(enc.Fields["issue_date"], through):
+		return t.parkLinked(h, l, exception.Period, "issue_date", "the new issue date "+enc.Fields["issue_date"]+" lies in a period that is closed through "+through)
+	case !sameFields(base, now) && !sameFields(t.modAlias(enc.Fields), now):
+		return t.parkLinked(h, l, exception.Conflict, diffField(base, now), "the document was changed in the books by a person")
 	}
 	return t.dispatch(h, p, connector.Update, l.N, cur, l)
 }
 
+// modAlias compares customers modulo the merges at the source: two customers
+// of the books that stand for one company are the same.
+func (t *turn) modAlias(fields map[string]string) map[string]string {
+	same, merged := t.v.Same[fields["customer"]]
+	if !merged {
+		return fields
+	}
+	out := make(map[string]string, len(fields))
+	for k, v := range fields { // a copy: the order of the map is not seen
+		out[k] = v
+	}
+	out["customer"] = same
+	return out
+}
+
 // void ends an open document and keeps its number.
 func (t *turn) void(h *Head, p *document.Part, l *link.Link) verdict {
+	through, v := t.lockDate()
+	if v != partDone {
+		return v
+	}
 	cur, v := t.fresh(h, p, l)
 	if cur == nil {
 		return v
 	}
-	if cur.Status == connector.Voided {
+	at, why := cellOf(cur, through), voidChange(p.VoidCause)
+	switch r := rule(why, at); r.do {
+	case leave:
 		l.State, l.OtherVersion = link.Void, cur.Version
 		t.ch.Links = append(t.ch.Links, l)
 		return partDone
-	}
-	if cell := cellOf(cur); cell != "O" {
-		return t.parkCell(h, l, cell, "it can no longer be voided")
+	case person:
+		return t.parkCell(h, l, at, why, r)
 	}
 	return t.dispatch(h, p, connector.Void, l.N, cur, l)
 }
@@ -130,6 +179,7 @@ func (t *turn) fresh(h *Head, p *document.Part, l *link.Link) (*connector.Postin
 		t.look(Look{Key: key, Kind: p.Kind, Ref: parseRef(l.OtherRef)})
 		return nil, partPending
 	}
+	f := fault.As(a.Err)
 	switch fault.KindOf(a.Err) {
 	case fault.OK:
 		if len(a.Postings) == 1 {
@@ -138,115 +188,54 @@ func (t *turn) fresh(h *Head, p *document.Part, l *link.Link) (*connector.Postin
 		fallthrough
 	case fault.NotFound:
 		delete(t.m.Looks, key)
-		return nil, t.park(h, exception.Conflict, "", "the document was deleted in the books by a person", nil)
+		return nil, t.refused(h, p, exception.Conflict, "", "the document was deleted in the books by a person", nil)
 	case fault.Rejected, fault.Unresolved:
-		f := fault.As(a.Err)
 		delete(t.m.Looks, key)
-		return nil, t.park(h, kindOf(f), f.Field, faultText(f), f)
+		return nil, t.refused(h, p, kindOf(f), f.Field, faultText(f), f)
 	}
 	delete(t.m.Looks, key)
 	t.wake(t.v.Mono + lookAgain)
 	return nil, partPending
 }
 
-// cellOf names the state of the books as the life cycle does: O open and
-// unallocated, P partly paid, F closed, V void.
-func cellOf(p *connector.Posting) string {
-	switch p.Status {
-	case connector.Voided:
-		return "V"
-	case connector.Partly:
-		return "P"
-	case connector.Closed:
-		return "F"
+// lockKey is the look that reads the books' lock date.
+const lockKey = "lock"
+
+// lockDate returns the day through which the books are closed, or "".
+func (t *turn) lockDate() (string, verdict) {
+	if !t.v.Claims.LockDates {
+		return "", partDone
 	}
-	return "O"
+	a, ok := t.m.Looks[lockKey]
+	switch {
+	case !ok || t.v.Mono-a.At > freshFor:
+		t.look(Look{Key: lockKey, Lock: true})
+		return "", partPending
+	case a.Err != nil:
+		delete(t.m.Looks, lockKey)
+		t.wake(t.v.Mono + lookAgain)
+		return "", partPending
+	}
+	return a.LockedThrough, partDone
 }
 
-func (t *turn) parkCell(h *Head, l *link.Link, cell, why string) verdict {
-	words := map[string]string{"P": "partly paid", "F": "closed", "V": "void"}[cell]
-	return t.parkLinked(h, l, exception.Unsupported, "", "the document is "+words+" (cell "+cell+"): "+why)
+func (t *turn) parkCell(h *Head, l *link.Link, at cell, why change, r ruling) verdict {
+	v := t.parkLinked(h, l, r.kind, "", "the document is "+at.words()+" (cell "+string(at)+") and the record asks for a change of "+string(why))
+	t.ch.Opened[len(t.ch.Opened)-1].Fix = r.fix
+	return v
 }
 
 // parkLinked parks by what a fresh read showed, and forgets the read: after a
 // person acted, the books are read again.
 func (t *turn) parkLinked(h *Head, l *link.Link, k exception.Kind, field, reason string) verdict {
 	delete(t.m.Looks, freshKey(l.OtherRef))
+	delete(t.m.Looks, lockKey)
 	return t.park(h, k, field, reason, nil)
 }
 
-// dispatch encodes with the ids that now exist and lets one request leave.
-func (t *turn) dispatch(h *Head, p *document.Part, e connector.Effect, n int64, cur *connector.Posting, l *link.Link) verdict {
-	for _, need := range p.Needs {
-		if _, ok := t.linked(need); !ok {
-			return t.wait(h)
-		}
-	}
-	enc, f := t.encode(h, p, e, n, cur)
-	if f != nil {
-		return t.unencodable(h, f)
-	}
-	target := ""
-	if l != nil {
-		target = l.OtherRef
-	}
-	return t.dispatchEncoded(h, p, e, n, target, enc)
-}
-
-func (t *turn) dispatchEncoded(h *Head, p *document.Part, e connector.Effect, n int64, target string, enc connector.Encoded) verdict {
-	if len(t.eff.Send) > 0 && t.laneSends(h.Lane) && p.Mode == document.Own || !t.leave() {
-		return partPending
-	}
-	op := t.newOp(h, p, e, n, target, enc)
-	c := &Call{ID: vendorKey(op), Items: []connector.Item{{OpID: op.ID, Kind: op.Kind, Effect: e, Mark: op.Mark, Body: enc.Body}}}
-	op.Call = c.ID
-	t.v.Calls = append(t.v.Calls, c)
-	t.ch.Ops = append(t.ch.Ops, op)
-	t.busy[op.Subject] = op.Lane
-	t.claim(op)
-	t.send(c)
-	t.setLane(h, Running, "", 0)
-	return partPending
-}
-
-// newOp is the op's row: the first time, or the next generation of one that
-// was refused.
-func (t *turn) newOp(h *Head, p *document.Part, e connector.Effect, n int64, target string, enc connector.Encoded) *Op {
-	effect := "put"
-	if e == connector.Void {
-		effect = "void"
-	}
-	id := document.OpID(t.v.Tenant, t.v.Target, p, h.Slot.Rev, effect, n)
-	op := t.v.Ops[id]
-	if op == nil {
-		op = &Op{ID: id, Gen: -1}
-		t.v.Ops[id] = op
-		at := sort.SearchStrings(t.v.OpIDs, id)
-		t.v.OpIDs = append(t.v.OpIDs[:at], append([]string{id}, t.v.OpIDs[at:]...)...)
-	}
-	*op = Op{
-		ID: id, Lane: h.Lane, Seq: h.Slot.Seq, Part: p.Name, N: n, Kind: p.Kind, Effect: e, Subject: p.Subject, State: Sent, Gen: op.Gen + 1,
-		Mark: document.Mark(t.v.Target, p.Subject, p.Name, n), RequestHash: event.Digest(string(enc.Body)), TargetRef: target,
-		Fields: enc.Fields, Attempts: op.Attempts + 1, StartedAt: t.v.Now,
-	}
-	if p.Mode == document.Own {
-		op.Rev = h.Slot.Rev
-	}
-	return op
-}
-
-func (t *turn) laneSends(lane string) bool {
-	for _, c := range t.eff.Send {
-		if op := t.v.Ops[c.Items[0].OpID]; op != nil && op.Lane == lane {
-			return true
-		}
-	}
-	return false
-}
-
-func (t *turn) encode(h *Head, p *document.Part, e connector.Effect, n int64, cur *connector.Posting) (connector.Encoded, *fault.Error) {
+func (t *turn) encode(h *Head, p *document.Part, e connector.Effect, n int64, cur *connector.Posting, base map[string]string) (connector.Encoded, *fault.Error) {
 	enc, err := t.v.Encode(connector.Draft{
-		Part: p, Effect: e, Mark: document.Mark(t.v.Target, p.Subject, p.Name, n), Linked: t.linked, Current: cur,
+		Part: p, Effect: e, Mark: document.Mark(t.v.Target, p.Subject, p.Name, n), Linked: t.linked, Current: cur, Base: base,
 		Symbol: func(kind, symbol string) (string, bool) {
 			return t.v.Symbol(h.Slot.Rendering.Entity, kind, symbol)
 		},
@@ -256,17 +245,14 @@ func (t *turn) encode(h *Head, p *document.Part, e connector.Effect, n int64, cu
 
 // unencodable: the document cannot be said in these books. A missing link is
 // waited for, everything else needs a person.
-func (t *turn) unencodable(h *Head, f *fault.Error) verdict {
-	if f.Kind == fault.NotFound {
-		return t.wait(h)
+func (t *turn) unencodable(h *Head, p *document.Part, f *fault.Error) verdict {
+	if f.Kind != fault.NotFound {
+		return t.refused(h, p, kindOf(f), f.Field, faultText(f), f)
 	}
-	return t.park(h, kindOf(f), f.Field, faultText(f), f)
-}
-
-func (t *turn) linked(n document.Need) (event.Ref, bool) {
-	l, _ := t.live(&document.Part{Subject: n.Ref, Kind: n.Kind, Name: n.Part})
-	if l == nil {
-		return event.Ref{}, false
+	for _, need := range p.Needs {
+		if _, ok := t.linkOf(need); !ok {
+			return t.await(h, need)
+		}
 	}
-	return parseRef(l.OtherRef), true
+	return t.await(h, document.Need{})
 }

@@ -50,6 +50,11 @@ const (
 	Unchanged  Outcome = "unchanged"
 	Superseded Outcome = "superseded"
 	Discarded  Outcome = "discarded"
+	// Moved: the revision has another slot at the lane's tail.
+	Moved Outcome = "moved"
+	// Aside: a refused update of a customer or an item, which holds nobody and
+	// has not ended.
+	Aside Outcome = "aside"
 )
 
 // Slot is one place in a lane; it holds one rendering.
@@ -66,6 +71,9 @@ type Slot struct {
 	Trace     string // W3C traceparent
 	WaitSince int64  // µs, 0 while it never waited
 	Attempts  int    // conflicts so far
+	// Exception is the open one of a slot that was set aside.
+	Exception string
+	ended     bool
 }
 
 // Head is a lane with its next slot, and what is known around it.
@@ -81,8 +89,11 @@ type Head struct {
 	NewerAny bool
 	// Overtaken: a higher revision of the subject has an op or ended posted or unchanged.
 	Overtaken bool
-	// AfterMet: every slot that it must follow has ended.
-	AfterMet bool
+	// AfterMet: every slot that it must follow has ended. AfterHeld: those that
+	// have not are stored here.
+	AfterMet, AfterHeld bool
+	// Newer is a rendering of the slot that came after the one it holds.
+	Newer *document.Rendering
 }
 
 // Op is one part's effect.
@@ -138,8 +149,11 @@ type View struct {
 	// Alert is the open exception of the paused connection.
 	Alert  string
 	Claims connector.Claims
-	// Budget is how many requests may leave in this turn.
-	Budget int
+	// Budget is how many requests may leave in this turn; RealtimeMost and
+	// BulkMost bound each class, so that neither starves the other.
+	Budget, RealtimeMost, BulkMost int
+	// Batches is how many shared calls may leave.
+	Batches int
 	// Encode is the connector's, pure.
 	Encode func(connector.Draft) (connector.Encoded, error)
 	// Symbol resolves a bound symbol of an entity in the books' reference tables.
@@ -152,6 +166,17 @@ type View struct {
 	Links  map[link.Key][]*link.Link
 	Own    map[string][]*link.Link // financial links of a head's subject, any part, sorted
 	Owners map[string]link.Key     // ref in the books -> who has the primary link
+	// Merged holds the links of records that a merge slot names as merged away.
+	Merged map[string][]*link.Link
+	// Same leads from a customer in the books that became an alias to the one
+	// that stands for it.
+	Same map[string]string
+	// Queued are the places of queued slots, by subject, for every subject that
+	// a head or a waiting lane needs; Waits says what each waiting lane needs.
+	Queued map[string][]Place
+	Waits  map[string][]string
+	// Aside are slots set aside, by subject.
+	Aside map[string][]*Slot
 }
 
 // Memory is what an owner knows besides the tables. It dies with the owner.
@@ -173,6 +198,8 @@ type Memory struct {
 	Spent map[string]bool
 	// HoldUntil is when a throttled connection may be used again.
 	HoldUntil time.Duration
+	// BatchMost is how many items the vendor lets a call carry, 0 if it never said.
+	BatchMost int
 }
 
 // NewMemory returns the memory of a new owner.
@@ -196,7 +223,8 @@ type Look struct {
 	Key   string
 	Kind  document.Kind
 	Probe *connector.Probe // search, or
-	Ref   event.Ref        // read by id
+	Ref   event.Ref        // read by id, or
+	Lock  bool             // the day through which the books are closed
 }
 
 // LookAnswer is what a look found.
@@ -204,7 +232,9 @@ type LookAnswer struct {
 	Key      string
 	At       time.Duration
 	Postings []connector.Posting
-	Err      error
+	// LockedThrough is YYYY-MM-DD, empty where the books are open.
+	LockedThrough string
+	Err           error
 }
 
 // Command is a person's action.
@@ -213,9 +243,14 @@ type Command struct {
 	Exception string
 	Lane      string
 	Seq       int64
-	Action    string // retry, discard
+	Action    string
 	Actor     string
 	Reason    string
+	// Ref is the record in the books that a link names, or the source record
+	// that a reissue names; Part is the latter's part.
+	Ref, Part string
+	// Aside is the slot set aside that the exception is about.
+	Aside *Slot
 }
 
 // Inputs are what arrived since the last turn, in order of arrival.
@@ -225,11 +260,12 @@ type Inputs struct {
 	Commands []Command
 }
 
-// Ended is a slot that came to its end.
+// Ended is a slot that its lane left behind.
 type Ended struct {
-	Lane    string
-	Seq     int64
-	Outcome Outcome
+	Lane      string
+	Seq       int64
+	Outcome   Outcome
+	Exception string // with Aside
 }
 
 // LaneChange is the new state of a lane.
@@ -238,6 +274,7 @@ type LaneChange struct {
 	State     LaneState
 	Exception string
 	WakeAt    int64
+	Why       string // why it waits, for a person
 }
 
 // Act is what happened to an exception.
@@ -271,6 +308,8 @@ type Changes struct {
 	Acted      []Act
 	Commands   []string // applied
 	WaitSince  []*Slot  // began to wait, or counted a conflict
+	Waits      []Wait   // what waiting heads wait for
+	TakenOver  []*Slot  // got a newer rendering
 	Pause      *bool
 	PauseCause string
 	Alert      string
@@ -282,6 +321,8 @@ type Effects struct {
 	Send   []*Call
 	Looks  []Look
 	WakeAt time.Duration // on the owner's clock; 0: nothing to wait for
+	// Realtime and Bulk count the requests among them of each class.
+	Realtime, Bulk int
 }
 
 type turn struct {
@@ -293,13 +334,21 @@ type turn struct {
 	busy map[string]string
 	// claimed match keys of unsettled creates: key -> op id
 	claimed map[string]string
-	budget  int
+	// what may still leave: in all, and of each class
+	budget, realtime, bulk int
+	// class of the head at hand; none while doubts are resolved
+	class event.Class
+	// batch gathers the items of a shared call
+	batch []connector.Item
 }
 
 // Step is the turn: answers, commands and looks first, then doubts, then the
 // heads of the lanes that may move.
 func Step(v *View, m *Memory, in Inputs) (Changes, Effects) {
-	t := &turn{v: v, m: m, busy: map[string]string{}, claimed: map[string]string{}, budget: v.Budget}
+	t := &turn{
+		v: v, m: m, busy: map[string]string{}, claimed: map[string]string{},
+		budget: v.Budget, realtime: v.RealtimeMost, bulk: v.BulkMost,
+	}
 	for _, l := range in.Looks {
 		t.takeLook(l)
 	}
@@ -345,10 +394,20 @@ func (t *turn) leave() bool {
 	case t.v.Mono < t.m.HoldUntil:
 		t.wake(t.m.HoldUntil)
 		return false
-	case t.budget <= 0, t.v.Paused && !t.probe():
+	case t.budget <= 0, t.class == event.Realtime && t.realtime <= 0, t.class == event.Bulk && t.bulk <= 0:
+		return false
+	case t.v.Paused && !t.probe():
 		return false
 	}
 	t.budget--
+	switch t.class {
+	case event.Realtime:
+		t.realtime--
+		t.eff.Realtime++
+	case event.Bulk:
+		t.bulk--
+		t.eff.Bulk++
+	}
 	return true
 }
 

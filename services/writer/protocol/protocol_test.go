@@ -28,14 +28,14 @@ func won(rev int64, content string) *Head {
 
 func view(heads ...*Head) *View {
 	return &View{
-		Now: 1_000_000, Tenant: "acme", Target: target, Budget: 10, Heads: heads, Ops: map[string]*Op{}, Links: map[link.Key][]*link.Link{}, Own: map[string][]*link.Link{}, Owners: map[string]link.Key{},
+		Now: 1_000_000, Tenant: "acme", Target: target, Budget: 10, RealtimeMost: 10, BulkMost: 10, Batches: 10, Heads: heads, Ops: map[string]*Op{}, Links: map[link.Key][]*link.Link{}, Own: map[string][]*link.Link{}, Owners: map[string]link.Key{},
 		Claims: connector.Claims{Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: connector.Searchable}, Guard: time.Second, LongestRequest: 3 * time.Second, SearchLag: time.Second},
 		Encode: func(d connector.Draft) (connector.Encoded, error) {
 			note := ""
 			if d.Part.Invoice != nil {
 				note = d.Part.Invoice.Note
 			}
-			return connector.Encoded{Body: []byte(note + d.Mark), Fields: map[string]string{"note": note}}, nil
+			return connector.Encoded{Body: []byte(note + d.Mark), Fields: map[string]string{"line.1.net": note}}, nil
 		},
 		Symbol: func(string, string, string) (string, bool) { return "", false },
 	}
@@ -44,7 +44,7 @@ func view(heads ...*Head) *View {
 func posting(note string, status connector.Status) *connector.Posting {
 	return &connector.Posting{
 		Ref: event.Ref{System: "quickbooks", Account: "9", Type: "invoice", ID: "1"}, Kind: document.InvoiceKind, Version: "0", Status: status, Active: true, Number: "1001",
-		Mark: document.Mark(target, deal, "invoice", 1), Fields: map[string]string{"note": note},
+		Mark: document.Mark(target, deal, "invoice", 1), Fields: map[string]string{"line.1.net": note},
 	}
 }
 
@@ -118,7 +118,7 @@ func TestAnInheritedCallIsInDoubt(t *testing.T) {
 }
 
 func linked(v *View, note string) *link.Link {
-	l := &link.Link{Key: link.Key{SourceRef: deal, Kind: document.InvoiceKind, Part: "invoice"}, N: 1, OtherTarget: target, OtherRef: "quickbooks/9/invoice/1", State: link.Primary, Base: map[string]string{"note": note}, OtherVersion: "0"}
+	l := &link.Link{Key: link.Key{SourceRef: deal, Kind: document.InvoiceKind, Part: "invoice"}, N: 1, OtherTarget: target, OtherRef: "quickbooks/9/invoice/1", State: link.Primary, Base: map[string]string{"line.1.net": note}, OtherVersion: "0"}
 	v.Links[l.Key] = []*link.Link{l}
 	v.Own[deal] = []*link.Link{l}
 	return l

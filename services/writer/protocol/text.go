@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
@@ -30,6 +31,9 @@ func diffField(want, got map[string]string) string {
 
 // kindOf maps a fault to the kind of exception that a person sees.
 func kindOf(f *fault.Error) exception.Kind {
+	if f.Field == "name" {
+		return exception.Match
+	}
 	switch f.Kind {
 	case fault.Conflict:
 		return exception.Conflict
@@ -49,11 +53,13 @@ func kindOf(f *fault.Error) exception.Kind {
 		return exception.Tax
 	case "amount":
 		return exception.Amount
-	case "name":
-		return exception.Match
 	}
 	return exception.Validation
 }
+
+// kindOfRef is the kind of a record in the books: its type is the kind's name
+// in lower case.
+func kindOfRef(ref string) document.Kind { return document.Kind(strings.ToUpper(parseRef(ref).Type)) }
 
 func faultText(f *fault.Error) string {
 	if f == nil {

@@ -1,0 +1,101 @@
+package writer
+
+import (
+	"slices"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/quota"
+	"tieout.dev/services/writer/protocol"
+)
+
+const (
+	// realtimeFloor and bulkFloor are what each class always gets of our share,
+	// in percent of it.
+	realtimeFloor = 25
+	bulkFloor     = 10
+	// realtimeLasts is how long after a realtime request its floor is kept
+	// free: without one bulk may have it all.
+	realtimeLasts = 10 * time.Second
+	// flyingKept is how many requests in flight bulk leaves to realtime.
+	flyingKept = 2
+)
+
+// limits keep a target's requests within our share of the vendor's limits, and
+// the share fair between the classes.
+type limits struct {
+	all, realtime, bulk, batches *quota.Log
+	inFlight                     int
+	lastRealtime                 time.Time
+	bulkWaits                    bool // the last turn saw bulk
+}
+
+func newLimits(c connector.Claims, share int) *limits {
+	return &limits{
+		all: quota.New(c.Limits, share), realtime: quota.New(c.Limits, max(1, share*realtimeFloor/100)),
+		bulk: quota.New(c.Limits, max(1, share*bulkFloor/100)), batches: quota.New(c.BatchLimits, share), inFlight: c.MaxInFlight,
+	}
+}
+
+// budget is what may leave in a turn.
+type budget struct {
+	all, realtime, bulk, batches int
+	free                         time.Duration // until more may, 0 if some may now
+}
+
+// most returns what may leave now, with so many requests under way. A floor
+// that was not spent in the window stands free for its class.
+func (l *limits) most(now time.Time, flying int) budget {
+	n, at := l.all.Available(now)
+	b := budget{free: at.Sub(now)}
+	b.batches, _ = l.batches.Available(now)
+	realtimeLeft, _ := l.realtime.Available(now)
+	bulkLeft, _ := l.bulk.Available(now)
+	b.all = n
+	if l.inFlight > 0 {
+		b.all = min(n, max(0, l.inFlight-flying))
+	}
+	b.realtime, b.bulk = b.all, b.all
+	if l.bulkWaits {
+		b.realtime = max(0, min(b.all, n-bulkLeft))
+	}
+	if now.Sub(l.lastRealtime) < realtimeLasts {
+		b.bulk = max(0, min(b.all, n-realtimeLeft))
+		if l.inFlight > flyingKept {
+			b.bulk = min(b.bulk, max(0, l.inFlight-flyingKept-flying))
+		}
+	}
+	if bulkLeft > 0 { // its floor is never taken by the other's
+		b.bulk = max(b.bulk, min(b.all, bulkLeft))
+	}
+	if realtimeLeft > 0 {
+		b.realtime = max(b.realtime, min(b.all, realtimeLeft))
+	}
+	return b
+}
+
+// sees notes whether bulk waits.
+func (l *limits) sees(heads []*protocol.Head) {
+	l.bulkWaits = slices.ContainsFunc(heads, func(h *protocol.Head) bool {
+		return h.State == protocol.Ready && h.Slot != nil && h.Slot.Class == event.Bulk
+	})
+}
+
+// spend notes what left.
+func (l *limits) spend(now time.Time, e protocol.Effects) {
+	l.all.Spend(now, len(e.Send)+len(e.Looks))
+	l.realtime.Spend(now, e.Realtime)
+	l.bulk.Spend(now, e.Bulk)
+	if e.Realtime > 0 {
+		l.lastRealtime = now
+	}
+	for _, c := range e.Send {
+		if len(c.Items) > 1 {
+			l.batches.Spend(now, 1)
+		}
+	}
+}
+
+// used is how much of the longest window is spent.
+func (l *limits) used(now time.Time) (used, limit int, size time.Duration) { return l.all.Used(now) }

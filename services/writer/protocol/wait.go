@@ -1,0 +1,122 @@
+package protocol
+
+import (
+	"time"
+
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
+)
+
+// sweepEvery is how often a waiting head is looked at without being woken;
+// dependencyAfter is how long it waits for what no lane holds before a person
+// is told.
+const (
+	sweepEvery      = 5 * time.Second
+	dependencyAfter = 15 * time.Minute
+)
+
+// Place is where a slot stands.
+type Place struct {
+	Lane string
+	Seq  int64
+}
+
+// Wait is what a waiting head waits for.
+type Wait struct {
+	Place
+	Need document.Need
+}
+
+// await holds the lane until a link exists. A need that stands later in its
+// own lane, or that comes back to it over other waiting lanes, would hold it
+// for ever: the head then moves behind it.
+func (t *turn) await(h *Head, need document.Need) verdict {
+	switch {
+	case t.openOp(h):
+		return partPending
+	case t.behind(h, need.Ref):
+		return t.requeue(h, "what it needs stands later in its own lane")
+	case t.ring(h.Lane, need.Ref):
+		return t.requeue(h, "what it needs waits for this lane")
+	}
+	t.ch.Waits = append(t.ch.Waits, Wait{Place: Place{h.Lane, h.Slot.Seq}, Need: need})
+	return t.wait(h, "it needs "+need.Ref+" in the books", len(t.v.Queued[need.Ref]) > 0)
+}
+
+// behind reports whether a slot of the needed subject is queued later in the
+// head's own lane.
+func (t *turn) behind(h *Head, ref string) bool {
+	for _, p := range t.v.Queued[ref] {
+		if p.Lane == h.Lane && p.Seq > h.Slot.Seq {
+			return true
+		}
+	}
+	return false
+}
+
+// ring follows what waiting lanes wait for and reports whether it comes back
+// to the lane.
+func (t *turn) ring(lane, ref string) bool {
+	seen := map[string]bool{}
+	for next := []string{ref}; len(next) > 0; {
+		ref, next = next[0], next[1:]
+		for _, p := range t.v.Queued[ref] {
+			if p.Lane == lane {
+				return true
+			}
+			if !seen[p.Lane] {
+				seen[p.Lane] = true
+				next = append(next, t.v.Waits[p.Lane]...)
+			}
+		}
+	}
+	return false
+}
+
+// requeue ends the slot here; ingest admits the same revision again at the
+// lane's tail.
+func (t *turn) requeue(h *Head, why string) verdict {
+	if h.Exception != "" {
+		t.release(h.Exception, "requeue", why)
+	}
+	t.ch.Ended = append(t.ch.Ended, Ended{Lane: h.Lane, Seq: h.Slot.Seq, Outcome: Moved})
+	t.fact(Fact{Type: "slot.requeued", Slot: h.Slot, Outcome: string(Moved), Detail: why})
+	t.next(h)
+	return partBlocked
+}
+
+// wait holds the lane without a person. Where no lane holds what it waits for,
+// an exception tells one after a while; it releases itself when the wait ends.
+func (t *turn) wait(h *Head, why string, held bool) verdict {
+	if h.Slot.WaitSince == 0 {
+		h.Slot.WaitSince = t.v.Now
+		t.ch.WaitSince = append(t.ch.WaitSince, h.Slot)
+	}
+	if h.Exception == "" && !held && time.Duration(t.v.Now-h.Slot.WaitSince)*time.Microsecond >= dependencyAfter {
+		e := t.exception(h, exception.Dependency, "", why+", and nothing on its way brings it", nil)
+		t.ch.Opened = append(t.ch.Opened, e)
+		t.fact(Fact{Type: "exception.opened", Slot: h.Slot, Outcome: string(e.Kind), Detail: e.Reason, Except: e.ID})
+		h.Exception = e.ID
+	}
+	t.setLane(h, Waiting, h.Exception, t.v.Now+sweepEvery.Microseconds())
+	t.ch.Lanes[len(t.ch.Lanes)-1].Why = why
+	t.wake(t.v.Mono + sweepEvery)
+	return partBlocked
+}
+
+// takeOver puts a newer rendering in the place of a parked one. Parts that are
+// done stay as they are.
+func (t *turn) takeOver(h *Head) bool {
+	if h.Newer == nil || t.openOp(h) {
+		return false
+	}
+	h.Slot.Rendering, h.Slot.Attempts, h.Slot.WaitSince = h.Newer, 0, 0
+	t.ch.TakenOver = append(t.ch.TakenOver, h.Slot)
+	t.ch.WaitSince = append(t.ch.WaitSince, h.Slot)
+	if h.Exception != "" {
+		t.release(h.Exception, "rerender", "rendered again by mapping "+h.Newer.MappingHash)
+	}
+	h.Newer = nil
+	t.setLane(h, Ready, "", 0)
+	return true
+}
