@@ -43,7 +43,7 @@ func TestABatchAnswersItemByItem(t *testing.T) {
 // An item that the answer leaves out may have landed.
 func TestAnItemWithoutAnAnswerIsInDoubt(t *testing.T) {
 	b := openBooks(t, "IE")
-	b.control("faults", `{"match":{"path":"*/batch"},"effect":"partial_batch"}`)
+	b.control("faults", `{"match":{"path":"**/batch"},"effect":"partial_batch"}`)
 	out := b.tgt.Put(t.Context(), connector.Call{Key: batchKey, Items: b.customers("Ada", "Bob", "Cyd", "Dan")})
 	doubts := 0
 	for _, o := range out {
