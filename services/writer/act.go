@@ -2,6 +2,7 @@ package writer
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -9,21 +10,54 @@ import (
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/writer/protocol"
 )
+
+// everyAction is what a person can do about an exception, in the order in
+// which it is offered.
+var everyAction = []string{protocol.Retry, protocol.Rerender, protocol.Requeue, protocol.LinkTo, protocol.ConfirmAbsent, protocol.ReissueIt, protocol.Discard}
+
+// needsTwo lists the actions that change what the books mean, or give up on a
+// record: where the installation asks for it, a second person must ask for the
+// same.
+var needsTwo = []string{protocol.LinkTo, protocol.ConfirmAbsent, protocol.ReissueIt, protocol.Discard}
+
+// acted is an open exception that a person acts on.
+type acted struct {
+	id, kind, target, lane string
+	seq                    int64
+	aside                  bool
+}
+
+// actions are what may be done about it now.
+func (x acted) actions() []string {
+	switch {
+	case x.lane == "":
+		return []string{protocol.Retry}
+	case x.seq == 0:
+		return []string{protocol.Retry, protocol.Discard}
+	case x.aside:
+		return []string{protocol.Retry, protocol.Discard}
+	}
+	out := []string{protocol.Retry, protocol.Rerender, protocol.Requeue}
+	switch exception.Kind(x.kind) {
+	case exception.Match:
+		out = append(out, protocol.LinkTo)
+	case exception.Doubt:
+		out = []string{protocol.Retry, protocol.LinkTo, protocol.ConfirmAbsent}
+	case exception.Conflict:
+		out = append(out, protocol.ReissueIt)
+	}
+	return append(out, protocol.Discard)
+}
 
 // Act stores a person's action as a command; the owner applies it in a turn,
 // so a crash loses nothing and any replica may take the request.
 func (s *Server) Act(ctx context.Context, r *controlv1.ActRequest) (*controlv1.ActResponse, error) {
-	switch {
-	case r.GetAction() != "retry" && r.GetAction() != "discard":
-		return nil, status.Errorf(codes.InvalidArgument, "action %q is not one of retry, discard", r.GetAction())
-	case strings.TrimSpace(r.GetReason()) == "":
-		return nil, status.Error(codes.InvalidArgument, "a reason is mandatory: it goes into the audit trail")
-	case r.GetAll() && r.GetAction() != "retry":
-		return nil, status.Error(codes.InvalidArgument, "only retry acts on all; discard each exception by its id")
-	case !r.GetAll() && r.GetId() == "":
-		return nil, status.Error(codes.InvalidArgument, "name the exception, or say all")
+	if err := checkAct(r); err != nil {
+		return nil, err
 	}
 	out := &controlv1.ActResponse{}
 	targets := map[string]bool{}
@@ -33,17 +67,9 @@ func (s *Server) Act(ctx context.Context, r *controlv1.ActRequest) (*controlv1.A
 			return err
 		}
 		for _, x := range rows {
-			out.Exceptions = append(out.Exceptions, x.id)
-			if r.GetDryRun() {
-				continue
-			}
-			id := event.Digest("command/v1", x.id, r.GetAction(), r.GetActor())[:24]
-			if _, err := tx.Exec(`INSERT INTO command (id, target, exception, lane, seq, action, actor, reason, state, created_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', $9) ON CONFLICT (id) DO UPDATE SET state = 'waiting', reason = $8`,
-				id, x.target, x.id, x.lane, x.seq, r.GetAction(), r.GetActor(), r.GetReason(), tx.Now()); err != nil {
+			if err := s.command(tx, r, x, out); err != nil {
 				return err
 			}
-			out.Commands = append(out.Commands, id)
 			targets[x.target] = true
 		}
 		return nil
@@ -60,27 +86,134 @@ func (s *Server) Act(ctx context.Context, r *controlv1.ActRequest) (*controlv1.A
 	return out, nil
 }
 
-type actRow struct {
-	id, target, lane string
-	seq              int64
+func checkAct(r *controlv1.ActRequest) error {
+	switch {
+	case !slices.Contains(everyAction, r.GetAction()):
+		return status.Errorf(codes.InvalidArgument, "action %q is not one of %s", r.GetAction(), strings.Join(everyAction, ", "))
+	case strings.TrimSpace(r.GetReason()) == "":
+		return status.Error(codes.InvalidArgument, "a reason is mandatory: it goes into the audit trail")
+	case r.GetAll() && r.GetAction() != protocol.Retry && r.GetAction() != protocol.Rerender:
+		return status.Error(codes.InvalidArgument, "only retry and rerender act on all; name each exception for "+r.GetAction())
+	case !r.GetAll() && r.GetId() == "" && !(r.GetAction() == protocol.ReissueIt && r.GetRef() != ""):
+		return status.Error(codes.InvalidArgument, "name the exception, or say all")
+	case r.GetAction() == protocol.LinkTo:
+		if _, err := event.ParseRef(r.GetRef()); err != nil {
+			return status.Error(codes.InvalidArgument, "name the record in the books to link, as system/account/type/id: "+err.Error())
+		}
+	}
+	return nil
 }
 
-func actedOn(tx *store.Tx, r *controlv1.ActRequest) ([]actRow, error) {
-	rows, err := tx.Query(`SELECT id, target, lane, seq FROM exception WHERE state = 'open' AND ($1 = '' OR id = $1) AND ($2 = '' OR kind = $2) ORDER BY opened_at, id`, r.GetId(), r.GetKind())
+// command stores the action, or what a second person has yet to ask for.
+func (s *Server) command(tx *store.Tx, r *controlv1.ActRequest, x acted, out *controlv1.ActResponse) error {
+	if !slices.Contains(x.actions(), r.GetAction()) && x.id != "" {
+		return status.Errorf(codes.FailedPrecondition, "%s is not possible for exception %s; possible are %s", r.GetAction(), x.id, strings.Join(x.actions(), ", "))
+	}
+	out.Exceptions = append(out.Exceptions, x.id)
+	if r.GetDryRun() {
+		return nil
+	}
+	id := event.Digest("command/v1", x.id, x.target, r.GetAction(), r.GetRef(), r.GetPart())[:24]
+	state, approver, err := s.second(tx, r, id)
+	if err != nil {
+		return err
+	}
+	if state == "proposed" {
+		out.Proposed = append(out.Proposed, x.id)
+	}
+	_, err = tx.Exec(`INSERT INTO command (id, target, exception, lane, seq, action, actor, reason, state, created_at, ref, part, approver)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO UPDATE SET state = $9, reason = $8, approver = $13, created_at = $10`,
+		id, x.target, x.id, x.lane, x.seq, r.GetAction(), r.GetActor(), r.GetReason(), state, tx.Now(), r.GetRef(), r.GetPart(), approver)
+	out.Commands = append(out.Commands, id)
+	return err
+}
+
+// second decides whether the action waits for another person: the one who
+// proposed it cannot approve it.
+func (s *Server) second(tx *store.Tx, r *controlv1.ActRequest, id string) (state, approver string, err error) {
+	if !s.w.deps.SecondPerson || !slices.Contains(needsTwo, r.GetAction()) {
+		return "waiting", "", nil
+	}
+	rows, err := tx.Query(`SELECT actor FROM command WHERE id = $1 AND state = 'proposed'`, id)
+	if err != nil {
+		return "", "", err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var actor string
+		if err := rows.Scan(&actor); err != nil {
+			return "", "", err
+		}
+		if actor != r.GetActor() {
+			return "waiting", r.GetActor(), nil
+		}
+	}
+	return "proposed", "", rows.Err()
+}
+
+func actedOn(tx *store.Tx, r *controlv1.ActRequest) ([]acted, error) {
+	if r.GetId() == "" && !r.GetAll() { // a document to be reissued, without an exception of its own
+		return reissued(tx, r.GetRef())
+	}
+	rows, err := tx.Query(`SELECT e.id, e.kind, e.target, e.lane, e.seq, CASE WHEN s.state = 'aside' THEN 1 ELSE 0 END FROM exception e
+		LEFT JOIN slot s ON s.target = e.target AND s.lane = e.lane AND s.seq = e.seq
+		WHERE e.state = 'open' AND ($1 = '' OR e.id = $1) AND ($2 = '' OR e.kind = $2) ORDER BY e.opened_at, e.id`, r.GetId(), r.GetKind())
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []actRow
+	var out []acted
 	for rows.Next() {
-		var x actRow
-		if err := rows.Scan(&x.id, &x.target, &x.lane, &x.seq); err != nil {
+		var x acted
+		var aside int
+		if err := rows.Scan(&x.id, &x.kind, &x.target, &x.lane, &x.seq, &aside); err != nil {
 			return nil, err
 		}
-		if r.GetAction() == "discard" && x.lane == "" {
-			return nil, status.Errorf(codes.FailedPrecondition, "exception %s is about the connection; it ends when the connection answers", x.id)
+		x.aside = aside == 1
+		if r.GetAll() && !slices.Contains(x.actions(), r.GetAction()) {
+			continue
 		}
 		out = append(out, x)
 	}
 	return out, rows.Err()
+}
+
+// reissued are the targets in which a source record has documents.
+func reissued(tx *store.Tx, ref string) ([]acted, error) {
+	rows, err := tx.Query(`SELECT DISTINCT other_target FROM link WHERE source_ref = $1 AND state = 'primary' AND kind = 'INVOICE' ORDER BY other_target`, ref)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []acted
+	for rows.Next() {
+		var x acted
+		if err := rows.Scan(&x.target); err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, rows.Err()
+}
+
+// ActOnConnection pauses what is written to a connection, or lets it go on.
+func (s *Server) ActOnConnection(ctx context.Context, r *controlv1.ActOnConnectionRequest) (*controlv1.ActOnConnectionResponse, error) {
+	c, ok := s.w.deps.Registry.Connection(r.GetConnection())
+	switch {
+	case !ok:
+		return nil, status.Errorf(codes.NotFound, "there is no connection %s", r.GetConnection())
+	case r.GetAction() != protocol.Pause && r.GetAction() != protocol.Resume:
+		return nil, status.Errorf(codes.InvalidArgument, "action %q is not one of pause, resume", r.GetAction())
+	case strings.TrimSpace(r.GetReason()) == "":
+		return nil, status.Error(codes.InvalidArgument, "a reason is mandatory: it goes into the audit trail")
+	}
+	var id string
+	err := s.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		id = event.Digest("command/v1", c.Account, r.GetAction(), r.GetActor(), store.Time(tx.Now()).String())[:24]
+		_, err := tx.Exec(`INSERT INTO command (id, target, exception, lane, seq, action, actor, reason, state, created_at) VALUES ($1, $2, '', '', 0, $3, $4, $5, 'waiting', $6) ON CONFLICT (id) DO NOTHING`,
+			id, c.Account, r.GetAction(), r.GetActor(), r.GetReason(), tx.Now())
+		return err
+	})
+	s.w.wakeOwner(c.Account)
+	return &controlv1.ActOnConnectionResponse{Command: id}, err
 }

@@ -195,6 +195,11 @@ func (a *applier) commands(ch *protocol.Changes) error {
 }
 
 func (a *applier) target(ch *protocol.Changes) error {
+	if ch.Hold != nil {
+		if _, err := a.tx.Exec(`UPDATE target SET held_by = $1 WHERE target = $2`, *ch.Hold, a.v.Target); err != nil {
+			return err
+		}
+	}
 	if ch.Pause == nil {
 		return nil
 	}

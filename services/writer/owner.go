@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tieout.dev/services/internal/connector"
@@ -37,6 +38,7 @@ type owner struct {
 	epoch   int64
 	started time.Time
 	memory  *protocol.Memory
+	probeAt atomic.Int64 // µs, 0 while the target is not paused
 
 	mu     sync.Mutex
 	inputs protocol.Inputs
@@ -141,6 +143,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		most = budget{}
 	}
 	var effects protocol.Effects
+	var paused bool
 	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		v, err := o.fence(tx, now, most)
 		if err != nil {
@@ -154,7 +157,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		}
 		o.limit.sees(v.Heads)
 		changes, eff := protocol.Step(v, o.memory, in)
-		effects = eff
+		effects, paused = eff, v.Paused
 		return (&applier{w: o.w, tx: tx, v: v, epoch: o.epoch, owner: o.w.deps.Instance}).apply(&changes)
 	})
 	if err != nil {
@@ -162,6 +165,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	}
 	o.w.relay.Wake()
 	o.forgetOldLooks()
+	o.noteProbe(paused)
 	o.carryOut(ctx, effects)
 	return o.nextTurn(effects, most.free), nil
 }
@@ -182,7 +186,7 @@ func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View,
 		Encode: o.conn.Target.Encode, Symbol: o.refs.symbol,
 	}
 	var state string
-	if err := tx.QueryRow(`SELECT state, reason, alert FROM target WHERE target = $1`, o.target).Scan(&state, &v.Reason, &v.Alert); err != nil {
+	if err := tx.QueryRow(`SELECT state, reason, alert, held_by FROM target WHERE target = $1`, o.target).Scan(&state, &v.Reason, &v.Alert, &v.HeldBy); err != nil {
 		return nil, err
 	}
 	v.Paused = state == "paused"
@@ -232,6 +236,15 @@ func (o *owner) forgetOldLooks() {
 			delete(o.memory.Looks, key)
 		}
 	}
+}
+
+// noteProbe keeps, for who asks, when a paused target is probed next.
+func (o *owner) noteProbe(paused bool) {
+	at := int64(0)
+	if paused {
+		at = o.started.Add(o.memory.ProbeAt).UnixMicro()
+	}
+	o.probeAt.Store(at)
 }
 
 // commands reads the actions that wait for a turn.

@@ -2,15 +2,12 @@ package writer
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	auditv1 "tieout.dev/proto/audit/v1"
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
@@ -62,16 +59,17 @@ func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequ
 
 func (s *Server) routes(tx *store.Tx, out *controlv1.WriterStatusResponse) error {
 	rows, err := tx.Query(`SELECT s.route, COUNT(*),
-		SUM(CASE WHEN l.state = 'parked' AND l.next = s.seq THEN 1 ELSE 0 END),
-		SUM(CASE WHEN l.state = 'waiting' OR l.state = 'parked' AND l.next < s.seq THEN 1 ELSE 0 END)
-		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued' GROUP BY s.route ORDER BY s.route`)
+		SUM(CASE WHEN s.state = 'queued' AND l.exception <> '' AND l.next = s.seq THEN 1 ELSE 0 END),
+		SUM(CASE WHEN s.state = 'queued' AND (l.state = 'waiting' AND l.exception = '' OR l.exception <> '' AND l.next < s.seq) THEN 1 ELSE 0 END),
+		SUM(CASE WHEN s.state = 'aside' THEN 1 ELSE 0 END)
+		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state IN ('queued', 'aside') GROUP BY s.route ORDER BY s.route`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		r := &controlv1.RouteCount{}
-		if err := rows.Scan(&r.Route, &r.Open, &r.Parked, &r.Waiting); err != nil {
+		if err := rows.Scan(&r.Route, &r.Open, &r.Parked, &r.Waiting, &r.Aside); err != nil {
 			return err
 		}
 		out.Routes = append(out.Routes, r)
@@ -80,20 +78,27 @@ func (s *Server) routes(tx *store.Tx, out *controlv1.WriterStatusResponse) error
 }
 
 func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) error {
-	rows, err := tx.Query(`SELECT target, state, reason, epoch FROM target ORDER BY target`)
+	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by FROM target ORDER BY target`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		t := &controlv1.TargetState{}
-		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch); err != nil {
+		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy); err != nil {
 			return err
 		}
 		if c, ok := s.w.deps.Registry.ByAccount(t.Account); ok {
 			t.Connection = c.ID
 		}
+		if t.HeldBy != "" {
+			t.State, t.Reason = "paused", "by "+t.HeldBy
+		}
+		if tokens, ok := s.w.deps.Vault.of(t.Connection); ok {
+			t.GrantExpires = tokens.ends()
+		}
 		if o := s.w.owner(t.Account); o != nil {
+			t.ProbeAt = stamp(o.probeAt.Load())
 			used, limit, size := o.limit.used(s.w.deps.Now())
 			t.QuotaUsed, t.QuotaLimit, t.QuotaWindowS = int64(used), int64(limit), int64(size/time.Second)
 		}
@@ -149,9 +154,11 @@ func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptions
 func (s *Server) around(ctx context.Context, items []*controlv1.Exception) error {
 	return s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		for _, e := range items {
-			e.Actions = actionsOf(e)
-			e.SourceUrl, e.BooksUrl = s.page(e.GetSubject()), ""
+			e.SourceUrl = s.page(e.GetSubject())
 			if e.GetLane() == "" {
+				if e.GetState() == string(exception.Open) {
+					e.Actions = acted{}.actions()
+				}
 				continue
 			}
 			if err := s.held(tx, e); err != nil {
@@ -162,50 +169,38 @@ func (s *Server) around(ctx context.Context, items []*controlv1.Exception) error
 	})
 }
 
-func actionsOf(e *controlv1.Exception) []string {
-	if e.GetState() != string(exception.Open) {
-		return nil
-	}
-	if e.GetLane() == "" {
-		return []string{"retry"}
-	}
-	return []string{"retry", "discard"}
-}
-
+// held adds what rests behind the exception's slot, what the slot is worth and
+// what may be done.
 func (s *Server) held(tx *store.Tx, e *controlv1.Exception) error {
-	rows, err := tx.Query(`SELECT seq, doc, mapping_hash FROM slot WHERE target = $1 AND lane = $2 AND seq >= $3 AND state = 'queued' ORDER BY seq`, e.GetTarget(), e.GetLane(), e.GetSeq())
+	held, own, err := behind(tx, e.GetTarget(), e.GetLane(), e.GetSeq())
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	held := &controlv1.Held{}
-	sums := map[string]int64{}
-	for rows.Next() {
-		var seq int64
-		var doc []byte
-		var hash string
-		if err := rows.Scan(&seq, &doc, &hash); err != nil {
-			return err
-		}
-		gross, ok := grossOf(doc)
-		if seq == e.GetSeq() {
-			e.Mapping = hash
-			if ok {
-				e.Amount = &auditv1.Money{Minor: gross.Minor, Currency: gross.Currency}
-			}
-			continue
-		}
-		held.Count++
-		if ok {
-			sums[gross.Currency] += gross.Minor
-		}
+	var aside, waits int64
+	if err := tx.QueryRow(`SELECT COALESCE(MAX(CASE WHEN state = 'aside' THEN 1 ELSE 0 END), 0) FROM slot WHERE target = $1 AND lane = $2 AND seq = $3`, e.GetTarget(), e.GetLane(), e.GetSeq()).Scan(&aside); err != nil {
+		return err
 	}
-	for currency, minor := range sums {
-		held.Sum = append(held.Sum, &auditv1.Money{Minor: minor, Currency: currency})
+	if err := tx.QueryRow(`SELECT COALESCE(MAX(wake_at), 0) FROM lane WHERE target = $1 AND lane = $2 AND exception = $3`, e.GetTarget(), e.GetLane(), e.GetId()).Scan(&waits); err != nil {
+		return err
 	}
-	slices.SortFunc(held.Sum, func(a, b *auditv1.Money) int { return strings.Compare(a.GetCurrency(), b.GetCurrency()) })
-	e.Held = held
-	return rows.Err()
+	e.Amount, e.Mapping, e.WaitingUntil = own.amount, own.mapping, stamp(waits)
+	if e.GetSeq() > 0 && aside == 0 {
+		e.Held = held
+	}
+	if e.GetState() == string(exception.Open) {
+		e.Actions = acted{kind: e.GetKind(), lane: e.GetLane(), seq: e.GetSeq(), aside: aside == 1}.actions()
+	}
+	return s.booksPage(tx, e)
+}
+
+// booksPage names the page of the record's document in the books.
+func (s *Server) booksPage(tx *store.Tx, e *controlv1.Exception) error {
+	var ref string
+	if err := tx.QueryRow(`SELECT COALESCE(MAX(other_ref), '') FROM link WHERE source_ref = $1 AND other_target = $2`, e.GetSubject(), e.GetTarget()).Scan(&ref); err != nil {
+		return err
+	}
+	e.BooksUrl = s.page(ref)
+	return nil
 }
 
 func grossOf(doc []byte) (money.Amount, bool) {

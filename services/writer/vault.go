@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/fault"
@@ -64,6 +67,8 @@ type Tokens struct {
 	mu      sync.Mutex // one refresh at a time
 	current connector.Grant
 	loaded  bool
+
+	consentEnds atomic.Int64 // µs
 }
 
 // Token returns the access token, refreshed if it is about to end.
@@ -93,6 +98,10 @@ func (t *Tokens) Refresh(ctx context.Context, refused string) (string, error) {
 	return t.refresh(ctx)
 }
 
+// ends is when a person must consent again, nil if that is not known. It does
+// not wait for a refresh that is under way.
+func (t *Tokens) ends() *timestamppb.Timestamp { return stamp(t.consentEnds.Load()) }
+
 func (t *Tokens) refresh(ctx context.Context) (string, error) {
 	if t.Refresher == nil || t.current.Refresh == "" {
 		return "", fault.New(fault.Unauthorized, "connection %s has a token that cannot be refreshed: authorize it again", t.connection)
@@ -108,6 +117,7 @@ func (t *Tokens) refresh(ctx context.Context) (string, error) {
 		return "", err
 	}
 	t.current = g
+	t.consentEnds.Store(store.Micros(g.RefreshExpires))
 	return g.Access.Reveal(), nil
 }
 
@@ -130,6 +140,7 @@ func (t *Tokens) load(ctx context.Context) error {
 		t.current = connector.Grant{Access: connector.Secret(access), Refresh: connector.Secret(refresh), Expires: store.Time(expires), RefreshExpires: store.Time(refreshExpires)}
 	}
 	t.loaded = true
+	t.consentEnds.Store(store.Micros(t.current.RefreshExpires))
 	return nil
 }
 

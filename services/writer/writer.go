@@ -44,6 +44,8 @@ type Deps struct {
 	Vault *Vault
 	// Takers ask each consumer of the trail which facts it has.
 	Takers map[string]trail.AskHeads
+	// SecondPerson: what changes the books or gives up on a record takes two.
+	SecondPerson bool
 	// Partitions of the documents topics.
 	Partitions int
 	Tracer     trace.Tracer

@@ -1060,7 +1060,11 @@ type TargetState struct {
 	// Length of the window in seconds.
 	QuotaWindowS int64 `protobuf:"varint,8,opt,name=quota_window_s,json=quotaWindowS,proto3" json:"quota_window_s,omitempty"`
 	// Epoch of the owner.
-	Epoch         int64 `protobuf:"varint,9,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch int64 `protobuf:"varint,9,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Who paused it, if a person did.
+	HeldBy string `protobuf:"bytes,10,opt,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
+	// When the connection's consent ends, if it does.
+	GrantExpires  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=grant_expires,json=grantExpires,proto3" json:"grant_expires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1156,6 +1160,20 @@ func (x *TargetState) GetEpoch() int64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *TargetState) GetHeldBy() string {
+	if x != nil {
+		return x.HeldBy
+	}
+	return ""
+}
+
+func (x *TargetState) GetGrantExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GrantExpires
+	}
+	return nil
 }
 
 // ListExceptionsRequest filters exceptions.
@@ -1599,7 +1617,7 @@ type ActRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exception id; empty with all.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// retry, discard.
+	// retry, rerender, requeue, link, confirm-absent, reissue, discard.
 	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
 	// Why; mandatory.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1610,7 +1628,12 @@ type ActRequest struct {
 	// With all.
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Say what would happen, change nothing.
-	DryRun        bool `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// With link: the record in the books. With reissue and without an id: the
+	// source record.
+	Ref string `protobuf:"bytes,8,opt,name=ref,proto3" json:"ref,omitempty"`
+	// With reissue: the part, all when empty.
+	Part          string `protobuf:"bytes,9,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1694,13 +1717,29 @@ func (x *ActRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *ActRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *ActRequest) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
 // ActResponse names the commands that were stored.
 type ActResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Command ids; they are applied by the owner's next turn.
 	Commands []string `protobuf:"bytes,1,rep,name=commands,proto3" json:"commands,omitempty"`
 	// Exceptions they act on.
-	Exceptions    []string `protobuf:"bytes,2,rep,name=exceptions,proto3" json:"exceptions,omitempty"`
+	Exceptions []string `protobuf:"bytes,2,rep,name=exceptions,proto3" json:"exceptions,omitempty"`
+	// Those of them for which a second person must ask for the same action.
+	Proposed      []string `protobuf:"bytes,3,rep,name=proposed,proto3" json:"proposed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1749,6 +1788,396 @@ func (x *ActResponse) GetExceptions() []string {
 	return nil
 }
 
+func (x *ActResponse) GetProposed() []string {
+	if x != nil {
+		return x.Proposed
+	}
+	return nil
+}
+
+// ListLanesRequest names a lane or a record.
+type ListLanesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lane key, or the ref of a record that has a queued slot.
+	Ref string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// At most so many; 0 means 100.
+	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLanesRequest) Reset() {
+	*x = ListLanesRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLanesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLanesRequest) ProtoMessage() {}
+
+func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLanesRequest.ProtoReflect.Descriptor instead.
+func (*ListLanesRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListLanesRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *ListLanesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// LaneView is where a lane stands.
+type LaneView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Account that is written to.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Lane key.
+	Lane string `protobuf:"bytes,2,opt,name=lane,proto3" json:"lane,omitempty"`
+	// idle, ready, running, waiting, parked.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it waits.
+	Why string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	// Until when it waits by itself.
+	WakeAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=wake_at,json=wakeAt,proto3" json:"wake_at,omitempty"`
+	// The exception that holds it.
+	Exception string `protobuf:"bytes,6,opt,name=exception,proto3" json:"exception,omitempty"`
+	// The number of the slot that comes next.
+	Next int64 `protobuf:"varint,7,opt,name=next,proto3" json:"next,omitempty"`
+	// What that slot is about.
+	Subject string `protobuf:"bytes,8,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Its route.
+	Route string `protobuf:"bytes,9,opt,name=route,proto3" json:"route,omitempty"`
+	// Its revision.
+	Rev int64 `protobuf:"varint,10,opt,name=rev,proto3" json:"rev,omitempty"`
+	// realtime or bulk.
+	Class string `protobuf:"bytes,11,opt,name=class,proto3" json:"class,omitempty"`
+	// When the change happened.
+	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
+	// What rests behind it.
+	Held *Held `protobuf:"bytes,13,opt,name=held,proto3" json:"held,omitempty"`
+	// Records that it waits for.
+	WaitsFor      []string `protobuf:"bytes,14,rep,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneView) Reset() {
+	*x = LaneView{}
+	mi := &file_control_v1_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneView) ProtoMessage() {}
+
+func (x *LaneView) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneView.ProtoReflect.Descriptor instead.
+func (*LaneView) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LaneView) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *LaneView) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *LaneView) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *LaneView) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *LaneView) GetWakeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WakeAt
+	}
+	return nil
+}
+
+func (x *LaneView) GetException() string {
+	if x != nil {
+		return x.Exception
+	}
+	return ""
+}
+
+func (x *LaneView) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *LaneView) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *LaneView) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *LaneView) GetRev() int64 {
+	if x != nil {
+		return x.Rev
+	}
+	return 0
+}
+
+func (x *LaneView) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *LaneView) GetChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedAt
+	}
+	return nil
+}
+
+func (x *LaneView) GetHeld() *Held {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *LaneView) GetWaitsFor() []string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return nil
+}
+
+// ListLanesResponse lists them.
+type ListLanesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lanes.
+	Items         []*LaneView `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLanesResponse) Reset() {
+	*x = ListLanesResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLanesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLanesResponse) ProtoMessage() {}
+
+func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLanesResponse.ProtoReflect.Descriptor instead.
+func (*ListLanesResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListLanesResponse) GetItems() []*LaneView {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// ActOnConnectionRequest is a person's decision about a connection.
+type ActOnConnectionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection id.
+	Connection string `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// pause or resume.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Why; mandatory.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who, an opaque id.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActOnConnectionRequest) Reset() {
+	*x = ActOnConnectionRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActOnConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActOnConnectionRequest) ProtoMessage() {}
+
+func (x *ActOnConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActOnConnectionRequest.ProtoReflect.Descriptor instead.
+func (*ActOnConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ActOnConnectionRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ActOnConnectionRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ActOnConnectionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ActOnConnectionRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// ActOnConnectionResponse names the command that was stored.
+type ActOnConnectionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Command id; it is applied by the owner's next turn.
+	Command       string `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActOnConnectionResponse) Reset() {
+	*x = ActOnConnectionResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActOnConnectionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActOnConnectionResponse) ProtoMessage() {}
+
+func (x *ActOnConnectionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActOnConnectionResponse.ProtoReflect.Descriptor instead.
+func (*ActOnConnectionResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ActOnConnectionResponse) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
 // ListLinksRequest names one side of a link.
 type ListLinksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1762,7 +2191,7 @@ type ListLinksRequest struct {
 
 func (x *ListLinksRequest) Reset() {
 	*x = ListLinksRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[22]
+	mi := &file_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +2203,7 @@ func (x *ListLinksRequest) String() string {
 func (*ListLinksRequest) ProtoMessage() {}
 
 func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[22]
+	mi := &file_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +2216,7 @@ func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListLinksRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListLinksRequest) GetSourceRef() string {
@@ -1829,7 +2258,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_control_v1_control_proto_msgTypes[23]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +2270,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[23]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +2283,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Link) GetSourceRef() string {
@@ -1924,7 +2353,7 @@ type ListLinksResponse struct {
 
 func (x *ListLinksResponse) Reset() {
 	*x = ListLinksResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[24]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2365,7 @@ func (x *ListLinksResponse) String() string {
 func (*ListLinksResponse) ProtoMessage() {}
 
 func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[24]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2378,7 @@ func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListLinksResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListLinksResponse) GetItems() []*Link {
@@ -1968,7 +2397,7 @@ type OpenRefsRequest struct {
 
 func (x *OpenRefsRequest) Reset() {
 	*x = OpenRefsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[25]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2409,7 @@ func (x *OpenRefsRequest) String() string {
 func (*OpenRefsRequest) ProtoMessage() {}
 
 func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[25]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2422,7 @@ func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRefsRequest.ProtoReflect.Descriptor instead.
 func (*OpenRefsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 // OpenRef is a record that is on its way.
@@ -2009,7 +2438,7 @@ type OpenRef struct {
 
 func (x *OpenRef) Reset() {
 	*x = OpenRef{}
-	mi := &file_control_v1_control_proto_msgTypes[26]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2450,7 @@ func (x *OpenRef) String() string {
 func (*OpenRef) ProtoMessage() {}
 
 func (x *OpenRef) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[26]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2463,7 @@ func (x *OpenRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRef.ProtoReflect.Descriptor instead.
 func (*OpenRef) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *OpenRef) GetRef() string {
@@ -2062,7 +2491,7 @@ type OpenRefsResponse struct {
 
 func (x *OpenRefsResponse) Reset() {
 	*x = OpenRefsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[27]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2503,7 @@ func (x *OpenRefsResponse) String() string {
 func (*OpenRefsResponse) ProtoMessage() {}
 
 func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[27]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2516,7 @@ func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRefsResponse.ProtoReflect.Descriptor instead.
 func (*OpenRefsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OpenRefsResponse) GetItems() []*OpenRef {
@@ -2110,7 +2539,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[28]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2551,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[28]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2564,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TokenRequest) GetConnection() string {
@@ -2163,7 +2592,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2604,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2617,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TokenResponse) GetAccessToken() string {
@@ -2213,7 +2642,7 @@ type LaneHead struct {
 
 func (x *LaneHead) Reset() {
 	*x = LaneHead{}
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2654,7 @@ func (x *LaneHead) String() string {
 func (*LaneHead) ProtoMessage() {}
 
 func (x *LaneHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2667,7 @@ func (x *LaneHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneHead.ProtoReflect.Descriptor instead.
 func (*LaneHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LaneHead) GetTarget() string {
@@ -2273,7 +2702,7 @@ type SlotHeadsRequest struct {
 
 func (x *SlotHeadsRequest) Reset() {
 	*x = SlotHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2714,7 @@ func (x *SlotHeadsRequest) String() string {
 func (*SlotHeadsRequest) ProtoMessage() {}
 
 func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2727,7 @@ func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsRequest.ProtoReflect.Descriptor instead.
 func (*SlotHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SlotHeadsRequest) GetLanes() []*LaneHead {
@@ -2319,7 +2748,7 @@ type SlotHeadsResponse struct {
 
 func (x *SlotHeadsResponse) Reset() {
 	*x = SlotHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2760,7 @@ func (x *SlotHeadsResponse) String() string {
 func (*SlotHeadsResponse) ProtoMessage() {}
 
 func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2773,7 @@ func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsResponse.ProtoReflect.Descriptor instead.
 func (*SlotHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SlotHeadsResponse) GetLanes() []*LaneHead {
@@ -2363,7 +2792,7 @@ type AuditStatusRequest struct {
 
 func (x *AuditStatusRequest) Reset() {
 	*x = AuditStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2804,7 @@ func (x *AuditStatusRequest) String() string {
 func (*AuditStatusRequest) ProtoMessage() {}
 
 func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2817,7 @@ func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusRequest.ProtoReflect.Descriptor instead.
 func (*AuditStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 // AuditStatusResponse is the status of audit.
@@ -2406,7 +2835,7 @@ type AuditStatusResponse struct {
 
 func (x *AuditStatusResponse) Reset() {
 	*x = AuditStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +2847,7 @@ func (x *AuditStatusResponse) String() string {
 func (*AuditStatusResponse) ProtoMessage() {}
 
 func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2431,7 +2860,7 @@ func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusResponse.ProtoReflect.Descriptor instead.
 func (*AuditStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AuditStatusResponse) GetService() *ServiceState {
@@ -2466,7 +2895,7 @@ type JourneyRequest struct {
 
 func (x *JourneyRequest) Reset() {
 	*x = JourneyRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2907,7 @@ func (x *JourneyRequest) String() string {
 func (*JourneyRequest) ProtoMessage() {}
 
 func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2920,7 @@ func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyRequest.ProtoReflect.Descriptor instead.
 func (*JourneyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *JourneyRequest) GetId() string {
@@ -2522,7 +2951,7 @@ type JourneyDocument struct {
 
 func (x *JourneyDocument) Reset() {
 	*x = JourneyDocument{}
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2963,7 @@ func (x *JourneyDocument) String() string {
 func (*JourneyDocument) ProtoMessage() {}
 
 func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2976,7 @@ func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyDocument.ProtoReflect.Descriptor instead.
 func (*JourneyDocument) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *JourneyDocument) GetRef() string {
@@ -2617,7 +3046,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +3058,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +3071,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Step) GetAt() *timestamppb.Timestamp {
@@ -2720,7 +3149,7 @@ type JourneyResponse struct {
 
 func (x *JourneyResponse) Reset() {
 	*x = JourneyResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +3161,7 @@ func (x *JourneyResponse) String() string {
 func (*JourneyResponse) ProtoMessage() {}
 
 func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +3174,7 @@ func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyResponse.ProtoReflect.Descriptor instead.
 func (*JourneyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *JourneyResponse) GetSubject() string {
@@ -2798,7 +3227,7 @@ type StreamHead struct {
 
 func (x *StreamHead) Reset() {
 	*x = StreamHead{}
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2810,7 +3239,7 @@ func (x *StreamHead) String() string {
 func (*StreamHead) ProtoMessage() {}
 
 func (x *StreamHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2823,7 +3252,7 @@ func (x *StreamHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHead.ProtoReflect.Descriptor instead.
 func (*StreamHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StreamHead) GetStream() string {
@@ -2858,7 +3287,7 @@ type StreamHeadsRequest struct {
 
 func (x *StreamHeadsRequest) Reset() {
 	*x = StreamHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +3299,7 @@ func (x *StreamHeadsRequest) String() string {
 func (*StreamHeadsRequest) ProtoMessage() {}
 
 func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,7 +3312,7 @@ func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsRequest.ProtoReflect.Descriptor instead.
 func (*StreamHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StreamHeadsRequest) GetStreams() []*StreamHead {
@@ -2904,7 +3333,7 @@ type StreamHeadsResponse struct {
 
 func (x *StreamHeadsResponse) Reset() {
 	*x = StreamHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3345,7 @@ func (x *StreamHeadsResponse) String() string {
 func (*StreamHeadsResponse) ProtoMessage() {}
 
 func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3358,7 @@ func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsResponse.ProtoReflect.Descriptor instead.
 func (*StreamHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StreamHeadsResponse) GetStreams() []*StreamHead {
@@ -2952,7 +3381,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3393,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3406,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ReconcileRequest) GetEntity() string {
@@ -3009,7 +3438,7 @@ type Side struct {
 
 func (x *Side) Reset() {
 	*x = Side{}
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3021,7 +3450,7 @@ func (x *Side) String() string {
 func (*Side) ProtoMessage() {}
 
 func (x *Side) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3034,7 +3463,7 @@ func (x *Side) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Side.ProtoReflect.Descriptor instead.
 func (*Side) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Side) GetCount() int64 {
@@ -3071,7 +3500,7 @@ type Explained struct {
 
 func (x *Explained) Reset() {
 	*x = Explained{}
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3083,7 +3512,7 @@ func (x *Explained) String() string {
 func (*Explained) ProtoMessage() {}
 
 func (x *Explained) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3096,7 +3525,7 @@ func (x *Explained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explained.ProtoReflect.Descriptor instead.
 func (*Explained) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Explained) GetCause() string {
@@ -3136,7 +3565,7 @@ type ReconcileRow struct {
 
 func (x *ReconcileRow) Reset() {
 	*x = ReconcileRow{}
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3577,7 @@ func (x *ReconcileRow) String() string {
 func (*ReconcileRow) ProtoMessage() {}
 
 func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3590,7 @@ func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRow.ProtoReflect.Descriptor instead.
 func (*ReconcileRow) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReconcileRow) GetKind() string {
@@ -3238,7 +3667,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3679,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3692,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Break) GetId() string {
@@ -3341,7 +3770,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +3782,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +3795,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ReconcileResponse) GetRun() string {
@@ -3413,7 +3842,7 @@ type ReconcilerStatusRequest struct {
 
 func (x *ReconcilerStatusRequest) Reset() {
 	*x = ReconcilerStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +3854,7 @@ func (x *ReconcilerStatusRequest) String() string {
 func (*ReconcilerStatusRequest) ProtoMessage() {}
 
 func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +3867,7 @@ func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 // ReconcilerStatusResponse is the status of reconciler.
@@ -3452,7 +3881,7 @@ type ReconcilerStatusResponse struct {
 
 func (x *ReconcilerStatusResponse) Reset() {
 	*x = ReconcilerStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3893,7 @@ func (x *ReconcilerStatusResponse) String() string {
 func (*ReconcilerStatusResponse) ProtoMessage() {}
 
 func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3906,7 @@ func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReconcilerStatusResponse) GetService() *ServiceState {
@@ -3496,7 +3925,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3937,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3950,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 // MappingState is a mapping in force.
@@ -3539,7 +3968,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3551,7 +3980,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3564,7 +3993,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *MappingState) GetName() string {
@@ -3601,7 +4030,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +4042,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +4055,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -3726,7 +4155,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x06oldest\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\x12\x16\n" +
 	"\x06moving\x18\x06 \x01(\x03R\x06moving\x12\x14\n" +
 	"\x05calls\x18\a \x01(\x03R\x05calls\x12 \n" +
-	"\vunpublished\x18\b \x01(\x03R\vunpublished\"\xa8\x02\n" +
+	"\vunpublished\x18\b \x01(\x03R\vunpublished\"\x82\x03\n" +
 	"\vTargetState\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -3740,7 +4169,10 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\vquota_limit\x18\a \x01(\x03R\n" +
 	"quotaLimit\x12$\n" +
 	"\x0equota_window_s\x18\b \x01(\x03R\fquotaWindowS\x12\x14\n" +
-	"\x05epoch\x18\t \x01(\x03R\x05epoch\"g\n" +
+	"\x05epoch\x18\t \x01(\x03R\x05epoch\x12\x17\n" +
+	"\aheld_by\x18\n" +
+	" \x01(\tR\x06heldBy\x12?\n" +
+	"\rgrant_expires\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fgrantExpires\"g\n" +
 	"\x15ListExceptionsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
@@ -3780,7 +4212,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\aactions\x18\x18 \x03(\tR\aactions\"Y\n" +
 	"\x16ListExceptionsResponse\x12+\n" +
 	"\x05items\x18\x01 \x03(\v2\x15.control.v1.ExceptionR\x05items\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\tR\x04next\"\xa1\x01\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"\xc7\x01\n" +
 	"\n" +
 	"ActRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -3789,12 +4221,46 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x10\n" +
 	"\x03all\x18\x05 \x01(\bR\x03all\x12\x12\n" +
 	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x17\n" +
-	"\adry_run\x18\a \x01(\bR\x06dryRun\"I\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\x12\x10\n" +
+	"\x03ref\x18\b \x01(\tR\x03ref\x12\x12\n" +
+	"\x04part\x18\t \x01(\tR\x04part\"e\n" +
 	"\vActResponse\x12\x1a\n" +
 	"\bcommands\x18\x01 \x03(\tR\bcommands\x12\x1e\n" +
 	"\n" +
 	"exceptions\x18\x02 \x03(\tR\n" +
-	"exceptions\"N\n" +
+	"exceptions\x12\x1a\n" +
+	"\bproposed\x18\x03 \x03(\tR\bproposed\":\n" +
+	"\x10ListLanesRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\x9b\x03\n" +
+	"\bLaneView\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
+	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x123\n" +
+	"\awake_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06wakeAt\x12\x1c\n" +
+	"\texception\x18\x06 \x01(\tR\texception\x12\x12\n" +
+	"\x04next\x18\a \x01(\x03R\x04next\x12\x18\n" +
+	"\asubject\x18\b \x01(\tR\asubject\x12\x14\n" +
+	"\x05route\x18\t \x01(\tR\x05route\x12\x10\n" +
+	"\x03rev\x18\n" +
+	" \x01(\x03R\x03rev\x12\x14\n" +
+	"\x05class\x18\v \x01(\tR\x05class\x129\n" +
+	"\n" +
+	"changed_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12$\n" +
+	"\x04held\x18\r \x01(\v2\x10.control.v1.HeldR\x04held\x12\x1b\n" +
+	"\twaits_for\x18\x0e \x03(\tR\bwaitsFor\"?\n" +
+	"\x11ListLanesResponse\x12*\n" +
+	"\x05items\x18\x01 \x03(\v2\x14.control.v1.LaneViewR\x05items\"~\n" +
+	"\x16ActOnConnectionRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\"3\n" +
+	"\x17ActOnConnectionResponse\x12\x18\n" +
+	"\acommand\x18\x01 \x01(\tR\acommand\"N\n" +
 	"\x10ListLinksRequest\x12\x1d\n" +
 	"\n" +
 	"source_ref\x18\x01 \x01(\tR\tsourceRef\x12\x1b\n" +
@@ -3924,7 +4390,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
 	"\x03Act\x12\x16.control.v1.ActRequest\x1a\x17.control.v1.ActResponse\x12N\n" +
 	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse\x12E\n" +
-	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse2\x8c\x04\n" +
+	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse2\xb2\x05\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
@@ -3932,7 +4398,9 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\tListLinks\x12\x1c.control.v1.ListLinksRequest\x1a\x1d.control.v1.ListLinksResponse\x12H\n" +
 	"\tSlotHeads\x12\x1c.control.v1.SlotHeadsRequest\x1a\x1d.control.v1.SlotHeadsResponse\x12E\n" +
 	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse\x12<\n" +
-	"\x05Token\x12\x18.control.v1.TokenRequest\x1a\x19.control.v1.TokenResponse2\xf2\x01\n" +
+	"\x05Token\x12\x18.control.v1.TokenRequest\x1a\x19.control.v1.TokenResponse\x12H\n" +
+	"\tListLanes\x12\x1c.control.v1.ListLanesRequest\x1a\x1d.control.v1.ListLanesResponse\x12Z\n" +
+	"\x0fActOnConnection\x12\".control.v1.ActOnConnectionRequest\x1a#.control.v1.ActOnConnectionResponse2\xf2\x01\n" +
 	"\fAuditService\x12N\n" +
 	"\vAuditStatus\x12\x1e.control.v1.AuditStatusRequest\x1a\x1f.control.v1.AuditStatusResponse\x12B\n" +
 	"\aJourney\x12\x1a.control.v1.JourneyRequest\x1a\x1b.control.v1.JourneyResponse\x12N\n" +
@@ -3956,7 +4424,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),             // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),      // 1: control.v1.IngestStatusRequest
@@ -3980,136 +4448,150 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*ListExceptionsResponse)(nil),   // 19: control.v1.ListExceptionsResponse
 	(*ActRequest)(nil),               // 20: control.v1.ActRequest
 	(*ActResponse)(nil),              // 21: control.v1.ActResponse
-	(*ListLinksRequest)(nil),         // 22: control.v1.ListLinksRequest
-	(*Link)(nil),                     // 23: control.v1.Link
-	(*ListLinksResponse)(nil),        // 24: control.v1.ListLinksResponse
-	(*OpenRefsRequest)(nil),          // 25: control.v1.OpenRefsRequest
-	(*OpenRef)(nil),                  // 26: control.v1.OpenRef
-	(*OpenRefsResponse)(nil),         // 27: control.v1.OpenRefsResponse
-	(*TokenRequest)(nil),             // 28: control.v1.TokenRequest
-	(*TokenResponse)(nil),            // 29: control.v1.TokenResponse
-	(*LaneHead)(nil),                 // 30: control.v1.LaneHead
-	(*SlotHeadsRequest)(nil),         // 31: control.v1.SlotHeadsRequest
-	(*SlotHeadsResponse)(nil),        // 32: control.v1.SlotHeadsResponse
-	(*AuditStatusRequest)(nil),       // 33: control.v1.AuditStatusRequest
-	(*AuditStatusResponse)(nil),      // 34: control.v1.AuditStatusResponse
-	(*JourneyRequest)(nil),           // 35: control.v1.JourneyRequest
-	(*JourneyDocument)(nil),          // 36: control.v1.JourneyDocument
-	(*Step)(nil),                     // 37: control.v1.Step
-	(*JourneyResponse)(nil),          // 38: control.v1.JourneyResponse
-	(*StreamHead)(nil),               // 39: control.v1.StreamHead
-	(*StreamHeadsRequest)(nil),       // 40: control.v1.StreamHeadsRequest
-	(*StreamHeadsResponse)(nil),      // 41: control.v1.StreamHeadsResponse
-	(*ReconcileRequest)(nil),         // 42: control.v1.ReconcileRequest
-	(*Side)(nil),                     // 43: control.v1.Side
-	(*Explained)(nil),                // 44: control.v1.Explained
-	(*ReconcileRow)(nil),             // 45: control.v1.ReconcileRow
-	(*Break)(nil),                    // 46: control.v1.Break
-	(*ReconcileResponse)(nil),        // 47: control.v1.ReconcileResponse
-	(*ReconcilerStatusRequest)(nil),  // 48: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil), // 49: control.v1.ReconcilerStatusResponse
-	(*TransformStatusRequest)(nil),   // 50: control.v1.TransformStatusRequest
-	(*MappingState)(nil),             // 51: control.v1.MappingState
-	(*TransformStatusResponse)(nil),  // 52: control.v1.TransformStatusResponse
-	(*timestamppb.Timestamp)(nil),    // 53: google.protobuf.Timestamp
-	(*v1.Money)(nil),                 // 54: audit.v1.Money
+	(*ListLanesRequest)(nil),         // 22: control.v1.ListLanesRequest
+	(*LaneView)(nil),                 // 23: control.v1.LaneView
+	(*ListLanesResponse)(nil),        // 24: control.v1.ListLanesResponse
+	(*ActOnConnectionRequest)(nil),   // 25: control.v1.ActOnConnectionRequest
+	(*ActOnConnectionResponse)(nil),  // 26: control.v1.ActOnConnectionResponse
+	(*ListLinksRequest)(nil),         // 27: control.v1.ListLinksRequest
+	(*Link)(nil),                     // 28: control.v1.Link
+	(*ListLinksResponse)(nil),        // 29: control.v1.ListLinksResponse
+	(*OpenRefsRequest)(nil),          // 30: control.v1.OpenRefsRequest
+	(*OpenRef)(nil),                  // 31: control.v1.OpenRef
+	(*OpenRefsResponse)(nil),         // 32: control.v1.OpenRefsResponse
+	(*TokenRequest)(nil),             // 33: control.v1.TokenRequest
+	(*TokenResponse)(nil),            // 34: control.v1.TokenResponse
+	(*LaneHead)(nil),                 // 35: control.v1.LaneHead
+	(*SlotHeadsRequest)(nil),         // 36: control.v1.SlotHeadsRequest
+	(*SlotHeadsResponse)(nil),        // 37: control.v1.SlotHeadsResponse
+	(*AuditStatusRequest)(nil),       // 38: control.v1.AuditStatusRequest
+	(*AuditStatusResponse)(nil),      // 39: control.v1.AuditStatusResponse
+	(*JourneyRequest)(nil),           // 40: control.v1.JourneyRequest
+	(*JourneyDocument)(nil),          // 41: control.v1.JourneyDocument
+	(*Step)(nil),                     // 42: control.v1.Step
+	(*JourneyResponse)(nil),          // 43: control.v1.JourneyResponse
+	(*StreamHead)(nil),               // 44: control.v1.StreamHead
+	(*StreamHeadsRequest)(nil),       // 45: control.v1.StreamHeadsRequest
+	(*StreamHeadsResponse)(nil),      // 46: control.v1.StreamHeadsResponse
+	(*ReconcileRequest)(nil),         // 47: control.v1.ReconcileRequest
+	(*Side)(nil),                     // 48: control.v1.Side
+	(*Explained)(nil),                // 49: control.v1.Explained
+	(*ReconcileRow)(nil),             // 50: control.v1.ReconcileRow
+	(*Break)(nil),                    // 51: control.v1.Break
+	(*ReconcileResponse)(nil),        // 52: control.v1.ReconcileResponse
+	(*ReconcilerStatusRequest)(nil),  // 53: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil), // 54: control.v1.ReconcilerStatusResponse
+	(*TransformStatusRequest)(nil),   // 55: control.v1.TransformStatusRequest
+	(*MappingState)(nil),             // 56: control.v1.MappingState
+	(*TransformStatusResponse)(nil),  // 57: control.v1.TransformStatusResponse
+	(*timestamppb.Timestamp)(nil),    // 58: google.protobuf.Timestamp
+	(*v1.Money)(nil),                 // 59: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,  // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,  // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,  // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
 	4,  // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	53, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	53, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	58, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	58, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
 	0,  // 6: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
 	15, // 7: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
 	3,  // 8: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	53, // 9: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	53, // 10: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	54, // 11: control.v1.Held.sum:type_name -> audit.v1.Money
-	54, // 12: control.v1.Exception.amount:type_name -> audit.v1.Money
-	53, // 13: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
-	17, // 14: control.v1.Exception.held:type_name -> control.v1.Held
-	53, // 15: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
-	18, // 16: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	23, // 17: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
-	26, // 18: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
-	30, // 19: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	30, // 20: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,  // 21: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	54, // 22: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	54, // 23: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	54, // 24: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	53, // 25: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	36, // 26: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	37, // 27: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	39, // 28: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	39, // 29: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	54, // 30: control.v1.Side.net:type_name -> audit.v1.Money
-	54, // 31: control.v1.Side.gross:type_name -> audit.v1.Money
-	43, // 32: control.v1.Explained.side:type_name -> control.v1.Side
-	43, // 33: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	43, // 34: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	43, // 35: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	44, // 36: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	43, // 37: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	54, // 38: control.v1.Break.amount:type_name -> audit.v1.Money
-	45, // 39: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	46, // 40: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	0,  // 41: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	0,  // 42: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	51, // 43: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	1,  // 44: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,  // 45: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,  // 46: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,  // 47: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	11, // 48: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	16, // 49: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	20, // 50: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	40, // 51: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	25, // 52: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	13, // 53: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	16, // 54: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	20, // 55: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	22, // 56: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	31, // 57: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	25, // 58: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	28, // 59: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	33, // 60: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	35, // 61: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	40, // 62: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	42, // 63: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	48, // 64: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	40, // 65: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	50, // 66: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	2,  // 67: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,  // 68: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,  // 69: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10, // 70: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	12, // 71: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	19, // 72: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 73: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	41, // 74: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	27, // 75: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	14, // 76: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	19, // 77: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 78: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	24, // 79: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	32, // 80: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	27, // 81: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	29, // 82: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	34, // 83: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	38, // 84: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	41, // 85: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	47, // 86: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	49, // 87: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	41, // 88: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	52, // 89: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	67, // [67:90] is the sub-list for method output_type
-	44, // [44:67] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	58, // 9: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	58, // 10: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	58, // 11: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	59, // 12: control.v1.Held.sum:type_name -> audit.v1.Money
+	59, // 13: control.v1.Exception.amount:type_name -> audit.v1.Money
+	58, // 14: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	17, // 15: control.v1.Exception.held:type_name -> control.v1.Held
+	58, // 16: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	18, // 17: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
+	58, // 18: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	58, // 19: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	17, // 20: control.v1.LaneView.held:type_name -> control.v1.Held
+	23, // 21: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
+	28, // 22: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
+	31, // 23: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
+	35, // 24: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	35, // 25: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,  // 26: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	59, // 27: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	59, // 28: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	59, // 29: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	58, // 30: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	41, // 31: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	42, // 32: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	44, // 33: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	44, // 34: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	59, // 35: control.v1.Side.net:type_name -> audit.v1.Money
+	59, // 36: control.v1.Side.gross:type_name -> audit.v1.Money
+	48, // 37: control.v1.Explained.side:type_name -> control.v1.Side
+	48, // 38: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	48, // 39: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	48, // 40: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	49, // 41: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	48, // 42: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	59, // 43: control.v1.Break.amount:type_name -> audit.v1.Money
+	50, // 44: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	51, // 45: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	0,  // 46: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	0,  // 47: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	56, // 48: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	1,  // 49: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,  // 50: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,  // 51: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,  // 52: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	11, // 53: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	16, // 54: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	20, // 55: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	45, // 56: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	30, // 57: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	13, // 58: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	16, // 59: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	20, // 60: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	27, // 61: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	36, // 62: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	30, // 63: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	33, // 64: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	22, // 65: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	25, // 66: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	38, // 67: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	40, // 68: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	45, // 69: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	47, // 70: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	53, // 71: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	45, // 72: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	55, // 73: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	2,  // 74: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,  // 75: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,  // 76: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10, // 77: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	12, // 78: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	19, // 79: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	21, // 80: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	46, // 81: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	32, // 82: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	14, // 83: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	19, // 84: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	21, // 85: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	29, // 86: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	37, // 87: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	32, // 88: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	34, // 89: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	24, // 90: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	26, // 91: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	39, // 92: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	43, // 93: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	46, // 94: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	52, // 95: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	54, // 96: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	46, // 97: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	57, // 98: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	74, // [74:99] is the sub-list for method output_type
+	49, // [49:74] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -4123,7 +4605,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -450,13 +450,15 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	WriterService_WriterStatus_FullMethodName   = "/control.v1.WriterService/WriterStatus"
-	WriterService_ListExceptions_FullMethodName = "/control.v1.WriterService/ListExceptions"
-	WriterService_Act_FullMethodName            = "/control.v1.WriterService/Act"
-	WriterService_ListLinks_FullMethodName      = "/control.v1.WriterService/ListLinks"
-	WriterService_SlotHeads_FullMethodName      = "/control.v1.WriterService/SlotHeads"
-	WriterService_OpenRefs_FullMethodName       = "/control.v1.WriterService/OpenRefs"
-	WriterService_Token_FullMethodName          = "/control.v1.WriterService/Token"
+	WriterService_WriterStatus_FullMethodName    = "/control.v1.WriterService/WriterStatus"
+	WriterService_ListExceptions_FullMethodName  = "/control.v1.WriterService/ListExceptions"
+	WriterService_Act_FullMethodName             = "/control.v1.WriterService/Act"
+	WriterService_ListLinks_FullMethodName       = "/control.v1.WriterService/ListLinks"
+	WriterService_SlotHeads_FullMethodName       = "/control.v1.WriterService/SlotHeads"
+	WriterService_OpenRefs_FullMethodName        = "/control.v1.WriterService/OpenRefs"
+	WriterService_Token_FullMethodName           = "/control.v1.WriterService/Token"
+	WriterService_ListLanes_FullMethodName       = "/control.v1.WriterService/ListLanes"
+	WriterService_ActOnConnection_FullMethodName = "/control.v1.WriterService/ActOnConnection"
 )
 
 // WriterServiceClient is the client API for WriterService service.
@@ -479,6 +481,10 @@ type WriterServiceClient interface {
 	OpenRefs(ctx context.Context, in *OpenRefsRequest, opts ...grpc.CallOption) (*OpenRefsResponse, error)
 	// Token hands out a connection's access token; writer alone refreshes it.
 	Token(ctx context.Context, in *TokenRequest, opts ...grpc.CallOption) (*TokenResponse, error)
+	// ListLanes shows where the lanes of a record or of a customer stand.
+	ListLanes(ctx context.Context, in *ListLanesRequest, opts ...grpc.CallOption) (*ListLanesResponse, error)
+	// ActOnConnection pauses or resumes what is written to a connection.
+	ActOnConnection(ctx context.Context, in *ActOnConnectionRequest, opts ...grpc.CallOption) (*ActOnConnectionResponse, error)
 }
 
 type writerServiceClient struct {
@@ -559,6 +565,26 @@ func (c *writerServiceClient) Token(ctx context.Context, in *TokenRequest, opts 
 	return out, nil
 }
 
+func (c *writerServiceClient) ListLanes(ctx context.Context, in *ListLanesRequest, opts ...grpc.CallOption) (*ListLanesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLanesResponse)
+	err := c.cc.Invoke(ctx, WriterService_ListLanes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *writerServiceClient) ActOnConnection(ctx context.Context, in *ActOnConnectionRequest, opts ...grpc.CallOption) (*ActOnConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ActOnConnectionResponse)
+	err := c.cc.Invoke(ctx, WriterService_ActOnConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WriterServiceServer is the server API for WriterService service.
 // All implementations must embed UnimplementedWriterServiceServer
 // for forward compatibility.
@@ -579,6 +605,10 @@ type WriterServiceServer interface {
 	OpenRefs(context.Context, *OpenRefsRequest) (*OpenRefsResponse, error)
 	// Token hands out a connection's access token; writer alone refreshes it.
 	Token(context.Context, *TokenRequest) (*TokenResponse, error)
+	// ListLanes shows where the lanes of a record or of a customer stand.
+	ListLanes(context.Context, *ListLanesRequest) (*ListLanesResponse, error)
+	// ActOnConnection pauses or resumes what is written to a connection.
+	ActOnConnection(context.Context, *ActOnConnectionRequest) (*ActOnConnectionResponse, error)
 	mustEmbedUnimplementedWriterServiceServer()
 }
 
@@ -609,6 +639,12 @@ func (UnimplementedWriterServiceServer) OpenRefs(context.Context, *OpenRefsReque
 }
 func (UnimplementedWriterServiceServer) Token(context.Context, *TokenRequest) (*TokenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Token not implemented")
+}
+func (UnimplementedWriterServiceServer) ListLanes(context.Context, *ListLanesRequest) (*ListLanesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLanes not implemented")
+}
+func (UnimplementedWriterServiceServer) ActOnConnection(context.Context, *ActOnConnectionRequest) (*ActOnConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ActOnConnection not implemented")
 }
 func (UnimplementedWriterServiceServer) mustEmbedUnimplementedWriterServiceServer() {}
 func (UnimplementedWriterServiceServer) testEmbeddedByValue()                       {}
@@ -757,6 +793,42 @@ func _WriterService_Token_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WriterService_ListLanes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLanesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).ListLanes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_ListLanes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).ListLanes(ctx, req.(*ListLanesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WriterService_ActOnConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ActOnConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).ActOnConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_ActOnConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).ActOnConnection(ctx, req.(*ActOnConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WriterService_ServiceDesc is the grpc.ServiceDesc for WriterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -791,6 +863,14 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Token",
 			Handler:    _WriterService_Token_Handler,
+		},
+		{
+			MethodName: "ListLanes",
+			Handler:    _WriterService_ListLanes_Handler,
+		},
+		{
+			MethodName: "ActOnConnection",
+			Handler:    _WriterService_ActOnConnection_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -30,3 +30,6 @@ CREATE INDEX wait_lane ON wait (target, lane);
 ALTER TABLE command ADD COLUMN ref TEXT NOT NULL DEFAULT '';
 ALTER TABLE command ADD COLUMN part TEXT NOT NULL DEFAULT '';
 ALTER TABLE command ADD COLUMN approver TEXT NOT NULL DEFAULT '';
+
+-- Who paused a target, if a person did.
+ALTER TABLE target ADD COLUMN held_by TEXT NOT NULL DEFAULT '';

@@ -17,6 +17,8 @@ const (
 	ConfirmAbsent = "confirm-absent"
 	ReissueIt     = "reissue"
 	Discard       = "discard"
+	Pause         = "pause"
+	Resume        = "resume"
 )
 
 // command applies a person's action. It is stored as applied, unless a read of
@@ -247,6 +249,8 @@ func (t *turn) commandAside(c Command) {
 // that a reconciliation found deleted is reissued.
 func (t *turn) commandTarget(c Command) {
 	switch {
+	case c.Action == Pause, c.Action == Resume:
+		t.hold(c)
 	case c.Action == ReissueIt:
 		t.reissueRef(c)
 	case t.v.Paused && c.Exception == t.v.Alert:
@@ -259,6 +263,17 @@ func (t *turn) commandTarget(c Command) {
 	default:
 		t.accept(c, exception.Released)
 	}
+}
+
+// hold pauses the target for a person, or lets it go on.
+func (t *turn) hold(c Command) {
+	t.ch.Commands = append(t.ch.Commands, c.ID)
+	by := ""
+	if c.Action == Pause {
+		by = c.Actor
+	}
+	t.v.HeldBy, t.ch.Hold = by, &by
+	t.fact(Fact{Type: "target." + c.Action + "d", Outcome: c.Action, Detail: c.Reason, Actor: c.Actor})
 }
 
 // reissueRef marks the documents of a record as gone; ingest hears of it and

@@ -146,6 +146,8 @@ type View struct {
 	Target string // system/account
 	Paused bool
 	Reason string // why it is paused
+	// HeldBy is the person who paused it: nothing leaves until one resumes it.
+	HeldBy string
 	// Alert is the open exception of the paused connection.
 	Alert  string
 	Claims connector.Claims
@@ -311,6 +313,7 @@ type Changes struct {
 	Waits      []Wait   // what waiting heads wait for
 	TakenOver  []*Slot  // got a newer rendering
 	Pause      *bool
+	Hold       *string // who pauses it from now on, "" for nobody
 	PauseCause string
 	Alert      string
 	Facts      []Fact
@@ -391,6 +394,8 @@ func (t *turn) wake(at time.Duration) {
 // the connection is throttled, and only a due probe while it is paused.
 func (t *turn) leave() bool {
 	switch {
+	case t.v.HeldBy != "":
+		return false
 	case t.v.Mono < t.m.HoldUntil:
 		t.wake(t.m.HoldUntil)
 		return false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os/user"
+	"slices"
 	"sort"
 	"strings"
 
@@ -53,7 +54,10 @@ type page[T any] struct {
 
 func (a *app) exceptions() *cobra.Command {
 	cmd := &cobra.Command{Use: "exceptions", Short: "What a person must look at, and what to do about it"}
-	cmd.AddCommand(a.exceptionsList(), a.exceptionsShow(), a.exceptionsAct("retry"), a.exceptionsAct("discard"))
+	cmd.AddCommand(a.exceptionsList(), a.exceptionsShow())
+	for _, x := range actions {
+		cmd.AddCommand(a.exceptionsAct(x))
+	}
 	return cmd
 }
 
@@ -124,6 +128,7 @@ func (e exceptionView) table(w io.Writer) {
 	row("opened", e.OpenedAt)
 	row("waits until", e.WaitingUntil)
 	row("at the source", e.SourceURL)
+	row("in the books", e.BooksURL)
 	row("trace", e.TraceID)
 	for _, action := range e.Actions {
 		row("action", "tieout exceptions "+action+" "+e.ID+` --reason "…"`)
@@ -186,12 +191,26 @@ func toException(e *controlv1.Exception) exceptionView {
 	return v
 }
 
-func (a *app) exceptionsAct(action string) *cobra.Command {
-	r := &controlv1.ActRequest{Action: action, Actor: actor()}
+// action is what a person can do about an exception.
+type action struct {
+	name, short, example string
+	all, ref             bool
+}
+
+var actions = []action{
+	{name: "retry", short: "Try again, after the cause was mended", example: `retry w-0123456789abcdef --reason "the period is open again"`, all: true},
+	{name: "rerender", short: "Render the record again by the mapping that is in force now", example: `rerender --all --kind mapping --reason "version 2 binds the account"`, all: true},
+	{name: "requeue", short: "Move the record behind what stands in its lane, for a fix that comes later there", example: `requeue w-0123456789abcdef --reason "the company is corrected by the next change"`},
+	{name: "link", short: "Say which record in the books it is", example: `link w-0123456789abcdef --ref quickbooks/4620816365/customer/58 --reason "the same company, under its old name"`, ref: true},
+	{name: "confirm-absent", short: "Say that a doubtful document is not in the books: you looked", example: `confirm-absent w-0123456789abcdef --reason "searched by customer, date and amount"`},
+	{name: "reissue", short: "Make the document that somebody deleted once more, under another number", example: `reissue w-0123456789abcdef --reason "deleted by mistake"`},
+	{name: "discard", short: "Give up on this revision, for a reason; the lane goes on", example: `discard w-0123456789abcdef --reason "settled by phone"`},
+}
+
+func (a *app) exceptionsAct(x action) *cobra.Command {
+	r := &controlv1.ActRequest{Action: x.name, Actor: actor()}
 	cmd := &cobra.Command{
-		Use: action + " [ID]", Args: cobra.MaximumNArgs(1),
-		Short:   map[string]string{"retry": "Try again, after the cause was mended", "discard": "Give up on this revision, for a reason; the lane goes on"}[action],
-		Example: "  tieout exceptions " + action + ` w-0123456789abcdef --reason "settled by phone"`,
+		Use: x.name + " [ID]", Args: cobra.MaximumNArgs(1), Short: x.short, Example: "  tieout exceptions " + x.example,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				r.Id = args[0]
@@ -200,10 +219,14 @@ func (a *app) exceptionsAct(action string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it goes into the audit trail")
+	cmd.Flags().StringVar(&r.Actor, "as", r.Actor, "who acts; what takes two persons is done when another one asks for the same")
 	cmd.Flags().BoolVar(&r.DryRun, "dry-run", false, "say what would happen, change nothing")
-	if action == "retry" {
-		cmd.Flags().BoolVar(&r.All, "all", false, "every open exception")
+	if x.all {
+		cmd.Flags().BoolVar(&r.All, "all", false, "every open exception for which it is possible")
 		cmd.Flags().StringVar(&r.Kind, "kind", "", "with --all: only this kind")
+	}
+	if x.ref {
+		cmd.Flags().StringVar(&r.Ref, "ref", "", "the record in the books, system/account/type/id")
 	}
 	return cmd
 }
@@ -219,36 +242,51 @@ func (a *app) act(ctx context.Context, r *controlv1.ActRequest) error {
 	if err != nil {
 		return err
 	}
-	var acted []string
-	if r.GetAll() || !strings.HasPrefix(r.GetId(), "i-") {
-		res, err := c.writer.Act(ctx, r)
+	acted, proposed := []string{}, []string{}
+	for _, act := range c.actors(r) {
+		res, err := act(ctx, r)
 		if err != nil {
 			return err
 		}
-		acted = append(acted, res.GetExceptions()...)
+		acted, proposed = append(acted, res.GetExceptions()...), append(proposed, res.GetProposed()...)
 	}
-	if r.GetAll() || strings.HasPrefix(r.GetId(), "i-") {
-		res, err := c.ingest.Act(ctx, r)
-		if err != nil {
-			return err
-		}
-		acted = append(acted, res.GetExceptions()...)
-	}
-	if acted == nil {
-		acted = []string{}
-	}
-	verb := r.GetAction()
-	if r.GetDryRun() {
-		verb = "would " + verb
-	}
-	return a.print(map[string]any{"action": r.GetAction(), "dry_run": r.GetDryRun(), "exceptions": acted}, func(w io.Writer) {
+	view := map[string]any{"action": r.GetAction(), "dry_run": r.GetDryRun(), "exceptions": acted, "proposed": proposed}
+	return a.print(view, func(w io.Writer) {
 		for _, id := range acted {
-			fmt.Fprintf(w, "%s\t%s\n", verb, id)
+			fmt.Fprintf(w, "%s\t%s\n", saying(r, slices.Contains(proposed, id)), id)
 		}
 		if len(acted) == 0 {
 			fmt.Fprintln(w, "nothing to act on")
 		}
 	})
+}
+
+func saying(r *controlv1.ActRequest, proposed bool) string {
+	switch {
+	case r.GetDryRun():
+		return "would " + r.GetAction()
+	case proposed:
+		return "proposed " + r.GetAction() + "; a second person must ask for the same"
+	}
+	return r.GetAction()
+}
+
+// actors are the services that hold the exceptions meant.
+func (c clients) actors(r *controlv1.ActRequest) []func(context.Context, *controlv1.ActRequest) (*controlv1.ActResponse, error) {
+	writer := func(ctx context.Context, r *controlv1.ActRequest) (*controlv1.ActResponse, error) {
+		return c.writer.Act(ctx, r)
+	}
+	ingest := func(ctx context.Context, r *controlv1.ActRequest) (*controlv1.ActResponse, error) {
+		return c.ingest.Act(ctx, r)
+	}
+	var out []func(context.Context, *controlv1.ActRequest) (*controlv1.ActResponse, error)
+	if r.GetAll() || !strings.HasPrefix(r.GetId(), "i-") {
+		out = append(out, writer)
+	}
+	if r.GetAll() && r.GetAction() == "retry" || strings.HasPrefix(r.GetId(), "i-") {
+		out = append(out, ingest)
+	}
+	return out
 }
 
 // actor is who acts: the account on this machine.

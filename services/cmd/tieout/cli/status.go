@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +50,7 @@ type connectionView struct {
 	State   string    `json:"state"`
 	Reason  string    `json:"reason"`
 	ProbeAt string    `json:"probe_at"`
+	Ends    string    `json:"grant_expires"`
 	Quota   quotaView `json:"quota"`
 }
 
@@ -166,7 +166,7 @@ func (p pulse) connections() []connectionView {
 	out := []connectionView{}
 	for _, t := range p.writer.GetTargets() {
 		out = append(out, connectionView{
-			ID: t.GetConnection(), Account: t.GetAccount(), State: t.GetState(), Reason: t.GetReason(), ProbeAt: instant(t.GetProbeAt()),
+			ID: t.GetConnection(), Account: t.GetAccount(), State: t.GetState(), Reason: t.GetReason(), ProbeAt: instant(t.GetProbeAt()), Ends: instant(t.GetGrantExpires()),
 			Quota: quotaView{t.GetQuotaUsed(), t.GetQuotaLimit(), t.GetQuotaWindowS()},
 		})
 	}
@@ -179,12 +179,10 @@ func (v *statusView) table(w io.Writer) {
 	for _, s := range v.Services {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", s.Name, s.State, s.Lag, s.Version)
 	}
-	fmt.Fprintln(w, "\nROUTE\tADMITTED\tPOSTED\tUNCHANGED\tSUPERSEDED\tDISCARDED\tOPEN\tPARKED\tWAITING")
+	fmt.Fprintln(w, "\nROUTE\tADMITTED\tPOSTED\tUNCHANGED\tSUPERSEDED\tDISCARDED\tOPEN\tPARKED\tASIDE\tWAITING")
 	for _, r := range v.Routes {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Route, r.Admitted, r.Posted, r.Unchanged, r.Superseded, r.Discarded, r.Open, r.Parked, r.Waiting)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Route, r.Admitted, r.Posted, r.Unchanged, r.Superseded, r.Discarded, r.Open, r.Parked, r.Aside, r.Waiting)
 	}
-	fmt.Fprintln(w, "\nCONNECTION\tACCOUNT\tSTATE\tQUOTA\tREASON")
-	for _, c := range v.Connections {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d in %d s\t%s\n", c.ID, c.Account, c.State, c.Quota.Used, c.Quota.Limit, c.Quota.WindowS, strings.TrimSpace(c.Reason))
-	}
+	fmt.Fprintln(w)
+	connectionTable(w, v.Connections)
 }

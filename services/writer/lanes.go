@@ -1,0 +1,122 @@
+package writer
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	auditv1 "tieout.dev/proto/audit/v1"
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/writer/protocol"
+)
+
+// ListLanes shows where the lanes of a record or of a customer stand: the head,
+// why it waits and until when, and what rests behind it.
+func (s *Server) ListLanes(ctx context.Context, r *controlv1.ListLanesRequest) (*controlv1.ListLanesResponse, error) {
+	out := &controlv1.ListLanesResponse{}
+	limit := int64(r.GetLimit())
+	if limit <= 0 {
+		limit = 100
+	}
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT l.target, l.lane, l.state, l.why, l.wake_at, l.exception, l.next, COALESCE(s.subject, ''), COALESCE(s.route, ''),
+			COALESCE(s.rev, 0), COALESCE(s.class, ''), COALESCE(s.changed_at, 0)
+			FROM lane l LEFT JOIN slot s ON s.target = l.target AND s.lane = l.lane AND s.seq = l.next AND s.state = 'queued'
+			WHERE l.lane = $1 OR EXISTS (SELECT 1 FROM slot q WHERE q.target = l.target AND q.subject = $1 AND q.lane = l.lane)
+			ORDER BY l.target, l.lane LIMIT $2`, r.GetRef(), limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			v := &controlv1.LaneView{}
+			var wake, changed int64
+			if err := rows.Scan(&v.Target, &v.Lane, &v.State, &v.Why, &wake, &v.Exception, &v.Next, &v.Subject, &v.Route, &v.Rev, &v.Class, &changed); err != nil {
+				return err
+			}
+			if v.Subject == "" {
+				v.State, v.Why = "idle", ""
+			}
+			v.WakeAt, v.ChangedAt = stamp(wake), stamp(changed)
+			out.Items = append(out.Items, v)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(out.Items) == 0 {
+		return nil, status.Errorf(codes.NotFound, "no lane is named %s and no record of that ref was ever queued", r.GetRef())
+	}
+	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		for _, v := range out.Items {
+			if v.Held, _, err = behind(tx, v.GetTarget(), v.GetLane(), v.GetNext()); err != nil {
+				return err
+			}
+			if v.State != string(protocol.Waiting) {
+				continue
+			}
+			if v.WaitsFor, err = (&loader{tx: tx, v: &protocol.View{Target: v.GetTarget()}}).waitsOf(v.GetLane()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func stamp(micros int64) *timestamppb.Timestamp {
+	if micros == 0 {
+		return nil
+	}
+	return timestamppb.New(time.UnixMicro(micros))
+}
+
+// head is what the slot at the head of a lane is worth.
+type head struct {
+	amount  *auditv1.Money
+	mapping string
+}
+
+// behind counts and sums what rests behind a slot, and says what the slot
+// itself is worth.
+func behind(tx *store.Tx, target, lane string, seq int64) (*controlv1.Held, head, error) {
+	rows, err := tx.Query(`SELECT seq, doc, mapping_hash FROM slot WHERE target = $1 AND lane = $2 AND seq >= $3 AND (state = 'queued' OR seq = $3) ORDER BY seq`, target, lane, seq)
+	if err != nil {
+		return nil, head{}, err
+	}
+	defer rows.Close()
+	held, own := &controlv1.Held{}, head{}
+	sums := map[string]int64{}
+	for rows.Next() {
+		var at int64
+		var doc []byte
+		var hash string
+		if err := rows.Scan(&at, &doc, &hash); err != nil {
+			return nil, head{}, err
+		}
+		gross, ok := grossOf(doc)
+		if at == seq {
+			own.mapping = hash
+			if ok {
+				own.amount = &auditv1.Money{Minor: gross.Minor, Currency: gross.Currency}
+			}
+			continue
+		}
+		held.Count++
+		if ok {
+			sums[gross.Currency] += gross.Minor
+		}
+	}
+	for currency, minor := range sums {
+		held.Sum = append(held.Sum, &auditv1.Money{Minor: minor, Currency: currency})
+	}
+	slices.SortFunc(held.Sum, func(a, b *auditv1.Money) int { return strings.Compare(a.GetCurrency(), b.GetCurrency()) })
+	return held, own, rows.Err()
+}
