@@ -1,0 +1,143 @@
+package protocol
+
+import (
+	"testing"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/fault"
+)
+
+var (
+	everyChange = []change{changeAmount, changeNote, changeTerms, changeDate, changeParty, changeTax, changeLost, changeDeleted}
+	everyCell   = []cell{cellOpen, cellSent, cellPartly, cellClosed, cellLocked, cellVoid}
+)
+
+// Every cell of the life cycle is decided, and what a person must do says how.
+func TestEveryCellIsDecided(t *testing.T) {
+	want := map[cell]map[change]string{
+		cellOpen:   {changeAmount: "put", changeNote: "put", changeTerms: "put", changeDate: "put", changeParty: "unsupported", changeTax: "unsupported", changeLost: "void", changeDeleted: "conflict"},
+		cellSent:   {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "unsupported", changeDate: "unsupported", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
+		cellPartly: {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "unsupported", changeDate: "leave", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
+		cellClosed: {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "leave", changeDate: "leave", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
+		cellLocked: {changeAmount: "period", changeNote: "period", changeTerms: "leave", changeDate: "leave", changeParty: "period", changeTax: "period", changeLost: "period", changeDeleted: "period"},
+		cellVoid:   {changeAmount: "conflict", changeNote: "leave", changeTerms: "leave", changeDate: "leave", changeParty: "conflict", changeTax: "conflict", changeLost: "leave", changeDeleted: "leave"},
+	}
+	for _, at := range everyCell {
+		for _, c := range everyChange {
+			r := rule(c, at)
+			got := map[duty]string{leave: "leave", put: "put", void: "void", person: string(r.kind)}[r.do]
+			if got != want[at][c] {
+				t.Errorf("%s in cell %s: %s, want %s", c, at, got, want[at][c])
+			}
+			if (r.do == person) != (r.fix != "") {
+				t.Errorf("%s in cell %s: %v with fix %q", c, at, r.do, r.fix)
+			}
+			if r.do == put && at != cellOpen || r.do == void && at != cellOpen {
+				t.Errorf("%s in cell %s changes a document in place", c, at)
+			}
+		}
+	}
+}
+
+func TestChangesAreSortedIntoRows(t *testing.T) {
+	base := map[string]string{"customer": "c1", "currency": "EUR", "issue_date": "2026-11-01", "due_date": "2026-12-01", "note": "n", "lines": "1", "line.1.net": "10", "line.1.tax": "S"}
+	for key, want := range map[string]change{
+		"customer": changeParty, "currency": changeParty, "issue_date": changeDate, "due_date": changeTerms, "note": changeNote,
+		"line.1.net": changeAmount, "lines": changeAmount, "line.1.tax": changeTax, "line.2.item": changeAmount,
+	} {
+		got := changesOf(base, map[string]string{key: "other"})
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %v, want %s", key, got, want)
+		}
+	}
+	if got := changesOf(base, base); len(got) != 0 {
+		t.Errorf("no difference is %v", got)
+	}
+	if r, why := judge([]change{changeNote, changeParty}, cellOpen); r.do != person || why != changeParty {
+		t.Errorf("the strictest ruling counts: %v %s", r, why)
+	}
+}
+
+// closed answers the look for the lock date.
+func closed(through string) LookAnswer { return LookAnswer{Key: lockKey, LockedThrough: through} }
+
+func TestAnInvoiceDatedInAClosedPeriodIsNeverSent(t *testing.T) {
+	v, m := view(won(1, "a")), NewMemory()
+	v.Claims.LockDates = true
+	v.Heads[0].Slot.Rendering.Parts[0].Invoice.IssueDate = "2026-09-30"
+	_, eff := Step(v, m, Inputs{})
+	if len(eff.Looks) != 1 || !eff.Looks[0].Lock || len(eff.Send) != 0 {
+		t.Fatalf("looks %v, sends %v", eff.Looks, eff.Send)
+	}
+	ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{closed("2026-09-30")}})
+	if len(eff.Send) != 0 || len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Period || ch.Opened[0].Field != "issue_date" {
+		t.Fatalf("sends %v, opened %+v", eff.Send, ch.Opened)
+	}
+}
+
+// A document in a closed period is left alone, whatever its status says.
+func TestALockedDocumentIsLeftAlone(t *testing.T) {
+	v, m := view(won(2, "b")), NewMemory()
+	v.Claims.LockDates = true
+	linked(v, "a")
+	found := posting("a", connector.Open)
+	found.IssueDate = "2026-09-01"
+	Step(v, m, Inputs{})
+	_, eff := Step(v, m, Inputs{Looks: []LookAnswer{closed("2026-09-30")}})
+	if len(eff.Looks) != 1 {
+		t.Fatalf("looks %v", eff.Looks)
+	}
+	ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*found}}}})
+	if len(eff.Send) != 0 || len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Period {
+		t.Fatalf("sends %v, opened %+v", eff.Send, ch.Opened)
+	}
+}
+
+func TestADeletedRecordNeverVoidsByItself(t *testing.T) {
+	h := won(2, "")
+	h.Slot.Rendering.Parts[0] = document.Part{Name: "invoice", Kind: document.InvoiceKind, Mode: document.Own, Desired: document.Voided, VoidCause: document.Deleted, Subject: deal}
+	v, m := view(h), NewMemory()
+	linked(v, "a")
+	_, eff := Step(v, m, Inputs{})
+	ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*posting("a", connector.Open)}}}})
+	if len(eff.Send) != 0 || len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Conflict {
+		t.Fatalf("sends %v, opened %+v", eff.Send, ch.Opened)
+	}
+}
+
+// What arrived before the cut-off is looked for and linked, and never made.
+func TestMatchOnlyNeverCreates(t *testing.T) {
+	for name, found := range map[string][]connector.Posting{"nothing there": nil, "there": {*posting("a", connector.Closed)}} {
+		v, m := view(won(1, "a")), NewMemory()
+		v.Heads[0].Slot.Rendering.MatchOnly = true
+		v.Claims.Match = map[document.Kind][]string{document.InvoiceKind: {connector.ByMark}}
+		_, eff := Step(v, m, Inputs{})
+		if len(eff.Looks) != 1 || len(eff.Send) != 0 {
+			t.Fatalf("%s: looks %v, sends %v", name, eff.Looks, eff.Send)
+		}
+		ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: found}}})
+		if len(eff.Send) != 0 || len(ch.Ended) != 1 || ch.Ended[0].Outcome != Unchanged || len(ch.Links) != len(found) {
+			t.Fatalf("%s: sends %v, ended %v, links %v", name, eff.Send, ch.Ended, ch.Links)
+		}
+	}
+}
+
+// A batch that is too large is taken apart, and nothing of it counts as refused.
+func TestATooLargeBatchLeavesAgainInHalves(t *testing.T) {
+	v, m := bulk(4), NewMemory()
+	_, eff := Step(v, m, Inputs{})
+	if len(eff.Send) != 1 || len(eff.Send[0].Items) != 4 {
+		t.Fatalf("sent %v", eff.Send)
+	}
+	whole := eff.Send[0]
+	too := make([]connector.Outcome, 4)
+	for i := range too {
+		too[i].Err = &fault.Error{Kind: fault.Rejected, Code: "1040", Field: fault.FieldBatch}
+	}
+	ch, eff := Step(v, m, Inputs{Answers: []Answer{{Call: whole.ID, Outcomes: too}}})
+	if len(ch.Opened) != 0 || len(eff.Send) != 2 || len(eff.Send[0].Items) != 2 || m.BatchMost != 2 {
+		t.Fatalf("opened %v, sent %d calls, most %d", ch.Opened, len(eff.Send), m.BatchMost)
+	}
+}
