@@ -42,7 +42,7 @@ func (g given) input(t *testing.T) mapping.Input {
 	if e.Ref, err = event.ParseRef(g.Ref); err != nil {
 		t.Fatal(err)
 	}
-	entity := registry.Entity{ID: "acme-ie", Tenant: "acme", Currency: "EUR", Zone: "Europe/Dublin", Country: "IE", NetDays: 30}
+	entity := registry.Entity{ID: "acme-ie", Tenant: "acme", Currency: "EUR", Zone: "Europe/Dublin", Country: "IE", NetDays: 30, Currencies: []string{"EUR", "USD"}}
 	if g.Entity != nil {
 		entity = *g.Entity
 	}
@@ -153,9 +153,12 @@ func show(t *testing.T, r *document.Rendering) string {
 		switch {
 		case p.Party != nil:
 			v["party"] = short(row{"display_name": p.Party.DisplayName, "legal_name": p.Party.LegalName, "person": strings.TrimSpace(p.Party.GivenName + " " + p.Party.FamilyName),
-				"email": p.Party.Email, "phone": p.Party.Phone, "currency": p.Party.Currency, "assumed": p.Party.Assumed, "billing": p.Party.Billing})
+				"email": p.Party.Email, "phone": p.Party.Phone, "currency": p.Party.Currency, "assumed": p.Party.Assumed, "billing": p.Party.Billing, "tax_id": p.Party.TaxID})
 		case p.Item != nil:
 			v["item"] = short(row{"name": p.Item.Name, "sku": p.Item.SKU, "description": p.Item.Description, "account": p.Item.Account})
+			if !p.Item.Price.IsZero() {
+				v["item"].(row)["price"] = p.Item.Price.String() + " " + p.Item.PriceCurrency
+			}
 		case p.Marker != nil:
 			v["marker"] = short(row{"record": p.Marker.Record, "number": p.Marker.Number, "id": p.Marker.ID, "status": p.Marker.Status})
 		case p.Invoice != nil:
@@ -181,7 +184,7 @@ func invoiceOf(v *document.Invoice) any {
 		lines = append(lines, short(row))
 	}
 	out := map[string]any{"issue_date": v.IssueDate, "due_date": v.DueDate, "currency": v.Currency, "customer": v.Customer + " " + v.CustomerPart, "note": v.Note,
-		"purchase_order": v.PurchaseOrder, "lines": lines, "net": v.Totals.Net.String()}
+		"purchase_order": v.PurchaseOrder, "ship_to": v.ShipTo, "lines": lines, "net": v.Totals.Net.String()}
 	if v.Totals.Gross != (money.Amount{}) || v.Totals.Tax != (money.Amount{}) {
 		out["tax and gross"] = v.Totals.Tax.String() + " " + v.Totals.Gross.String()
 	}

@@ -7,7 +7,12 @@ func TestAllLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 2 || all["hubspot-deal-quickbooks-invoice"] == nil || all["quickbooks-invoice-hubspot-marker"] == nil {
-		t.Fatalf("loaded %v", all)
+	for _, name := range []string{"hubspot-deal-quickbooks-invoice", "hubspot-company-quickbooks-customer", "hubspot-product-quickbooks-item", "quickbooks-invoice-hubspot-marker"} {
+		if all[name] == nil {
+			t.Errorf("%s is not shipped", name)
+		}
+	}
+	if len(all) != 4 {
+		t.Errorf("%d mappings are shipped", len(all))
 	}
 }

@@ -25,6 +25,7 @@ import (
 //	ref(account, type, id)            'hubspot/48213/product/7', and '' where id is ''
 //	id_of(ref)                        the id, the last element of a ref
 //	either(a, b)                      a, or b where a is blank
+//	words(a, b)                       both with a space between, or the one that is not blank
 //	fold(text)                        the same for texts that differ in case and spaces only
 //	digest(text)                      16 characters that stand for the text
 //	related.TYPE(ref)                 the snapshot of a record, without values if there is none
@@ -37,6 +38,7 @@ func functions(s *schema) []cel.EnvOption {
 		cel.Function("ref", cel.Overload("ref_account_type_id", []*cel.Type{str, str, str}, str, cel.FunctionBinding(newRef))),
 		cel.Function("id_of", cel.Overload("id_of_ref", []*cel.Type{str}, str, cel.UnaryBinding(idOf))),
 		cel.Function("either", cel.Overload("either_text", []*cel.Type{str, str}, str, cel.BinaryBinding(either))),
+		cel.Function("words", cel.Overload("words_text", []*cel.Type{str, str}, str, cel.BinaryBinding(words))),
 		cel.Function("fold", cel.Overload("fold_text", []*cel.Type{str}, str, cel.UnaryBinding(onText(fold)))),
 		cel.Function("digest", cel.Overload("digest_text", []*cel.Type{str}, str, cel.UnaryBinding(onText(digest)))),
 	}
@@ -103,6 +105,10 @@ func addDays(day, days ref.Val) ref.Val {
 		return types.WrapErr(&refusal{kind: exception.Validation, detail: "a day cannot be computed"})
 	}
 	return types.String(t.AddDate(0, 0, int(n)).Format(time.DateOnly))
+}
+
+func words(a, b ref.Val) ref.Val {
+	return types.String(strings.TrimSpace(strings.TrimSpace(textOf(a)) + " " + strings.TrimSpace(textOf(b))))
 }
 
 func newRef(args ...ref.Val) ref.Val {

@@ -29,6 +29,9 @@ func (b *builder) invoice(s *scope, p *part, out *document.Part) *refusal {
 	if why = s.texts(p.fields, map[string]*string{"note": &v.Note, "purchase_order": &v.PurchaseOrder}); why != nil {
 		return why
 	}
+	if v.ShipTo, why = b.address(s, p.fields, "ship_"); why != nil {
+		return why
+	}
 	customer := b.made[p.customer]
 	if len(customer) != 1 {
 		return &refusal{kind: exception.Mapping, rule: p.name + ".customer", detail: "the invoice is to be issued, and its customer part is left out"}

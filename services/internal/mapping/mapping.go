@@ -82,6 +82,11 @@ type lines struct {
 	otherwise *block
 }
 
+// everyCurrency: a customer's own part without a currency.
+func (p *part) everyCurrency() bool {
+	return p.kind == document.CustomerKind && p.mode == document.Own && p.fields.rules["currency"] == nil
+}
+
 // block are the fields of one document or line: rules by field, and symbols
 // that the entity binds to names in the books.
 type block struct {
@@ -107,12 +112,17 @@ func fieldsOf(k document.Kind) []field {
 		return []field{
 			{"display_name", text, true}, {"legal_name", text, false}, {"given_name", text, false}, {"family_name", text, false},
 			{"email", text, false}, {"phone", text, false}, {"address", text, false}, {"address2", text, false}, {"city", text, false},
-			{"postal_code", text, false}, {"subdivision", text, false}, {"country", text, false}, {"assume_country", text, false}, {"currency", text, true},
+			{"postal_code", text, false}, {"subdivision", text, false}, {"country", text, false}, {"assume_country", text, false}, {"currency", text, false},
+			{"tax_id", text, false},
 		}
 	case document.ItemKind:
-		return []field{{"name", text, true}, {"sku", text, false}, {"description", text, false}, {"account", symbol, true}}
+		return []field{{"name", text, true}, {"sku", text, false}, {"description", text, false}, {"price", decimal, false}, {"account", symbol, true}}
 	case document.InvoiceKind:
-		return []field{{"issue_date", text, true}, {"due_date", text, true}, {"currency", text, true}, {"note", text, false}, {"purchase_order", text, false}}
+		return []field{
+			{"issue_date", text, true}, {"due_date", text, true}, {"currency", text, true}, {"note", text, false}, {"purchase_order", text, false},
+			{"ship_address", text, false}, {"ship_address2", text, false}, {"ship_city", text, false}, {"ship_postal_code", text, false},
+			{"ship_subdivision", text, false}, {"ship_country", text, false},
+		}
 	case document.MarkerKind:
 		return []field{{"record", text, true}, {"number", text, false}, {"id", text, true}, {"status", text, true}}
 	}

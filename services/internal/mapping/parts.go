@@ -47,6 +47,9 @@ func (l *loader) loadPart(n *yaml.Node) *part {
 		p.when, _ = l.compile(l.env, keys["when"], p.name+".when", cel.BoolType)
 	}
 	p.fields = l.loadBlock(env, l.required(keys["fields"], n, p.name+".fields"), p.name, fieldsOf(p.kind))
+	if p.kind == document.CustomerKind && p.mode == document.Ensure && p.fields != nil && p.fields.rules["currency"] == nil {
+		l.problem(keys["fields"], p.name+".currency", "currency is missing: the books give a customer one")
+	}
 	l.loadVoiding(p, keys["voided_when"])
 	l.loadOtherwise(p, keys["otherwise"])
 	l.loadNeeds(p, keys["needs"])

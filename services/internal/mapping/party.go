@@ -36,14 +36,15 @@ func visible(s string) bool {
 }
 
 // customer: the books give a customer one currency, so another currency than
-// the entity's has a customer of its own, told apart by a suffix.
+// the entity's has a customer of its own, told apart by a suffix. An own part
+// without a currency speaks for the customer of each currency of the entity.
 func (b *builder) customer(s *scope, p *part, out *document.Part) *refusal {
 	party := &document.Party{}
 	name, why := s.trim(p.fields, "display_name", true)
 	if why != nil {
 		return why
 	}
-	if party.Currency, why = b.currency(s, p.fields); why != nil {
+	if party.Currency, why = b.customerCurrency(s, p); why != nil {
 		return why
 	}
 	suffix := ""
@@ -51,12 +52,10 @@ func (b *builder) customer(s *scope, p *part, out *document.Part) *refusal {
 		out.Name += ":" + party.Currency
 		suffix = " (" + party.Currency + ")"
 	}
-	var assume, address, address2 string
-	billing := &document.Address{}
+	var assume string
 	why = s.texts(p.fields, map[string]*string{
 		"legal_name": &party.LegalName, "given_name": &party.GivenName, "family_name": &party.FamilyName, "email": &party.Email, "phone": &party.Phone,
-		"address": &address, "address2": &address2, "city": &billing.City, "postal_code": &billing.PostalCode, "subdivision": &billing.Subdivision,
-		"country": &billing.Country, "assume_country": &assume,
+		"assume_country": &assume, "tax_id": &party.TaxID,
 	})
 	if why != nil {
 		return why
@@ -65,20 +64,52 @@ func (b *builder) customer(s *scope, p *part, out *document.Part) *refusal {
 	if party.LegalName == "" && party.DisplayName != name+suffix {
 		party.LegalName = name
 	}
-	for _, line := range []string{address, address2} {
-		if line != "" {
-			billing.Lines = append(billing.Lines, line)
+	if party.Billing, why = b.address(s, p.fields, ""); why != nil {
+		return why
+	}
+	if assume != "" && (party.Billing == nil || party.Billing.Country == "") {
+		if party.Billing == nil {
+			party.Billing = &document.Address{}
 		}
-	}
-	if billing.Country = countryCode(billing.Country); billing.Country == "" && assume != "" {
-		billing.Country = assume
+		party.Billing.Country = assume
 		party.Assumed = append(party.Assumed, "country "+assume+": the source names none")
-	}
-	if billing.Country != "" || billing.City != "" || len(billing.Lines) > 0 || billing.PostalCode != "" {
-		party.Billing = billing
 	}
 	out.Party = party
 	return nil
+}
+
+// customerCurrency is the rule's; a part without one is about the customer of
+// the currency at hand, the entity's first.
+func (b *builder) customerCurrency(s *scope, p *part) (string, *refusal) {
+	if p.fields.rules["currency"] != nil {
+		return b.currency(s, p.fields)
+	}
+	if b.turn != "" {
+		return b.turn, nil
+	}
+	return b.entity.Currency, nil
+}
+
+// address reads the fields of one, nil if none is filled.
+func (b *builder) address(s *scope, from *block, prefix string) (*document.Address, *refusal) {
+	a := &document.Address{}
+	var one, two string
+	why := s.texts(from, map[string]*string{
+		prefix + "address": &one, prefix + "address2": &two, prefix + "city": &a.City, prefix + "postal_code": &a.PostalCode,
+		prefix + "subdivision": &a.Subdivision, prefix + "country": &a.Country,
+	})
+	if why != nil {
+		return nil, why
+	}
+	for _, line := range []string{one, two} {
+		if line != "" {
+			a.Lines = append(a.Lines, line)
+		}
+	}
+	if a.Country = countryCode(a.Country); a.Country == "" && a.City == "" && len(a.Lines) == 0 && a.PostalCode == "" {
+		return nil, nil
+	}
+	return a, nil
 }
 
 // countryCode is an ISO 3166-1 alpha-2 code, or nothing.
@@ -112,12 +143,24 @@ func (b *builder) item(s *scope, p *part, out *document.Part) *refusal {
 	if why := s.texts(p.fields, map[string]*string{"sku": &it.SKU, "description": &it.Description}); why != nil {
 		return why
 	}
+	if p.fields.rules["price"] != nil {
+		if it.Price, why = b.price(s, p.fields); why != nil {
+			return why
+		}
+		it.PriceCurrency = b.entity.Currency
+	}
 	it.Name = bookName(name, "")
 	if it.Name != name && it.Description == "" {
 		it.Description = name
 	}
 	out.Item = it
 	return nil
+}
+
+// price is a list price; a record without one has none.
+func (b *builder) price(s *scope, from *block) (money.Decimal, *refusal) {
+	d, _, why := s.number(from.rules["price"])
+	return d, why
 }
 
 func (b *builder) marker(s *scope, p *part, out *document.Part) *refusal {

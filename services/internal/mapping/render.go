@@ -139,6 +139,7 @@ type builder struct {
 	out      []document.Part
 	made     map[string][]document.Need // by part of the mapping
 	subjects map[string][]string        // of an each: by item of its list
+	turn     string                     // currency that a customer part is rendered for, "" for its own
 }
 
 func (b *builder) parts() *refusal {
@@ -167,9 +168,29 @@ func (b *builder) part(p *part) *refusal {
 	}
 	if p.each == nil {
 		_, why := b.document(b.scope, p)
+		if why == nil && p.everyCurrency() {
+			why = b.currencies(p)
+		}
 		return why
 	}
 	return b.each(p)
+}
+
+// currencies renders a customer's own record for each further currency of the
+// entity: the books have a customer of its own for it.
+func (b *builder) currencies(p *part) *refusal {
+	defer func() { b.turn = "" }()
+	for _, c := range b.entity.Currencies {
+		if c == b.entity.Currency {
+			continue
+		}
+		b.turn = c
+		delete(b.made, p.name)
+		if _, why := b.document(b.scope, p); why != nil {
+			return why
+		}
+	}
+	return nil
 }
 
 // void: the document shall not stand, whatever else the record says.

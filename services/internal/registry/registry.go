@@ -23,6 +23,8 @@ type Entity struct {
 	Zone     string // IANA; document dates are dates there
 	Country  string // ISO 3166-1 alpha-2, assumed for a customer without one
 	NetDays  int    // default payment terms
+	// Currencies are those that customers are invoiced in besides Currency.
+	Currencies []string
 	// Bindings bind a symbol to a name in the books: "account:sales" -> "Sales".
 	Bindings map[string]string
 }

@@ -144,6 +144,7 @@ func (t *turn) contradiction(p *document.Part, c *connector.Posting) string {
 		return "as another kind of record"
 	case !c.Active:
 		return "it is inactive"
+	case taken && p.Kind == document.ItemKind: // an item may stand for several lines and products
 	case taken && owner.SourceRef != p.Subject:
 		return "it is linked to " + owner.SourceRef
 	case taken:
@@ -163,11 +164,15 @@ func (t *turn) adopt(h *Head, p *document.Part, n int64, c *connector.Posting, f
 		State: link.Primary, MappingHash: h.Slot.Rendering.MappingHash, Base: c.Fields, OtherVersion: c.Version, Number: c.Number,
 		Explain: explain(found, climbed, c),
 	}
+	if _, taken := t.v.Owners[l.OtherRef]; taken {
+		l.State = link.Alias
+	} else {
+		t.v.Owners[l.OtherRef] = l.Key
+	}
 	if p.Kind.Financial() && c.Status == connector.Voided {
 		l.State = link.Void
 	}
 	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
-	t.v.Owners[l.OtherRef] = l.Key
 	t.ch.Links = append(t.ch.Links, l)
 	t.forgetMatch(p.Kind, p.Subject, p.Name)
 	t.fact(Fact{

@@ -34,6 +34,8 @@ const (
 	entityID     = "acme-ie"
 	invoiceRoute = "deals-to-invoices"
 	markerRoute  = "invoices-to-deals"
+	companyRoute = "companies-to-customers"
+	productRoute = "products-to-items"
 )
 
 // registry is the installation: one CRM, one company's books, a route there
@@ -49,7 +51,7 @@ func (s *stack) registry() *registry.Registry {
 	}
 	return &registry.Registry{
 		Entities: []registry.Entity{{
-			ID: entityID, Tenant: tenant, Currency: "EUR", Zone: "Europe/Dublin", Country: "IE", NetDays: 30,
+			ID: entityID, Tenant: tenant, Currency: "EUR", Zone: "Europe/Dublin", Country: "IE", NetDays: 30, Currencies: []string{"USD", "GBP"},
 			Bindings: map[string]string{"account:sales": "Sales", "tax:standard": "23.0% S"},
 		}},
 		Connections: []registry.Connection{
@@ -64,6 +66,8 @@ func (s *stack) registry() *registry.Registry {
 		},
 		Routes: []registry.Route{
 			{ID: invoiceRoute, Connection: crm.Connection, Type: "deal", Target: books.Account, Entity: entityID, Mapping: "hubspot-deal-quickbooks-invoice"},
+			{ID: companyRoute, Connection: crm.Connection, Type: "company", Target: books.Account, Entity: entityID, Mapping: "hubspot-company-quickbooks-customer", UpdateOnly: true},
+			{ID: productRoute, Connection: crm.Connection, Type: "product", Target: books.Account, Entity: entityID, Mapping: "hubspot-product-quickbooks-item", UpdateOnly: true},
 			{ID: markerRoute, Connection: books.Connection, Type: "INVOICE", Target: crm.Account, Entity: entityID, Mapping: "quickbooks-invoice-hubspot-marker", WriteBack: true},
 		},
 	}
