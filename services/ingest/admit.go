@@ -35,15 +35,86 @@ func (in *Ingest) admitRecord(ctx context.Context, tx *store.Tx, s *source, h hi
 	case admission.Stale:
 		return true, nil
 	case admission.Unusable:
-		return false, in.unusable(tx, r)
+		return false, errors.Join(in.unusable(tx, r), countRun(tx, h.Run, "failed"))
 	case admission.Duplicate:
 		if o.Rev > 0 {
-			return false, storeObject(tx, ref, d.Object)
+			err = in.known(tx, h, ref, d)
 		}
+		return false, errors.Join(err, countRun(tx, h.Run, "duplicate"))
 	case admission.Admit:
-		return false, in.admit(ctx, tx, s, h, r, d)
+		if first, err := in.customerFirst(tx, s, h, r); err != nil || first {
+			return first, err
+		}
+		return false, errors.Join(in.admit(ctx, tx, s, h, r, d), countRun(tx, h.Run, "admitted"))
 	}
 	return false, nil
+}
+
+// deferMost is how often a record waits for its customer's own record.
+const deferMost = 5
+
+// customerFirst puts a record off until its customer's own record was read, if
+// a route reads those: a customer that came of a merge brings the links of the
+// merged ones, and they must be in its lane before anything else is.
+func (in *Ingest) customerFirst(tx *store.Tx, s *source, h hint, r admission.Read) (bool, error) {
+	customer := r.Record.Customer
+	if h.Deferred >= deferMost || customer == (event.Ref{}) || customer == r.Record.Ref || len(in.deps.Registry.RoutesOf(s.config.ID, customer.Type)) == 0 {
+		return false, nil
+	}
+	o, err := loadObject(tx, customer)
+	if err != nil || o.Rev > 0 {
+		return false, err
+	}
+	if err := putHint(tx, s.config.ID, customer, event.Change, h.Class, h.Trace); err != nil {
+		return false, err
+	}
+	signal(s.due)
+	_, err = tx.Exec(`UPDATE hint SET deferred = deferred + 1 WHERE ref = $1`, h.Ref.String())
+	return err == nil, err
+}
+
+// known: the record is as it was. Somebody waits for it in real time by now, so
+// what is still to be published of it no longer counts as bulk.
+func (in *Ingest) known(tx *store.Tx, h hint, ref event.Ref, d admission.Decision) error {
+	if err := storeObject(tx, ref, d.Object); err != nil || h.Class != event.Realtime {
+		return err
+	}
+	rows, err := tx.Query(`SELECT event_id, body FROM event WHERE ref = $1 AND rev = $2 AND class = 'bulk' AND ended_at = 0 AND published_at IS NULL`, ref.String(), d.Object.Rev)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	lifted := map[string][]byte{}
+	for rows.Next() {
+		var id string
+		var body []byte
+		if err := rows.Scan(&id, &body); err != nil {
+			return err
+		}
+		lifted[id] = body
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for id, body := range lifted {
+		if err := lift(tx, id, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func lift(tx *store.Tx, id string, body []byte) error {
+	e, err := event.Decode(body)
+	if err != nil {
+		return err
+	}
+	e.Class = event.Realtime
+	if body, err = event.Encode(e); err != nil {
+		return err
+	}
+	_, err = tx.Exec(`UPDATE event SET class = 'realtime', body = $1 WHERE event_id = $2`, body, id)
+	return err
 }
 
 // admit gives the revision its place on every route of the type.
@@ -73,6 +144,9 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 			Connection: s.config.ID, Ref: r.Record.Ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: h.Class, Cause: r.Cause, Type: d.Type,
 			Lane: customer, Customer: customer, OccurredAt: r.Record.ChangedAt, Data: r.Record.Data, Related: r.Record.Related, DataHash: r.Record.Hash,
 			After: after,
+		}
+		if e.MatchOnly, err = matchOnly(tx, route, &r.Record, h.Run); err != nil {
+			return err
 		}
 		for _, m := range r.Record.MergedFrom {
 			e.MergedFrom = append(e.MergedFrom, m.String())

@@ -55,6 +55,12 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 	case "slot.ended":
 		_, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = $2 WHERE event_id = $3 AND ended_at = 0`, tx.Now(), f.Outcome, f.SourceEventID)
 		return err
+	case "slot.requeued":
+		return in.requeued(ctx, tx, f)
+	case "slot.rerender":
+		return in.rerender(tx, f)
+	case "link.gone":
+		return in.reissue(tx, f)
 	case "op.settled":
 		if f.Outcome == "posted" && f.Posting != nil {
 			return in.writeBack(ctx, tx, f)

@@ -101,9 +101,13 @@ func (in *Ingest) Run(ctx context.Context) error {
 			}
 		})
 	}
+	if err := in.startRoutes(ctx); err != nil {
+		return fmt.Errorf("ingest: %w", err)
+	}
 	for _, s := range in.sources {
 		start(s.poll)
 		start(s.fetch)
+		start(s.backfill)
 	}
 	start(in.relay.Run)
 	start(in.facts.Run)

@@ -15,6 +15,9 @@ import (
 const (
 	// pollPage is how many changes are stored with their cursor at once.
 	pollPage = 200
+	// pollRealtime is how many changes of one poll are taken in real time; what
+	// comes beyond it was changed by a machine, and is bulk.
+	pollRealtime = 1000
 	// requestsPerPoll is what listing the changes of a type costs at least.
 	requestsPerPoll = 1
 	defaultPoll     = time.Minute
@@ -75,7 +78,7 @@ func (s *source) pollType(ctx context.Context, typ string) error {
 		return err
 	}
 	var page []connector.Change
-	cursor := since
+	cursor, listed := since, 0
 	for change, err := range s.conn.Source.Changes(ctx, typ, since) {
 		if err != nil {
 			return err
@@ -87,22 +90,29 @@ func (s *source) pollType(ctx context.Context, typ string) error {
 			page = append(page, change)
 		}
 		if len(page) == pollPage {
-			if err := s.storePage(ctx, typ, page, cursor); err != nil {
+			if err := s.storePage(ctx, typ, page, cursor, classOf(listed)); err != nil {
 				return err
 			}
-			page = page[:0]
+			listed, page = listed+len(page), page[:0]
 		}
 	}
-	return s.storePage(ctx, typ, page, cursor)
+	return s.storePage(ctx, typ, page, cursor, classOf(listed))
+}
+
+// classOf is the class of changes after so many of the same poll.
+func classOf(listed int) event.Class {
+	if listed >= pollRealtime {
+		return event.Bulk
+	}
+	return event.Realtime
 }
 
 // storePage makes the changes hints and moves the cursor with them.
-func (s *source) storePage(ctx context.Context, typ string, page []connector.Change, cursor string) error {
+func (s *source) storePage(ctx context.Context, typ string, page []connector.Change, cursor string, class event.Class) error {
 	unknown, err := s.unknown(ctx, page)
 	if err != nil {
 		return err
 	}
-	class := event.Realtime
 	return s.in.storeHints(ctx, unknown, event.Change, class, func(tx *store.Tx) error {
 		_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`, s.config.ID, typ, cursor)
 		return err

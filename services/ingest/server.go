@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -124,21 +125,80 @@ func (s *Server) Recheck(ctx context.Context, r *controlv1.RecheckRequest) (*con
 
 // GetEvent tells how an event ended.
 func (s *Server) GetEvent(ctx context.Context, r *controlv1.GetEventRequest) (*controlv1.GetEventResponse, error) {
-	out := &controlv1.GetEventResponse{EventId: r.GetEventId()}
+	var out *controlv1.GetEventResponse
 	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		found, err := events(tx, `WHERE event_id = $1`, r.GetEventId())
+		if err == nil && len(found) == 0 {
+			err = status.Errorf(codes.NotFound, "there is no event %s", r.GetEventId())
+		}
+		if err == nil {
+			out = found[0]
+		}
+		return err
+	})
+	return out, err
+}
+
+func events(tx *store.Tx, where string, args ...any) ([]*controlv1.GetEventResponse, error) {
+	rows, err := tx.Query(`SELECT event_id, ref, rev, route, lane, seq, outcome, admitted_at, ended_at FROM event `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []*controlv1.GetEventResponse
+	for rows.Next() {
+		e := &controlv1.GetEventResponse{}
 		var admitted, ended int64
-		err := tx.QueryRow(`SELECT ref, rev, route, lane, seq, outcome, admitted_at, ended_at FROM event WHERE event_id = $1`, r.GetEventId()).
-			Scan(&out.Ref, &out.Rev, &out.Route, &out.Lane, &out.Seq, &out.Outcome, &admitted, &ended)
+		if err := rows.Scan(&e.EventId, &e.Ref, &e.Rev, &e.Route, &e.Lane, &e.Seq, &e.Outcome, &admitted, &ended); err != nil {
+			return nil, err
+		}
+		e.AdmittedAt = timestamppb.New(store.Time(admitted))
+		if ended > 0 {
+			e.EndedAt = timestamppb.New(store.Time(ended))
+		}
+		out = append(out, e)
+	}
+	return out, rows.Err()
+}
+
+// ListEvents lists the newest events, or those admitted after one, oldest first.
+func (s *Server) ListEvents(ctx context.Context, r *controlv1.ListEventsRequest) (*controlv1.ListEventsResponse, error) {
+	limit := int64(r.GetLimit())
+	if limit <= 0 {
+		limit = 100
+	}
+	out := &controlv1.ListEventsResponse{}
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if r.GetAfter() != "" {
+			out.Items, err = events(tx, `WHERE ($1 = '' OR ref = $1) AND (admitted_at, event_id) > (SELECT admitted_at, event_id FROM event WHERE event_id = $2) ORDER BY admitted_at, event_id LIMIT $3`,
+				r.GetRef(), r.GetAfter(), limit)
+			return err
+		}
+		out.Items, err = events(tx, `WHERE $1 = '' OR ref = $1 ORDER BY admitted_at DESC, event_id DESC LIMIT $2`, r.GetRef(), limit)
+		slices.Reverse(out.Items)
+		return err
+	})
+	return out, err
+}
+
+// GetRecord returns a record as it was last admitted.
+func (s *Server) GetRecord(ctx context.Context, r *controlv1.GetRecordRequest) (*controlv1.GetRecordResponse, error) {
+	out := &controlv1.GetRecordResponse{Ref: r.GetRef(), SourceUrl: s.page(r.GetRef())}
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		var body []byte
+		var admitted int64
+		err := tx.QueryRow(`SELECT body, admitted_at FROM event WHERE ref = $1 ORDER BY rev DESC, slot_no DESC LIMIT 1`, r.GetRef()).Scan(&body, &admitted)
 		if errors.Is(err, sql.ErrNoRows) {
-			return status.Errorf(codes.NotFound, "there is no event %s", r.GetEventId())
+			return status.Errorf(codes.NotFound, "no record %s was admitted", r.GetRef())
 		}
 		if err != nil {
 			return err
 		}
-		out.AdmittedAt = timestamppb.New(store.Time(admitted))
-		if ended > 0 {
-			out.EndedAt = timestamppb.New(store.Time(ended))
+		e, err := event.Decode(body)
+		if err != nil {
+			return err
 		}
+		out.Rev, out.Data, out.Related, out.AdmittedAt = e.Rev, e.Data, e.Related, timestamppb.New(store.Time(admitted))
 		return nil
 	})
 	return out, err

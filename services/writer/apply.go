@@ -228,6 +228,7 @@ func (a *applier) fact(f *protocol.Fact) trail.Fact {
 	if s := f.Slot; s != nil {
 		r := s.Rendering
 		out.Entity, out.Lane, out.SlotSeq, out.Subject, out.Customer = r.Entity, s.Lane, s.Seq, s.Subject, s.Customer
+		out.Render = r.Render
 		out.Rev, out.Route, out.MappingHash, out.Approval, out.SourceEventID = s.Rev, s.Route, r.MappingHash, r.Approval, s.EventID
 		out.TraceID = traceID(s.Trace)
 	}

@@ -784,6 +784,773 @@ func (x *GetEventResponse) GetEndedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// StartBackfillRequest says what to read.
+type StartBackfillRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Source connection.
+	Connection string `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Object type; empty for every type that a route leads from.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// Records that qualified before it are matched and linked only.
+	From *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Nothing is created: what stands in the books already is linked.
+	MatchOnly bool `protobuf:"varint,4,opt,name=match_only,json=matchOnly,proto3" json:"match_only,omitempty"`
+	// Say how many records there are, read none.
+	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Who, an opaque id.
+	Actor         string `protobuf:"bytes,6,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartBackfillRequest) Reset() {
+	*x = StartBackfillRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartBackfillRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartBackfillRequest) ProtoMessage() {}
+
+func (x *StartBackfillRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartBackfillRequest.ProtoReflect.Descriptor instead.
+func (*StartBackfillRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StartBackfillRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *StartBackfillRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *StartBackfillRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *StartBackfillRequest) GetMatchOnly() bool {
+	if x != nil {
+		return x.MatchOnly
+	}
+	return false
+}
+
+func (x *StartBackfillRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *StartBackfillRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// StartBackfillResponse names the runs, one a type.
+type StartBackfillResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runs; with dry_run they are not stored.
+	Items         []*Run `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartBackfillResponse) Reset() {
+	*x = StartBackfillResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartBackfillResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartBackfillResponse) ProtoMessage() {}
+
+func (x *StartBackfillResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartBackfillResponse.ProtoReflect.Descriptor instead.
+func (*StartBackfillResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StartBackfillResponse) GetItems() []*Run {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// Run is a backfill of one type.
+type Run struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Run id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Source connection.
+	Connection string `protobuf:"bytes,2,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Object type.
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// running, paused, done, cancelled.
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Records that qualified before it are matched and linked only.
+	From *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
+	// Nothing is created.
+	MatchOnly bool `protobuf:"varint,6,opt,name=match_only,json=matchOnly,proto3" json:"match_only,omitempty"`
+	// Records that there are, as far as the vendor says; 0 where it does not.
+	Total int64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
+	// Records listed.
+	Read int64 `protobuf:"varint,8,opt,name=read,proto3" json:"read,omitempty"`
+	// Of these: admitted, known already, refused.
+	Admitted int64 `protobuf:"varint,9,opt,name=admitted,proto3" json:"admitted,omitempty"`
+	// Known already.
+	Duplicates int64 `protobuf:"varint,10,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Ingest exceptions.
+	Failed int64 `protobuf:"varint,11,opt,name=failed,proto3" json:"failed,omitempty"`
+	// When it started.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// When it ended.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// When it is expected to end.
+	Eta *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=eta,proto3" json:"eta,omitempty"`
+	// Why it waits.
+	Why           string `protobuf:"bytes,15,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Run) Reset() {
+	*x = Run{}
+	mi := &file_control_v1_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Run) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Run) ProtoMessage() {}
+
+func (x *Run) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Run.ProtoReflect.Descriptor instead.
+func (*Run) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Run) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Run) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *Run) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Run) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Run) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Run) GetMatchOnly() bool {
+	if x != nil {
+		return x.MatchOnly
+	}
+	return false
+}
+
+func (x *Run) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Run) GetRead() int64 {
+	if x != nil {
+		return x.Read
+	}
+	return 0
+}
+
+func (x *Run) GetAdmitted() int64 {
+	if x != nil {
+		return x.Admitted
+	}
+	return 0
+}
+
+func (x *Run) GetDuplicates() int64 {
+	if x != nil {
+		return x.Duplicates
+	}
+	return 0
+}
+
+func (x *Run) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Run) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Run) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *Run) GetEta() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Eta
+	}
+	return nil
+}
+
+func (x *Run) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// ListRunsRequest filters runs.
+type ListRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One run, when set.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// At most so many; 0 means 100.
+	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunsRequest) Reset() {
+	*x = ListRunsRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunsRequest) ProtoMessage() {}
+
+func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
+func (*ListRunsRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListRunsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListRunsResponse lists them.
+type ListRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runs.
+	Items         []*Run `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunsResponse) Reset() {
+	*x = ListRunsResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunsResponse) ProtoMessage() {}
+
+func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
+func (*ListRunsResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListRunsResponse) GetItems() []*Run {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// ActOnRunRequest is a person's decision about a run.
+type ActOnRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Run id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// pause, resume, cancel.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Who, an opaque id.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActOnRunRequest) Reset() {
+	*x = ActOnRunRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActOnRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActOnRunRequest) ProtoMessage() {}
+
+func (x *ActOnRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActOnRunRequest.ProtoReflect.Descriptor instead.
+func (*ActOnRunRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ActOnRunRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ActOnRunRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ActOnRunRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// ActOnRunResponse is the run afterwards.
+type ActOnRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run.
+	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActOnRunResponse) Reset() {
+	*x = ActOnRunResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActOnRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActOnRunResponse) ProtoMessage() {}
+
+func (x *ActOnRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActOnRunResponse.ProtoReflect.Descriptor instead.
+func (*ActOnRunResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ActOnRunResponse) GetRun() *Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+// ListEventsRequest filters events.
+type ListEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Admitted after the event with this id; empty for the newest.
+	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	// Of this record, when set.
+	Ref string `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	// At most so many; 0 means 100.
+	Limit         int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsRequest) Reset() {
+	*x = ListEventsRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsRequest) ProtoMessage() {}
+
+func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListEventsRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListEventsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListEventsResponse lists them, oldest first.
+type ListEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events.
+	Items         []*GetEventResponse `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsResponse) Reset() {
+	*x = ListEventsResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsResponse) ProtoMessage() {}
+
+func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListEventsResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListEventsResponse) GetItems() []*GetEventResponse {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// GetRecordRequest names a record.
+type GetRecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Source ref.
+	Ref           string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRecordRequest) Reset() {
+	*x = GetRecordRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRecordRequest) ProtoMessage() {}
+
+func (x *GetRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRecordRequest.ProtoReflect.Descriptor instead.
+func (*GetRecordRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetRecordRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+// GetRecordResponse is a record as it was last admitted.
+type GetRecordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Source ref.
+	Ref string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Revision.
+	Rev int64 `protobuf:"varint,2,opt,name=rev,proto3" json:"rev,omitempty"`
+	// RFC 8785 JSON.
+	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// Snapshots of related records by ref, RFC 8785 JSON.
+	Related []byte `protobuf:"bytes,4,opt,name=related,proto3" json:"related,omitempty"`
+	// Page of the record at the source.
+	SourceUrl string `protobuf:"bytes,5,opt,name=source_url,json=sourceUrl,proto3" json:"source_url,omitempty"`
+	// When it was admitted.
+	AdmittedAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=admitted_at,json=admittedAt,proto3" json:"admitted_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRecordResponse) Reset() {
+	*x = GetRecordResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRecordResponse) ProtoMessage() {}
+
+func (x *GetRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRecordResponse.ProtoReflect.Descriptor instead.
+func (*GetRecordResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetRecordResponse) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *GetRecordResponse) GetRev() int64 {
+	if x != nil {
+		return x.Rev
+	}
+	return 0
+}
+
+func (x *GetRecordResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *GetRecordResponse) GetRelated() []byte {
+	if x != nil {
+		return x.Related
+	}
+	return nil
+}
+
+func (x *GetRecordResponse) GetSourceUrl() string {
+	if x != nil {
+		return x.SourceUrl
+	}
+	return ""
+}
+
+func (x *GetRecordResponse) GetAdmittedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AdmittedAt
+	}
+	return nil
+}
+
 // RepublishRequest names a lane and a number.
 type RepublishRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -799,7 +1566,7 @@ type RepublishRequest struct {
 
 func (x *RepublishRequest) Reset() {
 	*x = RepublishRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[11]
+	mi := &file_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +1578,7 @@ func (x *RepublishRequest) String() string {
 func (*RepublishRequest) ProtoMessage() {}
 
 func (x *RepublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[11]
+	mi := &file_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +1591,7 @@ func (x *RepublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepublishRequest.ProtoReflect.Descriptor instead.
 func (*RepublishRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RepublishRequest) GetTarget() string {
@@ -859,7 +1626,7 @@ type RepublishResponse struct {
 
 func (x *RepublishResponse) Reset() {
 	*x = RepublishResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[12]
+	mi := &file_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1638,7 @@ func (x *RepublishResponse) String() string {
 func (*RepublishResponse) ProtoMessage() {}
 
 func (x *RepublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[12]
+	mi := &file_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1651,7 @@ func (x *RepublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepublishResponse.ProtoReflect.Descriptor instead.
 func (*RepublishResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RepublishResponse) GetEvents() int64 {
@@ -903,7 +1670,7 @@ type WriterStatusRequest struct {
 
 func (x *WriterStatusRequest) Reset() {
 	*x = WriterStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[13]
+	mi := &file_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1682,7 @@ func (x *WriterStatusRequest) String() string {
 func (*WriterStatusRequest) ProtoMessage() {}
 
 func (x *WriterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[13]
+	mi := &file_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1695,7 @@ func (x *WriterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriterStatusRequest.ProtoReflect.Descriptor instead.
 func (*WriterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 // WriterStatusResponse is the status of writer.
@@ -956,7 +1723,7 @@ type WriterStatusResponse struct {
 
 func (x *WriterStatusResponse) Reset() {
 	*x = WriterStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[14]
+	mi := &file_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1735,7 @@ func (x *WriterStatusResponse) String() string {
 func (*WriterStatusResponse) ProtoMessage() {}
 
 func (x *WriterStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[14]
+	mi := &file_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1748,7 @@ func (x *WriterStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriterStatusResponse.ProtoReflect.Descriptor instead.
 func (*WriterStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WriterStatusResponse) GetService() *ServiceState {
@@ -1071,7 +1838,7 @@ type TargetState struct {
 
 func (x *TargetState) Reset() {
 	*x = TargetState{}
-	mi := &file_control_v1_control_proto_msgTypes[15]
+	mi := &file_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1850,7 @@ func (x *TargetState) String() string {
 func (*TargetState) ProtoMessage() {}
 
 func (x *TargetState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[15]
+	mi := &file_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1863,7 @@ func (x *TargetState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetState.ProtoReflect.Descriptor instead.
 func (*TargetState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TargetState) GetConnection() string {
@@ -1193,7 +1960,7 @@ type ListExceptionsRequest struct {
 
 func (x *ListExceptionsRequest) Reset() {
 	*x = ListExceptionsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[16]
+	mi := &file_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1972,7 @@ func (x *ListExceptionsRequest) String() string {
 func (*ListExceptionsRequest) ProtoMessage() {}
 
 func (x *ListExceptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[16]
+	mi := &file_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1985,7 @@ func (x *ListExceptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExceptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListExceptionsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListExceptionsRequest) GetId() string {
@@ -1262,7 +2029,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_control_v1_control_proto_msgTypes[17]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +2041,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[17]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +2054,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Held) GetCount() int64 {
@@ -1361,7 +2128,7 @@ type Exception struct {
 
 func (x *Exception) Reset() {
 	*x = Exception{}
-	mi := &file_control_v1_control_proto_msgTypes[18]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +2140,7 @@ func (x *Exception) String() string {
 func (*Exception) ProtoMessage() {}
 
 func (x *Exception) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[18]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +2153,7 @@ func (x *Exception) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exception.ProtoReflect.Descriptor instead.
 func (*Exception) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Exception) GetId() string {
@@ -1570,7 +2337,7 @@ type ListExceptionsResponse struct {
 
 func (x *ListExceptionsResponse) Reset() {
 	*x = ListExceptionsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[19]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +2349,7 @@ func (x *ListExceptionsResponse) String() string {
 func (*ListExceptionsResponse) ProtoMessage() {}
 
 func (x *ListExceptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[19]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +2362,7 @@ func (x *ListExceptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExceptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListExceptionsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListExceptionsResponse) GetItems() []*Exception {
@@ -1640,7 +2407,7 @@ type ActRequest struct {
 
 func (x *ActRequest) Reset() {
 	*x = ActRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[20]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +2419,7 @@ func (x *ActRequest) String() string {
 func (*ActRequest) ProtoMessage() {}
 
 func (x *ActRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[20]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +2432,7 @@ func (x *ActRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActRequest.ProtoReflect.Descriptor instead.
 func (*ActRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ActRequest) GetId() string {
@@ -1746,7 +2513,7 @@ type ActResponse struct {
 
 func (x *ActResponse) Reset() {
 	*x = ActResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[21]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +2525,7 @@ func (x *ActResponse) String() string {
 func (*ActResponse) ProtoMessage() {}
 
 func (x *ActResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[21]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +2538,7 @@ func (x *ActResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActResponse.ProtoReflect.Descriptor instead.
 func (*ActResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ActResponse) GetCommands() []string {
@@ -1808,7 +2575,7 @@ type ListLanesRequest struct {
 
 func (x *ListLanesRequest) Reset() {
 	*x = ListLanesRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[22]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +2587,7 @@ func (x *ListLanesRequest) String() string {
 func (*ListLanesRequest) ProtoMessage() {}
 
 func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[22]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +2600,7 @@ func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLanesRequest.ProtoReflect.Descriptor instead.
 func (*ListLanesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListLanesRequest) GetRef() string {
@@ -1887,7 +2654,7 @@ type LaneView struct {
 
 func (x *LaneView) Reset() {
 	*x = LaneView{}
-	mi := &file_control_v1_control_proto_msgTypes[23]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +2666,7 @@ func (x *LaneView) String() string {
 func (*LaneView) ProtoMessage() {}
 
 func (x *LaneView) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[23]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +2679,7 @@ func (x *LaneView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneView.ProtoReflect.Descriptor instead.
 func (*LaneView) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LaneView) GetTarget() string {
@@ -2024,7 +2791,7 @@ type ListLanesResponse struct {
 
 func (x *ListLanesResponse) Reset() {
 	*x = ListLanesResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[24]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2803,7 @@ func (x *ListLanesResponse) String() string {
 func (*ListLanesResponse) ProtoMessage() {}
 
 func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[24]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +2816,7 @@ func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLanesResponse.ProtoReflect.Descriptor instead.
 func (*ListLanesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListLanesResponse) GetItems() []*LaneView {
@@ -2076,7 +2843,7 @@ type ActOnConnectionRequest struct {
 
 func (x *ActOnConnectionRequest) Reset() {
 	*x = ActOnConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[25]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2855,7 @@ func (x *ActOnConnectionRequest) String() string {
 func (*ActOnConnectionRequest) ProtoMessage() {}
 
 func (x *ActOnConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[25]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2868,7 @@ func (x *ActOnConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActOnConnectionRequest.ProtoReflect.Descriptor instead.
 func (*ActOnConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ActOnConnectionRequest) GetConnection() string {
@@ -2143,7 +2910,7 @@ type ActOnConnectionResponse struct {
 
 func (x *ActOnConnectionResponse) Reset() {
 	*x = ActOnConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[26]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2922,7 @@ func (x *ActOnConnectionResponse) String() string {
 func (*ActOnConnectionResponse) ProtoMessage() {}
 
 func (x *ActOnConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[26]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2935,7 @@ func (x *ActOnConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActOnConnectionResponse.ProtoReflect.Descriptor instead.
 func (*ActOnConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ActOnConnectionResponse) GetCommand() string {
@@ -2191,7 +2958,7 @@ type ListLinksRequest struct {
 
 func (x *ListLinksRequest) Reset() {
 	*x = ListLinksRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[27]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2970,7 @@ func (x *ListLinksRequest) String() string {
 func (*ListLinksRequest) ProtoMessage() {}
 
 func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[27]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2983,7 @@ func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListLinksRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListLinksRequest) GetSourceRef() string {
@@ -2258,7 +3025,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_control_v1_control_proto_msgTypes[28]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +3037,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[28]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +3050,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Link) GetSourceRef() string {
@@ -2353,7 +3120,7 @@ type ListLinksResponse struct {
 
 func (x *ListLinksResponse) Reset() {
 	*x = ListLinksResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +3132,7 @@ func (x *ListLinksResponse) String() string {
 func (*ListLinksResponse) ProtoMessage() {}
 
 func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +3145,7 @@ func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListLinksResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListLinksResponse) GetItems() []*Link {
@@ -2397,7 +3164,7 @@ type OpenRefsRequest struct {
 
 func (x *OpenRefsRequest) Reset() {
 	*x = OpenRefsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +3176,7 @@ func (x *OpenRefsRequest) String() string {
 func (*OpenRefsRequest) ProtoMessage() {}
 
 func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +3189,7 @@ func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRefsRequest.ProtoReflect.Descriptor instead.
 func (*OpenRefsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 // OpenRef is a record that is on its way.
@@ -2438,7 +3205,7 @@ type OpenRef struct {
 
 func (x *OpenRef) Reset() {
 	*x = OpenRef{}
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +3217,7 @@ func (x *OpenRef) String() string {
 func (*OpenRef) ProtoMessage() {}
 
 func (x *OpenRef) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +3230,7 @@ func (x *OpenRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRef.ProtoReflect.Descriptor instead.
 func (*OpenRef) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *OpenRef) GetRef() string {
@@ -2491,7 +3258,7 @@ type OpenRefsResponse struct {
 
 func (x *OpenRefsResponse) Reset() {
 	*x = OpenRefsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +3270,7 @@ func (x *OpenRefsResponse) String() string {
 func (*OpenRefsResponse) ProtoMessage() {}
 
 func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +3283,7 @@ func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRefsResponse.ProtoReflect.Descriptor instead.
 func (*OpenRefsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *OpenRefsResponse) GetItems() []*OpenRef {
@@ -2539,7 +3306,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +3318,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +3331,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TokenRequest) GetConnection() string {
@@ -2592,7 +3359,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +3371,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +3384,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TokenResponse) GetAccessToken() string {
@@ -2642,7 +3409,7 @@ type LaneHead struct {
 
 func (x *LaneHead) Reset() {
 	*x = LaneHead{}
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2654,7 +3421,7 @@ func (x *LaneHead) String() string {
 func (*LaneHead) ProtoMessage() {}
 
 func (x *LaneHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2667,7 +3434,7 @@ func (x *LaneHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneHead.ProtoReflect.Descriptor instead.
 func (*LaneHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LaneHead) GetTarget() string {
@@ -2702,7 +3469,7 @@ type SlotHeadsRequest struct {
 
 func (x *SlotHeadsRequest) Reset() {
 	*x = SlotHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +3481,7 @@ func (x *SlotHeadsRequest) String() string {
 func (*SlotHeadsRequest) ProtoMessage() {}
 
 func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +3494,7 @@ func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsRequest.ProtoReflect.Descriptor instead.
 func (*SlotHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SlotHeadsRequest) GetLanes() []*LaneHead {
@@ -2748,7 +3515,7 @@ type SlotHeadsResponse struct {
 
 func (x *SlotHeadsResponse) Reset() {
 	*x = SlotHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +3527,7 @@ func (x *SlotHeadsResponse) String() string {
 func (*SlotHeadsResponse) ProtoMessage() {}
 
 func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +3540,7 @@ func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsResponse.ProtoReflect.Descriptor instead.
 func (*SlotHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SlotHeadsResponse) GetLanes() []*LaneHead {
@@ -2792,7 +3559,7 @@ type AuditStatusRequest struct {
 
 func (x *AuditStatusRequest) Reset() {
 	*x = AuditStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2804,7 +3571,7 @@ func (x *AuditStatusRequest) String() string {
 func (*AuditStatusRequest) ProtoMessage() {}
 
 func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2817,7 +3584,7 @@ func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusRequest.ProtoReflect.Descriptor instead.
 func (*AuditStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 // AuditStatusResponse is the status of audit.
@@ -2835,7 +3602,7 @@ type AuditStatusResponse struct {
 
 func (x *AuditStatusResponse) Reset() {
 	*x = AuditStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +3614,7 @@ func (x *AuditStatusResponse) String() string {
 func (*AuditStatusResponse) ProtoMessage() {}
 
 func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +3627,7 @@ func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusResponse.ProtoReflect.Descriptor instead.
 func (*AuditStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AuditStatusResponse) GetService() *ServiceState {
@@ -2895,7 +3662,7 @@ type JourneyRequest struct {
 
 func (x *JourneyRequest) Reset() {
 	*x = JourneyRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3674,7 @@ func (x *JourneyRequest) String() string {
 func (*JourneyRequest) ProtoMessage() {}
 
 func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3687,7 @@ func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyRequest.ProtoReflect.Descriptor instead.
 func (*JourneyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *JourneyRequest) GetId() string {
@@ -2951,7 +3718,7 @@ type JourneyDocument struct {
 
 func (x *JourneyDocument) Reset() {
 	*x = JourneyDocument{}
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +3730,7 @@ func (x *JourneyDocument) String() string {
 func (*JourneyDocument) ProtoMessage() {}
 
 func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +3743,7 @@ func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyDocument.ProtoReflect.Descriptor instead.
 func (*JourneyDocument) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *JourneyDocument) GetRef() string {
@@ -3046,7 +3813,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3058,7 +3825,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3071,7 +3838,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Step) GetAt() *timestamppb.Timestamp {
@@ -3149,7 +3916,7 @@ type JourneyResponse struct {
 
 func (x *JourneyResponse) Reset() {
 	*x = JourneyResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3161,7 +3928,7 @@ func (x *JourneyResponse) String() string {
 func (*JourneyResponse) ProtoMessage() {}
 
 func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3174,7 +3941,7 @@ func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyResponse.ProtoReflect.Descriptor instead.
 func (*JourneyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *JourneyResponse) GetSubject() string {
@@ -3227,7 +3994,7 @@ type StreamHead struct {
 
 func (x *StreamHead) Reset() {
 	*x = StreamHead{}
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +4006,7 @@ func (x *StreamHead) String() string {
 func (*StreamHead) ProtoMessage() {}
 
 func (x *StreamHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +4019,7 @@ func (x *StreamHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHead.ProtoReflect.Descriptor instead.
 func (*StreamHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *StreamHead) GetStream() string {
@@ -3287,7 +4054,7 @@ type StreamHeadsRequest struct {
 
 func (x *StreamHeadsRequest) Reset() {
 	*x = StreamHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +4066,7 @@ func (x *StreamHeadsRequest) String() string {
 func (*StreamHeadsRequest) ProtoMessage() {}
 
 func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +4079,7 @@ func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsRequest.ProtoReflect.Descriptor instead.
 func (*StreamHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *StreamHeadsRequest) GetStreams() []*StreamHead {
@@ -3333,7 +4100,7 @@ type StreamHeadsResponse struct {
 
 func (x *StreamHeadsResponse) Reset() {
 	*x = StreamHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +4112,7 @@ func (x *StreamHeadsResponse) String() string {
 func (*StreamHeadsResponse) ProtoMessage() {}
 
 func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +4125,7 @@ func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsResponse.ProtoReflect.Descriptor instead.
 func (*StreamHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *StreamHeadsResponse) GetStreams() []*StreamHead {
@@ -3381,7 +4148,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +4160,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +4173,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReconcileRequest) GetEntity() string {
@@ -3438,7 +4205,7 @@ type Side struct {
 
 func (x *Side) Reset() {
 	*x = Side{}
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +4217,7 @@ func (x *Side) String() string {
 func (*Side) ProtoMessage() {}
 
 func (x *Side) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +4230,7 @@ func (x *Side) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Side.ProtoReflect.Descriptor instead.
 func (*Side) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Side) GetCount() int64 {
@@ -3500,7 +4267,7 @@ type Explained struct {
 
 func (x *Explained) Reset() {
 	*x = Explained{}
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +4279,7 @@ func (x *Explained) String() string {
 func (*Explained) ProtoMessage() {}
 
 func (x *Explained) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +4292,7 @@ func (x *Explained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explained.ProtoReflect.Descriptor instead.
 func (*Explained) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Explained) GetCause() string {
@@ -3565,7 +4332,7 @@ type ReconcileRow struct {
 
 func (x *ReconcileRow) Reset() {
 	*x = ReconcileRow{}
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +4344,7 @@ func (x *ReconcileRow) String() string {
 func (*ReconcileRow) ProtoMessage() {}
 
 func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,7 +4357,7 @@ func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRow.ProtoReflect.Descriptor instead.
 func (*ReconcileRow) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ReconcileRow) GetKind() string {
@@ -3667,7 +4434,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3679,7 +4446,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3692,7 +4459,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Break) GetId() string {
@@ -3770,7 +4537,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3782,7 +4549,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3795,7 +4562,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReconcileResponse) GetRun() string {
@@ -3842,7 +4609,7 @@ type ReconcilerStatusRequest struct {
 
 func (x *ReconcilerStatusRequest) Reset() {
 	*x = ReconcilerStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[53]
+	mi := &file_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3854,7 +4621,7 @@ func (x *ReconcilerStatusRequest) String() string {
 func (*ReconcilerStatusRequest) ProtoMessage() {}
 
 func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[53]
+	mi := &file_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3867,7 +4634,7 @@ func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 // ReconcilerStatusResponse is the status of reconciler.
@@ -3881,7 +4648,7 @@ type ReconcilerStatusResponse struct {
 
 func (x *ReconcilerStatusResponse) Reset() {
 	*x = ReconcilerStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[54]
+	mi := &file_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3893,7 +4660,7 @@ func (x *ReconcilerStatusResponse) String() string {
 func (*ReconcilerStatusResponse) ProtoMessage() {}
 
 func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[54]
+	mi := &file_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3906,7 +4673,7 @@ func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ReconcilerStatusResponse) GetService() *ServiceState {
@@ -3925,7 +4692,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[55]
+	mi := &file_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4704,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[55]
+	mi := &file_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4717,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 // MappingState is a mapping in force.
@@ -3968,7 +4735,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[56]
+	mi := &file_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3980,7 +4747,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[56]
+	mi := &file_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3993,7 +4760,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *MappingState) GetName() string {
@@ -4030,7 +4797,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[57]
+	mi := &file_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4042,7 +4809,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[57]
+	mi := &file_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4055,7 +4822,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -4137,7 +4904,70 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\aoutcome\x18\a \x01(\tR\aoutcome\x12;\n" +
 	"\vadmitted_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"admittedAt\x125\n" +
-	"\bended_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\"Y\n" +
+	"\bended_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\"\xc8\x01\n" +
+	"\x14StartBackfillRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12.\n" +
+	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12\x1d\n" +
+	"\n" +
+	"match_only\x18\x04 \x01(\bR\tmatchOnly\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x14\n" +
+	"\x05actor\x18\x06 \x01(\tR\x05actor\">\n" +
+	"\x15StartBackfillResponse\x12%\n" +
+	"\x05items\x18\x01 \x03(\v2\x0f.control.v1.RunR\x05items\"\xde\x03\n" +
+	"\x03Run\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x02 \x01(\tR\n" +
+	"connection\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12.\n" +
+	"\x04from\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12\x1d\n" +
+	"\n" +
+	"match_only\x18\x06 \x01(\bR\tmatchOnly\x12\x14\n" +
+	"\x05total\x18\a \x01(\x03R\x05total\x12\x12\n" +
+	"\x04read\x18\b \x01(\x03R\x04read\x12\x1a\n" +
+	"\badmitted\x18\t \x01(\x03R\badmitted\x12\x1e\n" +
+	"\n" +
+	"duplicates\x18\n" +
+	" \x01(\x03R\n" +
+	"duplicates\x12\x16\n" +
+	"\x06failed\x18\v \x01(\x03R\x06failed\x129\n" +
+	"\n" +
+	"started_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
+	"\bended_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12,\n" +
+	"\x03eta\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x03eta\x12\x10\n" +
+	"\x03why\x18\x0f \x01(\tR\x03why\"7\n" +
+	"\x0fListRunsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"9\n" +
+	"\x10ListRunsResponse\x12%\n" +
+	"\x05items\x18\x01 \x03(\v2\x0f.control.v1.RunR\x05items\"O\n" +
+	"\x0fActOnRunRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"5\n" +
+	"\x10ActOnRunResponse\x12!\n" +
+	"\x03run\x18\x01 \x01(\v2\x0f.control.v1.RunR\x03run\"Q\n" +
+	"\x11ListEventsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x10\n" +
+	"\x03ref\x18\x02 \x01(\tR\x03ref\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"H\n" +
+	"\x12ListEventsResponse\x122\n" +
+	"\x05items\x18\x01 \x03(\v2\x1c.control.v1.GetEventResponseR\x05items\"$\n" +
+	"\x10GetRecordRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\"\xc1\x01\n" +
+	"\x11GetRecordResponse\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x10\n" +
+	"\x03rev\x18\x02 \x01(\x03R\x03rev\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x18\n" +
+	"\arelated\x18\x04 \x01(\fR\arelated\x12\x1d\n" +
+	"\n" +
+	"source_url\x18\x05 \x01(\tR\tsourceUrl\x12;\n" +
+	"\vadmitted_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"admittedAt\"Y\n" +
 	"\x10RepublishRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x19\n" +
@@ -4380,7 +5210,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x04hash\x18\x03 \x01(\tR\x04hash\"\x83\x01\n" +
 	"\x17TransformStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\x124\n" +
-	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings2\x9a\x05\n" +
+	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings2\x95\b\n" +
 	"\rIngestService\x12Q\n" +
 	"\fIngestStatus\x12\x1f.control.v1.IngestStatusRequest\x1a .control.v1.IngestStatusResponse\x129\n" +
 	"\x04Poll\x12\x17.control.v1.PollRequest\x1a\x18.control.v1.PollResponse\x12B\n" +
@@ -4390,7 +5220,13 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
 	"\x03Act\x12\x16.control.v1.ActRequest\x1a\x17.control.v1.ActResponse\x12N\n" +
 	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse\x12E\n" +
-	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse2\xb2\x05\n" +
+	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse\x12T\n" +
+	"\rStartBackfill\x12 .control.v1.StartBackfillRequest\x1a!.control.v1.StartBackfillResponse\x12E\n" +
+	"\bListRuns\x12\x1b.control.v1.ListRunsRequest\x1a\x1c.control.v1.ListRunsResponse\x12E\n" +
+	"\bActOnRun\x12\x1b.control.v1.ActOnRunRequest\x1a\x1c.control.v1.ActOnRunResponse\x12K\n" +
+	"\n" +
+	"ListEvents\x12\x1d.control.v1.ListEventsRequest\x1a\x1e.control.v1.ListEventsResponse\x12H\n" +
+	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse2\xb2\x05\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
@@ -4424,7 +5260,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),             // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),      // 1: control.v1.IngestStatusRequest
@@ -4437,161 +5273,192 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*RecheckResponse)(nil),          // 8: control.v1.RecheckResponse
 	(*GetEventRequest)(nil),          // 9: control.v1.GetEventRequest
 	(*GetEventResponse)(nil),         // 10: control.v1.GetEventResponse
-	(*RepublishRequest)(nil),         // 11: control.v1.RepublishRequest
-	(*RepublishResponse)(nil),        // 12: control.v1.RepublishResponse
-	(*WriterStatusRequest)(nil),      // 13: control.v1.WriterStatusRequest
-	(*WriterStatusResponse)(nil),     // 14: control.v1.WriterStatusResponse
-	(*TargetState)(nil),              // 15: control.v1.TargetState
-	(*ListExceptionsRequest)(nil),    // 16: control.v1.ListExceptionsRequest
-	(*Held)(nil),                     // 17: control.v1.Held
-	(*Exception)(nil),                // 18: control.v1.Exception
-	(*ListExceptionsResponse)(nil),   // 19: control.v1.ListExceptionsResponse
-	(*ActRequest)(nil),               // 20: control.v1.ActRequest
-	(*ActResponse)(nil),              // 21: control.v1.ActResponse
-	(*ListLanesRequest)(nil),         // 22: control.v1.ListLanesRequest
-	(*LaneView)(nil),                 // 23: control.v1.LaneView
-	(*ListLanesResponse)(nil),        // 24: control.v1.ListLanesResponse
-	(*ActOnConnectionRequest)(nil),   // 25: control.v1.ActOnConnectionRequest
-	(*ActOnConnectionResponse)(nil),  // 26: control.v1.ActOnConnectionResponse
-	(*ListLinksRequest)(nil),         // 27: control.v1.ListLinksRequest
-	(*Link)(nil),                     // 28: control.v1.Link
-	(*ListLinksResponse)(nil),        // 29: control.v1.ListLinksResponse
-	(*OpenRefsRequest)(nil),          // 30: control.v1.OpenRefsRequest
-	(*OpenRef)(nil),                  // 31: control.v1.OpenRef
-	(*OpenRefsResponse)(nil),         // 32: control.v1.OpenRefsResponse
-	(*TokenRequest)(nil),             // 33: control.v1.TokenRequest
-	(*TokenResponse)(nil),            // 34: control.v1.TokenResponse
-	(*LaneHead)(nil),                 // 35: control.v1.LaneHead
-	(*SlotHeadsRequest)(nil),         // 36: control.v1.SlotHeadsRequest
-	(*SlotHeadsResponse)(nil),        // 37: control.v1.SlotHeadsResponse
-	(*AuditStatusRequest)(nil),       // 38: control.v1.AuditStatusRequest
-	(*AuditStatusResponse)(nil),      // 39: control.v1.AuditStatusResponse
-	(*JourneyRequest)(nil),           // 40: control.v1.JourneyRequest
-	(*JourneyDocument)(nil),          // 41: control.v1.JourneyDocument
-	(*Step)(nil),                     // 42: control.v1.Step
-	(*JourneyResponse)(nil),          // 43: control.v1.JourneyResponse
-	(*StreamHead)(nil),               // 44: control.v1.StreamHead
-	(*StreamHeadsRequest)(nil),       // 45: control.v1.StreamHeadsRequest
-	(*StreamHeadsResponse)(nil),      // 46: control.v1.StreamHeadsResponse
-	(*ReconcileRequest)(nil),         // 47: control.v1.ReconcileRequest
-	(*Side)(nil),                     // 48: control.v1.Side
-	(*Explained)(nil),                // 49: control.v1.Explained
-	(*ReconcileRow)(nil),             // 50: control.v1.ReconcileRow
-	(*Break)(nil),                    // 51: control.v1.Break
-	(*ReconcileResponse)(nil),        // 52: control.v1.ReconcileResponse
-	(*ReconcilerStatusRequest)(nil),  // 53: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil), // 54: control.v1.ReconcilerStatusResponse
-	(*TransformStatusRequest)(nil),   // 55: control.v1.TransformStatusRequest
-	(*MappingState)(nil),             // 56: control.v1.MappingState
-	(*TransformStatusResponse)(nil),  // 57: control.v1.TransformStatusResponse
-	(*timestamppb.Timestamp)(nil),    // 58: google.protobuf.Timestamp
-	(*v1.Money)(nil),                 // 59: audit.v1.Money
+	(*StartBackfillRequest)(nil),     // 11: control.v1.StartBackfillRequest
+	(*StartBackfillResponse)(nil),    // 12: control.v1.StartBackfillResponse
+	(*Run)(nil),                      // 13: control.v1.Run
+	(*ListRunsRequest)(nil),          // 14: control.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 15: control.v1.ListRunsResponse
+	(*ActOnRunRequest)(nil),          // 16: control.v1.ActOnRunRequest
+	(*ActOnRunResponse)(nil),         // 17: control.v1.ActOnRunResponse
+	(*ListEventsRequest)(nil),        // 18: control.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),       // 19: control.v1.ListEventsResponse
+	(*GetRecordRequest)(nil),         // 20: control.v1.GetRecordRequest
+	(*GetRecordResponse)(nil),        // 21: control.v1.GetRecordResponse
+	(*RepublishRequest)(nil),         // 22: control.v1.RepublishRequest
+	(*RepublishResponse)(nil),        // 23: control.v1.RepublishResponse
+	(*WriterStatusRequest)(nil),      // 24: control.v1.WriterStatusRequest
+	(*WriterStatusResponse)(nil),     // 25: control.v1.WriterStatusResponse
+	(*TargetState)(nil),              // 26: control.v1.TargetState
+	(*ListExceptionsRequest)(nil),    // 27: control.v1.ListExceptionsRequest
+	(*Held)(nil),                     // 28: control.v1.Held
+	(*Exception)(nil),                // 29: control.v1.Exception
+	(*ListExceptionsResponse)(nil),   // 30: control.v1.ListExceptionsResponse
+	(*ActRequest)(nil),               // 31: control.v1.ActRequest
+	(*ActResponse)(nil),              // 32: control.v1.ActResponse
+	(*ListLanesRequest)(nil),         // 33: control.v1.ListLanesRequest
+	(*LaneView)(nil),                 // 34: control.v1.LaneView
+	(*ListLanesResponse)(nil),        // 35: control.v1.ListLanesResponse
+	(*ActOnConnectionRequest)(nil),   // 36: control.v1.ActOnConnectionRequest
+	(*ActOnConnectionResponse)(nil),  // 37: control.v1.ActOnConnectionResponse
+	(*ListLinksRequest)(nil),         // 38: control.v1.ListLinksRequest
+	(*Link)(nil),                     // 39: control.v1.Link
+	(*ListLinksResponse)(nil),        // 40: control.v1.ListLinksResponse
+	(*OpenRefsRequest)(nil),          // 41: control.v1.OpenRefsRequest
+	(*OpenRef)(nil),                  // 42: control.v1.OpenRef
+	(*OpenRefsResponse)(nil),         // 43: control.v1.OpenRefsResponse
+	(*TokenRequest)(nil),             // 44: control.v1.TokenRequest
+	(*TokenResponse)(nil),            // 45: control.v1.TokenResponse
+	(*LaneHead)(nil),                 // 46: control.v1.LaneHead
+	(*SlotHeadsRequest)(nil),         // 47: control.v1.SlotHeadsRequest
+	(*SlotHeadsResponse)(nil),        // 48: control.v1.SlotHeadsResponse
+	(*AuditStatusRequest)(nil),       // 49: control.v1.AuditStatusRequest
+	(*AuditStatusResponse)(nil),      // 50: control.v1.AuditStatusResponse
+	(*JourneyRequest)(nil),           // 51: control.v1.JourneyRequest
+	(*JourneyDocument)(nil),          // 52: control.v1.JourneyDocument
+	(*Step)(nil),                     // 53: control.v1.Step
+	(*JourneyResponse)(nil),          // 54: control.v1.JourneyResponse
+	(*StreamHead)(nil),               // 55: control.v1.StreamHead
+	(*StreamHeadsRequest)(nil),       // 56: control.v1.StreamHeadsRequest
+	(*StreamHeadsResponse)(nil),      // 57: control.v1.StreamHeadsResponse
+	(*ReconcileRequest)(nil),         // 58: control.v1.ReconcileRequest
+	(*Side)(nil),                     // 59: control.v1.Side
+	(*Explained)(nil),                // 60: control.v1.Explained
+	(*ReconcileRow)(nil),             // 61: control.v1.ReconcileRow
+	(*Break)(nil),                    // 62: control.v1.Break
+	(*ReconcileResponse)(nil),        // 63: control.v1.ReconcileResponse
+	(*ReconcilerStatusRequest)(nil),  // 64: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil), // 65: control.v1.ReconcilerStatusResponse
+	(*TransformStatusRequest)(nil),   // 66: control.v1.TransformStatusRequest
+	(*MappingState)(nil),             // 67: control.v1.MappingState
+	(*TransformStatusResponse)(nil),  // 68: control.v1.TransformStatusResponse
+	(*timestamppb.Timestamp)(nil),    // 69: google.protobuf.Timestamp
+	(*v1.Money)(nil),                 // 70: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,  // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,  // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,  // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
 	4,  // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	58, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	58, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	0,  // 6: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
-	15, // 7: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
-	3,  // 8: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	58, // 9: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	58, // 10: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	58, // 11: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	59, // 12: control.v1.Held.sum:type_name -> audit.v1.Money
-	59, // 13: control.v1.Exception.amount:type_name -> audit.v1.Money
-	58, // 14: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
-	17, // 15: control.v1.Exception.held:type_name -> control.v1.Held
-	58, // 16: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
-	18, // 17: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	58, // 18: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	58, // 19: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
-	17, // 20: control.v1.LaneView.held:type_name -> control.v1.Held
-	23, // 21: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
-	28, // 22: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
-	31, // 23: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
-	35, // 24: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	35, // 25: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,  // 26: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	59, // 27: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	59, // 28: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	59, // 29: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	58, // 30: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	41, // 31: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	42, // 32: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	44, // 33: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	44, // 34: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	59, // 35: control.v1.Side.net:type_name -> audit.v1.Money
-	59, // 36: control.v1.Side.gross:type_name -> audit.v1.Money
-	48, // 37: control.v1.Explained.side:type_name -> control.v1.Side
-	48, // 38: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	48, // 39: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	48, // 40: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	49, // 41: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	48, // 42: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	59, // 43: control.v1.Break.amount:type_name -> audit.v1.Money
-	50, // 44: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	51, // 45: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	0,  // 46: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	0,  // 47: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	56, // 48: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	1,  // 49: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,  // 50: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,  // 51: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,  // 52: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	11, // 53: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	16, // 54: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	20, // 55: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	45, // 56: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	30, // 57: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	13, // 58: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	16, // 59: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	20, // 60: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	27, // 61: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	36, // 62: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	30, // 63: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	33, // 64: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	22, // 65: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	25, // 66: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	38, // 67: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	40, // 68: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	45, // 69: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	47, // 70: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	53, // 71: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	45, // 72: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	55, // 73: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	2,  // 74: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,  // 75: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,  // 76: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10, // 77: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	12, // 78: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	19, // 79: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 80: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	46, // 81: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	32, // 82: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	14, // 83: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	19, // 84: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	21, // 85: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	29, // 86: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	37, // 87: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	32, // 88: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	34, // 89: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	24, // 90: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	26, // 91: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	39, // 92: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	43, // 93: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	46, // 94: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	52, // 95: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	54, // 96: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	46, // 97: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	57, // 98: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	74, // [74:99] is the sub-list for method output_type
-	49, // [49:74] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	69, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	69, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	69, // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	13, // 7: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
+	69, // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	69, // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	69, // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	69, // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	13, // 12: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
+	13, // 13: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
+	10, // 14: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
+	69, // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	0,  // 16: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
+	26, // 17: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
+	3,  // 18: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
+	69, // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	69, // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	69, // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	70, // 22: control.v1.Held.sum:type_name -> audit.v1.Money
+	70, // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
+	69, // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	28, // 25: control.v1.Exception.held:type_name -> control.v1.Held
+	69, // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	29, // 27: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
+	69, // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	69, // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	28, // 30: control.v1.LaneView.held:type_name -> control.v1.Held
+	34, // 31: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
+	39, // 32: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
+	42, // 33: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
+	46, // 34: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	46, // 35: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,  // 36: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	70, // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	70, // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	70, // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	69, // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	52, // 41: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	53, // 42: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	55, // 43: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	55, // 44: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	70, // 45: control.v1.Side.net:type_name -> audit.v1.Money
+	70, // 46: control.v1.Side.gross:type_name -> audit.v1.Money
+	59, // 47: control.v1.Explained.side:type_name -> control.v1.Side
+	59, // 48: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	59, // 49: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	59, // 50: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	60, // 51: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	59, // 52: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	70, // 53: control.v1.Break.amount:type_name -> audit.v1.Money
+	61, // 54: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	62, // 55: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	0,  // 56: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	0,  // 57: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	67, // 58: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	1,  // 59: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,  // 60: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,  // 61: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,  // 62: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22, // 63: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27, // 64: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31, // 65: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	56, // 66: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	41, // 67: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11, // 68: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14, // 69: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16, // 70: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18, // 71: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20, // 72: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	24, // 73: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27, // 74: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31, // 75: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	38, // 76: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	47, // 77: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	41, // 78: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	44, // 79: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	33, // 80: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	36, // 81: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	49, // 82: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	51, // 83: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	56, // 84: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	58, // 85: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	64, // 86: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	56, // 87: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	66, // 88: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	2,  // 89: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,  // 90: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,  // 91: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10, // 92: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23, // 93: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	30, // 94: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32, // 95: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	57, // 96: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	43, // 97: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12, // 98: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15, // 99: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17, // 100: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19, // 101: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21, // 102: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	25, // 103: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	30, // 104: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32, // 105: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	40, // 106: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	48, // 107: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	43, // 108: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	45, // 109: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	35, // 110: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	37, // 111: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	50, // 112: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	54, // 113: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	57, // 114: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	63, // 115: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	65, // 116: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	57, // 117: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	68, // 118: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	89, // [89:119] is the sub-list for method output_type
+	59, // [59:89] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -4605,7 +5472,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   58,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -31,6 +31,11 @@ const (
 	IngestService_Act_FullMethodName            = "/control.v1.IngestService/Act"
 	IngestService_StreamHeads_FullMethodName    = "/control.v1.IngestService/StreamHeads"
 	IngestService_OpenRefs_FullMethodName       = "/control.v1.IngestService/OpenRefs"
+	IngestService_StartBackfill_FullMethodName  = "/control.v1.IngestService/StartBackfill"
+	IngestService_ListRuns_FullMethodName       = "/control.v1.IngestService/ListRuns"
+	IngestService_ActOnRun_FullMethodName       = "/control.v1.IngestService/ActOnRun"
+	IngestService_ListEvents_FullMethodName     = "/control.v1.IngestService/ListEvents"
+	IngestService_GetRecord_FullMethodName      = "/control.v1.IngestService/GetRecord"
 )
 
 // IngestServiceClient is the client API for IngestService service.
@@ -57,6 +62,16 @@ type IngestServiceClient interface {
 	StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error)
 	// OpenRefs names the records whose events have not ended.
 	OpenRefs(ctx context.Context, in *OpenRefsRequest, opts ...grpc.CallOption) (*OpenRefsResponse, error)
+	// StartBackfill lists a connection's records of a type and admits them in bulk.
+	StartBackfill(ctx context.Context, in *StartBackfillRequest, opts ...grpc.CallOption) (*StartBackfillResponse, error)
+	// ListRuns lists backfills, newest first.
+	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
+	// ActOnRun pauses, resumes or cancels a backfill.
+	ActOnRun(ctx context.Context, in *ActOnRunRequest, opts ...grpc.CallOption) (*ActOnRunResponse, error)
+	// ListEvents lists events, newest first.
+	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
+	// GetRecord returns a record as it was last admitted.
+	GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error)
 }
 
 type ingestServiceClient struct {
@@ -157,6 +172,56 @@ func (c *ingestServiceClient) OpenRefs(ctx context.Context, in *OpenRefsRequest,
 	return out, nil
 }
 
+func (c *ingestServiceClient) StartBackfill(ctx context.Context, in *StartBackfillRequest, opts ...grpc.CallOption) (*StartBackfillResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartBackfillResponse)
+	err := c.cc.Invoke(ctx, IngestService_StartBackfill_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRunsResponse)
+	err := c.cc.Invoke(ctx, IngestService_ListRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) ActOnRun(ctx context.Context, in *ActOnRunRequest, opts ...grpc.CallOption) (*ActOnRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ActOnRunResponse)
+	err := c.cc.Invoke(ctx, IngestService_ActOnRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEventsResponse)
+	err := c.cc.Invoke(ctx, IngestService_ListEvents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRecordResponse)
+	err := c.cc.Invoke(ctx, IngestService_GetRecord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IngestServiceServer is the server API for IngestService service.
 // All implementations must embed UnimplementedIngestServiceServer
 // for forward compatibility.
@@ -181,6 +246,16 @@ type IngestServiceServer interface {
 	StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error)
 	// OpenRefs names the records whose events have not ended.
 	OpenRefs(context.Context, *OpenRefsRequest) (*OpenRefsResponse, error)
+	// StartBackfill lists a connection's records of a type and admits them in bulk.
+	StartBackfill(context.Context, *StartBackfillRequest) (*StartBackfillResponse, error)
+	// ListRuns lists backfills, newest first.
+	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
+	// ActOnRun pauses, resumes or cancels a backfill.
+	ActOnRun(context.Context, *ActOnRunRequest) (*ActOnRunResponse, error)
+	// ListEvents lists events, newest first.
+	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
+	// GetRecord returns a record as it was last admitted.
+	GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error)
 	mustEmbedUnimplementedIngestServiceServer()
 }
 
@@ -217,6 +292,21 @@ func (UnimplementedIngestServiceServer) StreamHeads(context.Context, *StreamHead
 }
 func (UnimplementedIngestServiceServer) OpenRefs(context.Context, *OpenRefsRequest) (*OpenRefsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method OpenRefs not implemented")
+}
+func (UnimplementedIngestServiceServer) StartBackfill(context.Context, *StartBackfillRequest) (*StartBackfillResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartBackfill not implemented")
+}
+func (UnimplementedIngestServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
+}
+func (UnimplementedIngestServiceServer) ActOnRun(context.Context, *ActOnRunRequest) (*ActOnRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ActOnRun not implemented")
+}
+func (UnimplementedIngestServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
+}
+func (UnimplementedIngestServiceServer) GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRecord not implemented")
 }
 func (UnimplementedIngestServiceServer) mustEmbedUnimplementedIngestServiceServer() {}
 func (UnimplementedIngestServiceServer) testEmbeddedByValue()                       {}
@@ -401,6 +491,96 @@ func _IngestService_OpenRefs_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_StartBackfill_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartBackfillRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).StartBackfill(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_StartBackfill_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).StartBackfill(ctx, req.(*StartBackfillRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_ListRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ListRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ListRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ListRuns(ctx, req.(*ListRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_ActOnRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ActOnRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ActOnRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ActOnRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ActOnRun(ctx, req.(*ActOnRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_ListEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ListEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ListEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ListEvents(ctx, req.(*ListEventsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_GetRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).GetRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_GetRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).GetRecord(ctx, req.(*GetRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IngestService_ServiceDesc is the grpc.ServiceDesc for IngestService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -443,6 +623,26 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "OpenRefs",
 			Handler:    _IngestService_OpenRefs_Handler,
+		},
+		{
+			MethodName: "StartBackfill",
+			Handler:    _IngestService_StartBackfill_Handler,
+		},
+		{
+			MethodName: "ListRuns",
+			Handler:    _IngestService_ListRuns_Handler,
+		},
+		{
+			MethodName: "ActOnRun",
+			Handler:    _IngestService_ActOnRun_Handler,
+		},
+		{
+			MethodName: "ListEvents",
+			Handler:    _IngestService_ListEvents_Handler,
+		},
+		{
+			MethodName: "GetRecord",
+			Handler:    _IngestService_GetRecord_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -316,7 +316,10 @@ type Event struct {
 	// Which slot of this revision, raised by requeue, from 1.
 	SlotNo int64 `protobuf:"varint,23,opt,name=slot_no,json=slotNo,proto3" json:"slot_no,omitempty"`
 	// The customer's ref at the source, for search.
-	Customer      string `protobuf:"bytes,24,opt,name=customer,proto3" json:"customer,omitempty"`
+	Customer string `protobuf:"bytes,24,opt,name=customer,proto3" json:"customer,omitempty"`
+	// The record qualified before the route's cut-off: it is matched and linked,
+	// never created.
+	MatchOnly     bool `protobuf:"varint,25,opt,name=match_only,json=matchOnly,proto3" json:"match_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,6 +522,13 @@ func (x *Event) GetCustomer() string {
 	return ""
 }
 
+func (x *Event) GetMatchOnly() bool {
+	if x != nil {
+		return x.MatchOnly
+	}
+	return false
+}
+
 var File_event_v1_event_proto protoreflect.FileDescriptor
 
 const file_event_v1_event_proto_rawDesc = "" +
@@ -526,7 +536,7 @@ const file_event_v1_event_proto_rawDesc = "" +
 	"\x14event/v1/event.proto\x12\bevent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"/\n" +
 	"\aLaneSeq\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\x03R\x03seq\"\xb1\x05\n" +
+	"\x03seq\x18\x02 \x01(\x03R\x03seq\"\xd0\x05\n" +
 	"\x05Event\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x16\n" +
@@ -556,7 +566,9 @@ const file_event_v1_event_proto_rawDesc = "" +
 	"\tdata_hash\x18\x15 \x01(\tR\bdataHash\x12\x18\n" +
 	"\amapping\x18\x16 \x01(\tR\amapping\x12\x17\n" +
 	"\aslot_no\x18\x17 \x01(\x03R\x06slotNo\x12\x1a\n" +
-	"\bcustomer\x18\x18 \x01(\tR\bcustomer*B\n" +
+	"\bcustomer\x18\x18 \x01(\tR\bcustomer\x12\x1d\n" +
+	"\n" +
+	"match_only\x18\x19 \x01(\bR\tmatchOnly*B\n" +
 	"\x05Class\x12\x15\n" +
 	"\x11CLASS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCLASS_REALTIME\x10\x01\x12\x0e\n" +

@@ -22,6 +22,7 @@ type object struct {
 	Properties map[string]*string `json:"properties"`
 	Archived   bool               `json:"archived"`
 	ArchivedAt time.Time          `json:"archivedAt"`
+	CreatedAt  time.Time          `json:"createdAt"`
 	UpdatedAt  time.Time          `json:"updatedAt"`
 }
 
@@ -125,7 +126,7 @@ func (s *source) record(a *aggregate, related map[string]any) connector.Record {
 	data["merged_ids"] = texts(merged)
 	r := connector.Record{
 		Ref: s.ref(a.typ, a.object.ID), Version: version(a.typ, a.object), ChangedAt: modified(a.typ, a.object),
-		Deleted: a.object.Archived,
+		Deleted: a.object.Archived, CreatedAt: a.object.CreatedAt, QualifiedAt: qualified(a),
 	}
 	for _, id := range merged {
 		r.MergedFrom = append(r.MergedFrom, s.ref(a.typ, id))
@@ -140,6 +141,18 @@ func (s *source) record(a *aggregate, related map[string]any) connector.Record {
 		r.Related = canonical(related)
 	}
 	return r
+}
+
+// qualified is when a deal was won: its close date.
+func qualified(a *aggregate) time.Time {
+	if a.typ != typeDeal || a.object.text("hs_is_closed_won") != "true" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, a.object.text("closedate"))
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
 }
 
 func (s *source) addDeal(a *aggregate, data map[string]any) {

@@ -111,6 +111,12 @@ type Source interface {
 	List(ctx context.Context, typ string) iter.Seq2[event.Ref, error]
 }
 
+// Counter is a source that knows how many live records of a type there are,
+// for an estimate.
+type Counter interface {
+	Count(ctx context.Context, typ string) (int64, error)
+}
+
 // Change is a ref to look at, and the cursor after it; one without a ref moves
 // the cursor alone. Version is the vendor's
 // version of the object that changed, if the listing shows it: a version that
@@ -140,11 +146,15 @@ type Webhook interface {
 // Record is an aggregate of a source as it was read: the object, its children
 // and its association ids.
 type Record struct {
-	Ref        event.Ref
-	Version    string    // the vendor's, "" if it has none
-	ChangedAt  time.Time // by the vendor
-	Deleted    bool
-	MergedFrom []event.Ref
+	Ref       event.Ref
+	Version   string    // the vendor's, "" if it has none
+	ChangedAt time.Time // by the vendor
+	// CreatedAt is when the record was made, and QualifiedAt when it became
+	// something to be booked (a deal was won); zero where it did not or that is
+	// not known. A route's cut-off is judged by both.
+	CreatedAt, QualifiedAt time.Time
+	Deleted                bool
+	MergedFrom             []event.Ref
 	// Customer is the object's customer as the source names it: its lane.
 	Customer event.Ref
 	// Data is RFC 8785 JSON of the aggregate, numbers as decimal strings.

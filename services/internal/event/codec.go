@@ -28,7 +28,7 @@ func Encode(e *Event) ([]byte, error) {
 		Target: e.Target, Lane: e.Lane, Seq: e.Seq, Class: ClassToProto(e.Class), Ref: e.Ref.String(), Rev: e.Rev,
 		Cause: CauseToProto(e.Cause), Approval: e.Approval, Type: TypeToProto(e.Type), MergedFrom: e.MergedFrom,
 		After: AfterToProto(e.After), Render: e.Render, OccurredAt: timestamppb.New(e.OccurredAt), Data: e.Data,
-		Related: e.Related, DataHash: e.DataHash, SlotNo: e.SlotNo, Customer: e.Customer,
+		Related: e.Related, DataHash: e.DataHash, SlotNo: e.SlotNo, Customer: e.Customer, MatchOnly: e.MatchOnly,
 	}
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
@@ -49,7 +49,7 @@ func Decode(b []byte) (*Event, error) {
 		Ref: ref, Rev: m.GetRev(), Cause: CauseFromProto(m.GetCause()), Approval: m.GetApproval(), Type: TypeFromProto(m.GetType()),
 		MergedFrom: m.GetMergedFrom(), After: AfterFromProto(m.GetAfter()), Render: m.GetRender(),
 		OccurredAt: m.GetOccurredAt().AsTime(), Data: m.GetData(), Related: m.GetRelated(), DataHash: m.GetDataHash(),
-		SlotNo: m.GetSlotNo(), Customer: m.GetCustomer(),
+		SlotNo: m.GetSlotNo(), Customer: m.GetCustomer(), MatchOnly: m.GetMatchOnly(),
 	}
 	if e.ID == "" || e.Target == "" || e.Lane == "" || e.Seq < 1 || !e.Class.Valid() || e.Type == "" || e.Cause == "" {
 		return nil, fmt.Errorf("decode event: event %q of %s lacks id, target, lane, seq, class, type or cause", e.ID, ref)

@@ -70,6 +70,7 @@ type Event struct {
 	Data, Related              []byte // RFC 8785 JSON
 	DataHash                   string
 	Customer                   string
+	MatchOnly                  bool // matched and linked, never created
 }
 
 // ID is the event's identity: it does not depend on when or by whom the

@@ -11,7 +11,7 @@ func sample() *Event {
 		ID: ID("hubspot/48213/deal/7", 3, "won", 1), Tenant: "acme", Entity: "acme-ie", Connection: "crm", Route: "won",
 		Mapping: "m", Target: "quickbooks/46", Lane: "hubspot/48213/company/5", Seq: 4, Class: Bulk,
 		Ref: Ref{"hubspot", "48213", "deal", "7"}, Rev: 3, SlotNo: 1, Render: 2, Cause: Requeue, Approval: "a", Type: Merge,
-		MergedFrom: []string{"hubspot/48213/deal/6"}, After: []LaneSeq{{"l", 9}}, OccurredAt: time.UnixMicro(1_700_000_000_123_456).UTC(),
+		MergedFrom: []string{"hubspot/48213/deal/6"}, MatchOnly: true, After: []LaneSeq{{"l", 9}}, OccurredAt: time.UnixMicro(1_700_000_000_123_456).UTC(),
 		Data: []byte(`{"a":"1"}`), Related: []byte(`{}`), DataHash: "h", Customer: "hubspot/48213/company/5",
 	}
 }

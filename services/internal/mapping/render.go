@@ -71,7 +71,7 @@ func header(e *event.Event, hash string) *document.Rendering {
 	return &document.Rendering{
 		EventID: e.ID, Tenant: e.Tenant, Entity: e.Entity, Route: e.Route, Target: e.Target, Lane: e.Lane, Seq: e.Seq, Class: e.Class,
 		Ref: e.Ref.String(), Rev: e.Rev, SlotNo: e.SlotNo, Render: e.Render, Cause: e.Cause, Type: e.Type, Approval: e.Approval,
-		Customer: e.Customer, After: e.After, OccurredAt: e.OccurredAt, MappingHash: hash, MergedFrom: e.MergedFrom,
+		Customer: e.Customer, After: e.After, OccurredAt: e.OccurredAt, MappingHash: hash, MergedFrom: e.MergedFrom, MatchOnly: e.MatchOnly,
 	}
 }
 

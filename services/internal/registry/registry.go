@@ -52,6 +52,9 @@ type Route struct {
 	Mapping    string
 	// WriteBack: its events are postings, not records.
 	WriteBack bool
+	// CutOff: a record that qualified before it is matched and linked, never
+	// created; zero means the moment when the route was first run.
+	CutOff time.Time
 	// UpdateOnly: a record without a document in the books stays without one.
 	UpdateOnly bool
 	// Unmatched is what becomes of a record that matches nothing in the books:

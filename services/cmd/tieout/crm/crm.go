@@ -115,6 +115,16 @@ func (p Portal) line(ctx context.Context, deal, currency string, l Line) (string
 	return p.create(ctx, "line_items", properties, []association{toOne(deal, lineItemToDeal)})
 }
 
+// Merge merges two records of a type (companies, contacts, deals) and returns
+// the id of what came of it, which is a new one.
+func (p Portal) Merge(ctx context.Context, typ, primary, other string) (string, error) {
+	var out struct {
+		ID string `json:"id"`
+	}
+	err := p.call(ctx, http.MethodPost, "/crm/v3/objects/"+typ+"/merge", map[string]string{"primaryObjectId": primary, "objectIdToMerge": other}, &out)
+	return out.ID, err
+}
+
 // Move sets a deal's stage.
 func (p Portal) Move(ctx context.Context, deal, stage string) error {
 	return p.Change(ctx, "deals", deal, map[string]string{"dealstage": stage})

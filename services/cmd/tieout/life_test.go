@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"tieout.dev/services/cmd/tieout/crm"
+)
+
+// books reads an entity of the books with a person's own token.
+func (o *outside) books(entity string, into any) {
+	o.t.Helper()
+	sb := o.file.Sandboxes["quickbooks"]
+	q := url.Values{"query": {"select * from " + entity + " where Active in (true, false) maxresults 1000"}, "minorversion": {"75"}}
+	req, err := http.NewRequest(http.MethodGet, sb.BaseURL+"/v3/company/"+sb.RealmID+"/query?"+q.Encode(), nil)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+sb.ReaderToken)
+	req.Header.Set("Accept", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct{ QueryResponse map[string]json.RawMessage }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		o.t.Fatal(err)
+	}
+	if raw := answer.QueryResponse[entity]; raw != nil {
+		if err := json.Unmarshal(raw, into); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+}
+
+type named struct{ ID, DisplayName, Name string }
+
+func (o *outside) customers() map[string]string {
+	var list []named
+	o.books("Customer", &list)
+	out := map[string]string{}
+	for _, c := range list {
+		out[c.DisplayName] = c.ID
+	}
+	return out
+}
+
+// A company renamed while its first invoice is made keeps its customer in the
+// books, in every currency, under the new name.
+func TestARenamedCompanyKeepsItsCustomer(t *testing.T) {
+	o := start(t)
+	ctx := context.Background()
+	id, err := o.portal.Company(ctx, map[string]string{"name": "Old Name Ltd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, currency := range []string{"EUR", "USD"} {
+		deal, err := o.portal.Deal(ctx, crm.Deal{Name: currency, Company: id, Currency: currency, Lines: []crm.Line{{Name: "Widget", Quantity: "1", Price: "10.00"}}})
+		if err == nil {
+			err = o.portal.Move(ctx, deal, crm.Won)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.portal.Change(ctx, "companies", id, map[string]string{"name": "New Name Ltd"}); err != nil {
+		t.Fatal(err)
+	}
+	o.settle(3)
+	got := o.customers()
+	if got["New Name Ltd"] == "" || got["New Name Ltd (USD)"] == "" || len(got) != 2 {
+		t.Fatalf("customers %v\n%s", got, o.run("exceptions", "list"))
+	}
+}
+
+// Two companies merged with invoices in flight: nothing is made twice, and the
+// survivor's next deal goes to the customer that it has.
+func TestCompaniesMergedInFlight(t *testing.T) {
+	o := start(t)
+	ctx := context.Background()
+	d := newDeals(o, 2)
+	for i := range 6 {
+		d.win(fmt.Sprintf("Before %d", i))
+	}
+	survivor, err := o.portal.Merge(ctx, "companies", d.company[0], d.company[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.settle(6)
+	d.company = []string{survivor}
+	before := len(o.customers())
+	d.win("After")
+	d.win("After too")
+	o.settle(8)
+	d.check("after the merge")
+	kinds := o.run("exceptions", "list", "-o", "json")
+	for _, kind := range []string{`"kind": "match"`, `"kind": "unsupported"`, `"kind": "conflict"`, `"kind": "dependency"`} {
+		if strings.Contains(kinds, kind) {
+			t.Errorf("an exception that the merge does not explain: %s", kinds)
+		}
+	}
+	if after := len(o.customers()); after > before+2 {
+		t.Errorf("%d customers before, %d after", before, after)
+	}
+	o.run("reconcile")
+}
+
+// A vendor that is away: one exception, and everything flows again by itself.
+func TestTheBooksAreAwayForAWhile(t *testing.T) {
+	o := start(t)
+	d := newDeals(o, 3)
+	d.win("First")
+	o.settle(1)
+	o.fault("quickbooks", `{"match":{"app":"app"},"effect":"status","status":503}`)
+	for i := range 6 {
+		d.win(fmt.Sprintf("While away %d", i))
+	}
+	var open struct{ Items []struct{ ID, Kind string } }
+	o.until("one exception about the connection", func() bool {
+		open.Items = nil
+		if err := json.Unmarshal([]byte(o.run("exceptions", "list", "-o", "json")), &open); err != nil {
+			t.Fatal(err)
+		}
+		return len(open.Items) == 1 && open.Items[0].Kind == "connection"
+	})
+	o.clearFaults("quickbooks")
+	o.settle(7)
+	d.check("after the outage")
+	if list := o.run("exceptions", "list"); !strings.Contains(list, "no open exceptions") {
+		t.Errorf("something is left: %s", list)
+	}
+}
+
+// Every fault that a vendor has, each at one request in ten, and kills.
+func TestEveryFaultAtOnce(t *testing.T) {
+	o := start(t)
+	for _, effect := range []string{
+		`"effect":"reset_after"`, `"effect":"reset_before"`, `"effect":"late_commit","delay":"2s","status":500`, `"effect":"partial_batch"`, `"effect":"throttle"`,
+		`"effect":"expire_token"`, `"effect":"truncate"`, `"effect":"fault_in_200"`,
+	} {
+		o.fault("quickbooks", `{"match":{"path":"/v3/**","probability":0.1,"app":"app"},`+effect+`}`)
+	}
+	d := newDeals(o, 4)
+	for kill := range 4 {
+		for i := range 4 {
+			d.win(fmt.Sprintf("Deal %d-%d", kill, i))
+		}
+		<-time.After(700 * time.Millisecond)
+		o.kill()
+		o.up()
+	}
+	o.run("wait", "--settled", "--at-least", "16", "--timeout", "180s")
+	d.check("under every fault")
+	o.clearFaults("quickbooks")
+	o.run("reconcile")
+}
+
+func (o *outside) clearFaults(system string) {
+	o.t.Helper()
+	req, err := http.NewRequest(http.MethodDelete, o.file.Sandboxes[system].BaseURL+"/_sandbox/faults", nil)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+func (o *outside) until(what string, ok func() bool) {
+	o.t.Helper()
+	for deadline := time.Now().Add(90 * time.Second); !ok(); <-time.After(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			o.t.Fatalf("%s did not come", what)
+		}
+	}
+}
+
+// What was there before is read in bulk; what is won meanwhile does not wait.
+func TestBackfillLetsWonDealsPass(t *testing.T) {
+	o := start(t)
+	d := newDeals(o, 5)
+	o.post(o.file.Sandboxes["hubspot"].BaseURL+"/_sandbox/settings", `{"webhooks":{"deliver":false}}`)
+	for i := range 60 {
+		d.win(fmt.Sprintf("Old %d", i))
+	}
+	o.settle(60)
+	var runs struct {
+		Items []struct {
+			State                             string
+			Total, Read, Duplicates, Admitted int64
+		}
+	}
+	out := o.run("backfill", "--connection", "crm", "--type", "deal", "--from", "2026-01-01", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &runs); err != nil || len(runs.Items) != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if r := runs.Items[0]; r.State != "done" || r.Read != 60 || r.Duplicates != 60 || r.Admitted != 0 {
+		t.Fatalf("run %+v", r)
+	}
+	d.check("after a backfill of what was known")
+}

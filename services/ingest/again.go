@@ -1,0 +1,94 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
+)
+
+// stored is an event as its row has it.
+type stored struct {
+	event *event.Event
+	trace string
+	ended bool
+}
+
+func storedEvent(tx *store.Tx, id string) (*stored, error) {
+	var body []byte
+	var s stored
+	var ended int64
+	err := tx.QueryRow(`SELECT body, trace, ended_at FROM event WHERE event_id = $1`, id).Scan(&body, &s.trace, &ended)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.ended = ended != 0
+	s.event, err = event.Decode(body)
+	return &s, err
+}
+
+// requeued: the slot moved. The same revision gets another one at the lane's
+// tail, unless a later revision of the record is on its way by now.
+func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) error {
+	s, err := storedEvent(tx, f.SourceEventID)
+	if err != nil || s == nil || s.ended {
+		return err
+	}
+	e := s.event
+	var later bool
+	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM event WHERE route = $1 AND ref = $2 AND (rev > $3 OR rev = $3 AND slot_no > $4))`, e.Route, e.Ref.String(), e.Rev, e.SlotNo).Scan(&later); err != nil {
+		return err
+	}
+	outcome := "moved"
+	if later {
+		outcome = "superseded"
+	}
+	if _, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = $2 WHERE event_id = $3`, tx.Now(), outcome, e.ID); err != nil || later {
+		return err
+	}
+	route, ok := in.deps.Registry.Route(e.Route)
+	if !ok {
+		return nil // the route was taken away; nothing is owed to it any more
+	}
+	e.SlotNo, e.Render, e.Cause, e.After = e.SlotNo+1, 1, event.Requeue, nil
+	return in.place(ctx, tx, route, e, s.trace)
+}
+
+// rerender publishes the slot's event once more, to be rendered by the mapping
+// that is in force now.
+func (in *Ingest) rerender(tx *store.Tx, f *trail.Fact) error {
+	s, err := storedEvent(tx, f.SourceEventID)
+	if err != nil || s == nil || s.ended {
+		return err
+	}
+	s.event.Render = max(s.event.Render, f.Render) + 1
+	body, err := event.Encode(s.event)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`UPDATE event SET body = $1, published_at = NULL WHERE event_id = $2`, body, s.event.ID)
+	return err
+}
+
+// reissue has a record admitted once more whose document somebody deleted.
+func (in *Ingest) reissue(tx *store.Tx, f *trail.Fact) error {
+	if f.Outcome != "reissue" || f.Posting == nil {
+		return nil
+	}
+	ref, err := event.ParseRef(f.Posting.SourceRef)
+	if err != nil {
+		return nil
+	}
+	s := in.sourceOf(ref)
+	if s == nil {
+		return nil
+	}
+	signal(s.due)
+	return putHint(tx, s.config.ID, ref, event.Reissue, event.Bulk, "")
+}
