@@ -8,6 +8,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
@@ -41,8 +42,8 @@ func (r *Reconciler) look(ctx context.Context, entity, target, period string, se
 		return nil, err
 	}
 	for _, route := range r.deps.Registry.Routes {
-		if route.WriteBack || route.Target != target || route.Entity != entity {
-			continue
+		if route.WriteBack || route.UpdateOnly || route.Target != target || route.Entity != entity {
+			continue // routes that only keep customers and items up to date ask for no document
 		}
 		records, err := r.records(ctx, route)
 		if err != nil {
@@ -74,7 +75,7 @@ func (r *Reconciler) records(ctx context.Context, route registry.Route) ([]match
 	}
 	var out []match.Source
 	for chunk := range slices.Chunk(ids, fetchBatch) {
-		records, err := src.Fetch(ctx, route.Type, chunk)
+		records, err := fetch(ctx, src, route.Type, chunk)
 		if err != nil {
 			return nil, fmt.Errorf("read %s of %s: %w", route.Type, route.Connection, err)
 		}
@@ -89,10 +90,52 @@ func (r *Reconciler) records(ctx context.Context, route registry.Route) ([]match
 	return out, nil
 }
 
+// fetchTries bounds how often a busy source is asked again.
+const fetchTries = 20
+
+// fetch reads records, patiently: a source that is busy is asked again when it
+// says so. A record that is left out of the answer makes the list half a list.
+func fetch(ctx context.Context, src connector.Source, typ string, ids []string) ([]connector.Record, error) {
+	for try := 1; ; try++ {
+		records, err := src.Fetch(ctx, typ, ids)
+		f := fault.As(err)
+		switch {
+		case err == nil:
+			return records, whole(records, ids)
+		case f.Kind != fault.RateLimited || try == fetchTries:
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(max(f.RetryAfter, 10*time.Millisecond)):
+		}
+	}
+}
+
+func whole(records []connector.Record, ids []string) error {
+	answered := map[string]bool{}
+	for _, r := range records {
+		answered[r.Ref.ID] = true
+		for _, m := range r.MergedFrom {
+			answered[m.ID] = true
+		}
+	}
+	for _, id := range ids {
+		if !answered[id] {
+			return fmt.Errorf("record %s was listed and is not in the answer", id)
+		}
+	}
+	return nil
+}
+
 // wants is what one record asks for, part by part.
 func (r *Reconciler) wants(ctx context.Context, route registry.Route, rec connector.Record) ([]match.Source, error) {
 	if rec.Deleted {
 		return nil, nil
+	}
+	if rec.Problem != "" {
+		return []match.Source{{Ref: rec.Ref.String(), Want: match.Rejected}}, nil
 	}
 	d, err := r.deps.Render(ctx, route, rec)
 	if err != nil {

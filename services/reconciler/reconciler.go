@@ -41,6 +41,13 @@ type Deps struct {
 	Render func(ctx context.Context, route registry.Route, r connector.Record) (*document.Rendering, error)
 	// Open asks which records are on their way or parked, with the cause.
 	Open func(ctx context.Context) (map[string]string, error)
+	// Recheck has ingest read and admit a source record again.
+	Recheck func(ctx context.Context, ref string) error
+	// Every is how often each entity's running month is reconciled; 0: only on demand.
+	Every time.Duration
+	// LookAgain is how long a difference may move before it is one: things go
+	// on while the lists are read.
+	LookAgain time.Duration
 	// Takers ask each consumer of the trail which facts it has.
 	Takers   map[string]trail.AskHeads
 	Tracer   trace.Tracer
@@ -60,6 +67,9 @@ type Reconciler struct {
 
 // New makes the service; Run does the work.
 func New(d Deps) (*Reconciler, error) {
+	if d.LookAgain <= 0 {
+		d.LookAgain = lookAgain
+	}
 	r := &Reconciler{deps: d, relay: trail.NewRelay(d.DB, trail.Outbox(d.DB), d.Bus, d.Now, d.Log)}
 	r.trail = trail.NewCompleter(d.DB, r.relay, d.Takers, d.Log)
 	var err error
@@ -75,10 +85,11 @@ func New(d Deps) (*Reconciler, error) {
 // Run works until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) error {
 	var work sync.WaitGroup
-	var relayErr, trailErr error
+	var relayErr, trailErr, scheduleErr error
+	work.Go(func() { scheduleErr = r.schedule(ctx) })
 	work.Go(func() { relayErr = r.relay.Run(ctx) })
 	work.Go(func() { trailErr = r.trail.Run(ctx) })
 	err := r.consumer.Run(ctx)
 	work.Wait()
-	return errors.Join(err, relayErr, trailErr)
+	return errors.Join(err, relayErr, trailErr, scheduleErr)
 }

@@ -7,13 +7,14 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/reconciler/match"
 )
 
-// lookAgain is how long a difference may move before it is one: things go on
-// while the lists are read.
+// lookAgain is what LookAgain is unless it is set.
 const lookAgain = 2 * time.Second
 
 // reconcile compares every books target of an entity, or of all entities. A
@@ -24,7 +25,7 @@ func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run 
 		return run, nil, err
 	}
 	defer func() {
-		if end := r.end(context.WithoutCancel(ctx), run, report, err); end != nil && err == nil {
+		if end := r.end(context.WithoutCancel(ctx), run, entity, period, report, err); end != nil && err == nil {
 			err = end
 		}
 	}()
@@ -38,7 +39,7 @@ func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run 
 			select {
 			case <-ctx.Done():
 				return run, nil, ctx.Err()
-			case <-time.After(lookAgain):
+			case <-time.After(r.deps.LookAgain):
 			}
 			if one, err = r.look(ctx, t.entity, t.account, period, one.OpenIDs()); err != nil {
 				return run, nil, err
@@ -76,25 +77,41 @@ func (r *Reconciler) begin(ctx context.Context, run, entity, period string) erro
 }
 
 // end stores what was found; a run that failed found nothing.
-func (r *Reconciler) end(ctx context.Context, run string, report *match.Report, cause error) error {
+func (r *Reconciler) end(ctx context.Context, run, entity, period string, report *match.Report, cause error) error {
 	err := r.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		state, detail, breaks := "failed", fmt.Sprint(cause), []match.Break(nil)
+		state, detail, text := "failed", fmt.Sprint(cause), ""
 		if cause == nil && report != nil {
-			state, detail, breaks = "done", fmt.Sprintf("%d breaks", len(report.Breaks)), report.Breaks
-		}
-		for _, b := range breaks {
-			if _, err := tx.Exec(`INSERT INTO breaks (id, run, entity, target, kind, cause, source_ref, books_ref, amount, currency, state, seen_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO UPDATE SET run = $2, cause = $6, amount = $9, currency = $10, state = $11, seen_at = $12`,
-				b.ID, run, b.Entity, b.Target, string(b.Kind), b.Cause, b.SourceRef, b.BooksRef, b.Amount.Minor, b.Amount.Currency, b.State, tx.Now()); err != nil {
+			state, detail = "done", fmt.Sprintf("%d breaks", len(report.Breaks))
+			if err := keep(tx, run, entity, period, report.Breaks); err != nil {
 				return err
 			}
+			b, err := protojson.Marshal(answer(run, entity, period, report))
+			if err != nil {
+				return err
+			}
+			text = string(b)
 		}
-		var entity string
-		if err := tx.QueryRow(`UPDATE run SET state = $1, ended_at = $2, detail = $3 WHERE run = $4 RETURNING entity`, state, tx.Now(), detail, run).Scan(&entity); err != nil {
+		if _, err := tx.Exec(`UPDATE run SET state = $1, ended_at = $2, detail = $3, report = $4 WHERE run = $5`, state, tx.Now(), detail, text, run); err != nil {
 			return err
 		}
 		return trail.Append(tx, trail.Fact{Stream: Name + "/" + entity + "/" + entity, Type: "run.ended", Actor: Name, Entity: entity, Outcome: state, Detail: "run " + run + ": " + detail})
 	})
 	r.relay.Wake()
+	return err
+}
+
+// keep stores what a run found. A break that a person accepted stays accepted;
+// one of the same entity and period that is not seen any more is repaired.
+func keep(tx *store.Tx, run, entity, period string, breaks []match.Break) error {
+	for _, b := range breaks {
+		if _, err := tx.Exec(`INSERT INTO breaks (id, run, entity, target, kind, cause, source_ref, books_ref, amount, currency, state, seen_at, repair, period)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+			ON CONFLICT (id) DO UPDATE SET run = $2, cause = $6, amount = $9, currency = $10, seen_at = $12, repair = $13,
+			state = CASE WHEN breaks.state IN ('accepted', 'repairing') AND $11 = 'open' THEN breaks.state ELSE $11 END`,
+			b.ID, run, b.Entity, b.Target, string(b.Kind), b.Cause, b.SourceRef, b.BooksRef, b.Amount.Minor, b.Amount.Currency, b.State, tx.Now(), b.Repair, period); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(`UPDATE breaks SET state = 'repaired' WHERE run <> $1 AND period = $2 AND ($3 = '' OR entity = $3) AND state IN ('open', 'repairing')`, run, period, entity)
 	return err
 }

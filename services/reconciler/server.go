@@ -2,14 +2,19 @@ package reconciler
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	auditv1 "tieout.dev/proto/audit/v1"
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/money"
+	"tieout.dev/services/internal/store"
 	"tieout.dev/services/reconciler/match"
 )
 
@@ -46,9 +51,38 @@ func (s *Server) Reconcile(ctx context.Context, r *controlv1.ReconcileRequest) (
 	}
 	run, report, err := s.r.reconcile(ctx, r.GetEntity(), r.GetPeriod())
 	if err != nil {
-		return nil, err
+		return nil, status.Errorf(codes.Unavailable, "the lists were not read whole, and nothing is inferred from half of one: %v", err)
 	}
-	out := &controlv1.ReconcileResponse{Run: run, Entity: r.GetEntity(), Period: r.GetPeriod()}
+	out := answer(run, r.GetEntity(), r.GetPeriod(), report)
+	out.EndedAt = timestamppb.New(s.r.deps.Now())
+	return out, nil
+}
+
+// LastReport returns the newest report of an entity and a period.
+func (s *Server) LastReport(ctx context.Context, r *controlv1.LastReportRequest) (*controlv1.ReconcileResponse, error) {
+	out := &controlv1.ReconcileResponse{}
+	err := s.r.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		var text string
+		var ended int64
+		err := tx.QueryRow(`SELECT report, ended_at FROM run WHERE entity = $1 AND period = $2 AND state = 'done' ORDER BY ended_at DESC LIMIT 1`, r.GetEntity(), r.GetPeriod()).Scan(&text, &ended)
+		if errors.Is(err, sql.ErrNoRows) {
+			return status.Error(codes.NotFound, "nothing was reconciled yet for this entity and period: run tieout reconcile")
+		}
+		if err != nil {
+			return err
+		}
+		if err := protojson.Unmarshal([]byte(text), out); err != nil {
+			return err
+		}
+		out.EndedAt = timestamppb.New(store.Time(ended))
+		return nil
+	})
+	return out, err
+}
+
+// answer is a report on the wire.
+func answer(run, entity, period string, report *match.Report) *controlv1.ReconcileResponse {
+	out := &controlv1.ReconcileResponse{Run: run, Entity: entity, Period: period}
 	for _, row := range report.Rows {
 		x := &controlv1.ReconcileRow{
 			Kind: row.Kind, Currency: row.Currency, Source: side(row.Source), Journal: side(row.Journal), Books: side(row.Books), Unexplained: side(row.Unexplained),
@@ -63,7 +97,7 @@ func (s *Server) Reconcile(ctx context.Context, r *controlv1.ReconcileRequest) (
 			Id: b.ID, Kind: string(b.Kind), Cause: b.Cause, SourceRef: b.SourceRef, BooksRef: b.BooksRef, Amount: amount(b.Amount), State: b.State, Repair: b.Repair,
 		})
 	}
-	return out, nil
+	return out
 }
 
 func side(s match.Side) *controlv1.Side {

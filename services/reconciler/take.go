@@ -40,7 +40,9 @@ func (r *Reconciler) take(ctx context.Context, b *stream.Batch) error {
 
 func enter(tx *store.Tx, f *trail.Fact) error {
 	p := f.Posting
-	if p == nil || f.Type != "op.settled" || f.Outcome != "posted" {
+	settled := f.Type == "op.settled" && f.Outcome == "posted"
+	found := f.Type == "link.created" && (f.Outcome == "matched" || f.Outcome == "merged")
+	if p == nil || !settled && !found {
 		return nil
 	}
 	op := ""

@@ -4530,7 +4530,9 @@ type ReconcileResponse struct {
 	// Rows.
 	Rows []*ReconcileRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
 	// Breaks.
-	Breaks        []*Break `protobuf:"bytes,5,rep,name=breaks,proto3" json:"breaks,omitempty"`
+	Breaks []*Break `protobuf:"bytes,5,rep,name=breaks,proto3" json:"breaks,omitempty"`
+	// When the run ended.
+	EndedAt       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4600,6 +4602,205 @@ func (x *ReconcileResponse) GetBreaks() []*Break {
 	return nil
 }
 
+func (x *ReconcileResponse) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+// LastReportRequest names an entity and a period.
+type LastReportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Fiscal entity; empty: the report over all of them.
+	Entity string `protobuf:"bytes,1,opt,name=entity,proto3" json:"entity,omitempty"`
+	// YYYY-MM; empty: everything.
+	Period        string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastReportRequest) Reset() {
+	*x = LastReportRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastReportRequest) ProtoMessage() {}
+
+func (x *LastReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastReportRequest.ProtoReflect.Descriptor instead.
+func (*LastReportRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *LastReportRequest) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *LastReportRequest) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+// RepairRequest names breaks.
+type RepairRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Break ids; empty with all.
+	Ids []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	// Every open break that can be repaired without a person's decision.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// recheck (the source record is read and admitted again) or accept.
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// Why; mandatory with accept.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who, an opaque id.
+	Actor string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Say what would happen, change nothing.
+	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairRequest) Reset() {
+	*x = RepairRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairRequest) ProtoMessage() {}
+
+func (x *RepairRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
+func (*RepairRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *RepairRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *RepairRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *RepairRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *RepairRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RepairRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *RepairRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// RepairResponse names what was started.
+type RepairResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Breaks that are being repaired or were accepted.
+	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairResponse) Reset() {
+	*x = RepairResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairResponse) ProtoMessage() {}
+
+func (x *RepairResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
+func (*RepairResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *RepairResponse) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
 // ReconcilerStatusRequest asks for the status.
 type ReconcilerStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4609,7 +4810,7 @@ type ReconcilerStatusRequest struct {
 
 func (x *ReconcilerStatusRequest) Reset() {
 	*x = ReconcilerStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[64]
+	mi := &file_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4621,7 +4822,7 @@ func (x *ReconcilerStatusRequest) String() string {
 func (*ReconcilerStatusRequest) ProtoMessage() {}
 
 func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[64]
+	mi := &file_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4634,7 +4835,7 @@ func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 // ReconcilerStatusResponse is the status of reconciler.
@@ -4648,7 +4849,7 @@ type ReconcilerStatusResponse struct {
 
 func (x *ReconcilerStatusResponse) Reset() {
 	*x = ReconcilerStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[65]
+	mi := &file_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4660,7 +4861,7 @@ func (x *ReconcilerStatusResponse) String() string {
 func (*ReconcilerStatusResponse) ProtoMessage() {}
 
 func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[65]
+	mi := &file_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4673,7 +4874,7 @@ func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ReconcilerStatusResponse) GetService() *ServiceState {
@@ -4692,7 +4893,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[66]
+	mi := &file_control_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4704,7 +4905,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[66]
+	mi := &file_control_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4717,7 +4918,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 // MappingState is a mapping in force.
@@ -4735,7 +4936,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[67]
+	mi := &file_control_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4747,7 +4948,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[67]
+	mi := &file_control_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4760,7 +4961,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *MappingState) GetName() string {
@@ -4797,7 +4998,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[68]
+	mi := &file_control_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4809,7 +5010,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[68]
+	mi := &file_control_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4822,7 +5023,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -5193,13 +5394,26 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\tbooks_ref\x18\x05 \x01(\tR\bbooksRef\x12'\n" +
 	"\x06amount\x18\x06 \x01(\v2\x0f.audit.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x16\n" +
-	"\x06repair\x18\b \x01(\tR\x06repair\"\xae\x01\n" +
+	"\x06repair\x18\b \x01(\tR\x06repair\"\xe5\x01\n" +
 	"\x11ReconcileResponse\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06entity\x18\x02 \x01(\tR\x06entity\x12\x16\n" +
 	"\x06period\x18\x03 \x01(\tR\x06period\x12,\n" +
 	"\x04rows\x18\x04 \x03(\v2\x18.control.v1.ReconcileRowR\x04rows\x12)\n" +
-	"\x06breaks\x18\x05 \x03(\v2\x11.control.v1.BreakR\x06breaks\"\x19\n" +
+	"\x06breaks\x18\x05 \x03(\v2\x11.control.v1.BreakR\x06breaks\x125\n" +
+	"\bended_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\"C\n" +
+	"\x11LastReportRequest\x12\x16\n" +
+	"\x06entity\x18\x01 \x01(\tR\x06entity\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\tR\x06period\"\x92\x01\n" +
+	"\rRepairRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"\"\n" +
+	"\x0eRepairResponse\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\"\x19\n" +
 	"\x17ReconcilerStatusRequest\"N\n" +
 	"\x18ReconcilerStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\"\x18\n" +
@@ -5240,9 +5454,12 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\fAuditService\x12N\n" +
 	"\vAuditStatus\x12\x1e.control.v1.AuditStatusRequest\x1a\x1f.control.v1.AuditStatusResponse\x12B\n" +
 	"\aJourney\x12\x1a.control.v1.JourneyRequest\x1a\x1b.control.v1.JourneyResponse\x12N\n" +
-	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\x8c\x02\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\x99\x03\n" +
 	"\x11ReconcilerService\x12H\n" +
-	"\tReconcile\x12\x1c.control.v1.ReconcileRequest\x1a\x1d.control.v1.ReconcileResponse\x12]\n" +
+	"\tReconcile\x12\x1c.control.v1.ReconcileRequest\x1a\x1d.control.v1.ReconcileResponse\x12J\n" +
+	"\n" +
+	"LastReport\x12\x1d.control.v1.LastReportRequest\x1a\x1d.control.v1.ReconcileResponse\x12?\n" +
+	"\x06Repair\x12\x19.control.v1.RepairRequest\x1a\x1a.control.v1.RepairResponse\x12]\n" +
 	"\x10ReconcilerStatus\x12#.control.v1.ReconcilerStatusRequest\x1a$.control.v1.ReconcilerStatusResponse\x12N\n" +
 	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2n\n" +
 	"\x10TransformService\x12Z\n" +
@@ -5260,7 +5477,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),             // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),      // 1: control.v1.IngestStatusRequest
@@ -5326,45 +5543,48 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*ReconcileRow)(nil),             // 61: control.v1.ReconcileRow
 	(*Break)(nil),                    // 62: control.v1.Break
 	(*ReconcileResponse)(nil),        // 63: control.v1.ReconcileResponse
-	(*ReconcilerStatusRequest)(nil),  // 64: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil), // 65: control.v1.ReconcilerStatusResponse
-	(*TransformStatusRequest)(nil),   // 66: control.v1.TransformStatusRequest
-	(*MappingState)(nil),             // 67: control.v1.MappingState
-	(*TransformStatusResponse)(nil),  // 68: control.v1.TransformStatusResponse
-	(*timestamppb.Timestamp)(nil),    // 69: google.protobuf.Timestamp
-	(*v1.Money)(nil),                 // 70: audit.v1.Money
+	(*LastReportRequest)(nil),        // 64: control.v1.LastReportRequest
+	(*RepairRequest)(nil),            // 65: control.v1.RepairRequest
+	(*RepairResponse)(nil),           // 66: control.v1.RepairResponse
+	(*ReconcilerStatusRequest)(nil),  // 67: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil), // 68: control.v1.ReconcilerStatusResponse
+	(*TransformStatusRequest)(nil),   // 69: control.v1.TransformStatusRequest
+	(*MappingState)(nil),             // 70: control.v1.MappingState
+	(*TransformStatusResponse)(nil),  // 71: control.v1.TransformStatusResponse
+	(*timestamppb.Timestamp)(nil),    // 72: google.protobuf.Timestamp
+	(*v1.Money)(nil),                 // 73: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,  // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,  // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,  // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
 	4,  // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	69, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	69, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	69, // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	72, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	72, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	72, // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
 	13, // 7: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
-	69, // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
-	69, // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	69, // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	69, // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	72, // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	72, // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	72, // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	72, // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
 	13, // 12: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
 	13, // 13: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
 	10, // 14: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
-	69, // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	72, // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
 	0,  // 16: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
 	26, // 17: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
 	3,  // 18: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	69, // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	69, // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	69, // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	70, // 22: control.v1.Held.sum:type_name -> audit.v1.Money
-	70, // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
-	69, // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	72, // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	72, // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	72, // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	73, // 22: control.v1.Held.sum:type_name -> audit.v1.Money
+	73, // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
+	72, // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
 	28, // 25: control.v1.Exception.held:type_name -> control.v1.Held
-	69, // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	72, // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
 	29, // 27: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	69, // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	69, // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	72, // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	72, // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
 	28, // 30: control.v1.LaneView.held:type_name -> control.v1.Held
 	34, // 31: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
 	39, // 32: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
@@ -5372,93 +5592,98 @@ var file_control_v1_control_proto_depIdxs = []int32{
 	46, // 34: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
 	46, // 35: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
 	0,  // 36: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	70, // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	70, // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	70, // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	69, // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	73, // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	73, // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	73, // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	72, // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
 	52, // 41: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
 	53, // 42: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
 	55, // 43: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
 	55, // 44: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	70, // 45: control.v1.Side.net:type_name -> audit.v1.Money
-	70, // 46: control.v1.Side.gross:type_name -> audit.v1.Money
+	73, // 45: control.v1.Side.net:type_name -> audit.v1.Money
+	73, // 46: control.v1.Side.gross:type_name -> audit.v1.Money
 	59, // 47: control.v1.Explained.side:type_name -> control.v1.Side
 	59, // 48: control.v1.ReconcileRow.source:type_name -> control.v1.Side
 	59, // 49: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
 	59, // 50: control.v1.ReconcileRow.books:type_name -> control.v1.Side
 	60, // 51: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
 	59, // 52: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	70, // 53: control.v1.Break.amount:type_name -> audit.v1.Money
+	73, // 53: control.v1.Break.amount:type_name -> audit.v1.Money
 	61, // 54: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
 	62, // 55: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	0,  // 56: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	0,  // 57: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	67, // 58: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	1,  // 59: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,  // 60: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,  // 61: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,  // 62: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22, // 63: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27, // 64: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31, // 65: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	56, // 66: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	41, // 67: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11, // 68: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14, // 69: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16, // 70: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18, // 71: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20, // 72: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	24, // 73: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27, // 74: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31, // 75: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	38, // 76: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	47, // 77: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	41, // 78: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	44, // 79: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	33, // 80: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	36, // 81: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	49, // 82: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	51, // 83: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	56, // 84: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	58, // 85: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	64, // 86: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	56, // 87: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	66, // 88: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	2,  // 89: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,  // 90: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,  // 91: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10, // 92: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23, // 93: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	30, // 94: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32, // 95: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	57, // 96: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	43, // 97: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12, // 98: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15, // 99: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17, // 100: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19, // 101: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21, // 102: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	25, // 103: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	30, // 104: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32, // 105: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	40, // 106: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	48, // 107: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	43, // 108: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	45, // 109: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	35, // 110: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	37, // 111: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	50, // 112: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	54, // 113: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	57, // 114: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	63, // 115: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	65, // 116: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	57, // 117: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	68, // 118: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	89, // [89:119] is the sub-list for method output_type
-	59, // [59:89] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	72, // 56: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	0,  // 57: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	0,  // 58: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	70, // 59: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	1,  // 60: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,  // 61: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,  // 62: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,  // 63: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22, // 64: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27, // 65: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31, // 66: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	56, // 67: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	41, // 68: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11, // 69: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14, // 70: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16, // 71: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18, // 72: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20, // 73: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	24, // 74: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27, // 75: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31, // 76: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	38, // 77: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	47, // 78: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	41, // 79: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	44, // 80: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	33, // 81: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	36, // 82: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	49, // 83: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	51, // 84: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	56, // 85: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	58, // 86: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	64, // 87: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	65, // 88: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	67, // 89: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	56, // 90: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	69, // 91: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	2,  // 92: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,  // 93: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,  // 94: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10, // 95: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23, // 96: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	30, // 97: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32, // 98: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	57, // 99: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	43, // 100: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12, // 101: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15, // 102: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17, // 103: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19, // 104: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21, // 105: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	25, // 106: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	30, // 107: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32, // 108: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	40, // 109: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	48, // 110: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	43, // 111: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	45, // 112: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	35, // 113: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	37, // 114: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	50, // 115: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	54, // 116: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	57, // 117: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	63, // 118: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	63, // 119: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	66, // 120: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	68, // 121: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	57, // 122: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	71, // 123: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	92, // [92:124] is the sub-list for method output_type
+	60, // [60:92] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -5472,7 +5697,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   69,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

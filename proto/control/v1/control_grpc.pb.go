@@ -1267,6 +1267,8 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	ReconcilerService_Reconcile_FullMethodName        = "/control.v1.ReconcilerService/Reconcile"
+	ReconcilerService_LastReport_FullMethodName       = "/control.v1.ReconcilerService/LastReport"
+	ReconcilerService_Repair_FullMethodName           = "/control.v1.ReconcilerService/Repair"
 	ReconcilerService_ReconcilerStatus_FullMethodName = "/control.v1.ReconcilerService/ReconcilerStatus"
 	ReconcilerService_StreamHeads_FullMethodName      = "/control.v1.ReconcilerService/StreamHeads"
 )
@@ -1279,6 +1281,10 @@ const (
 type ReconcilerServiceClient interface {
 	// Reconcile compares source, journal and books of an entity and a period.
 	Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (*ReconcileResponse, error)
+	// LastReport returns the newest report of an entity and a period.
+	LastReport(ctx context.Context, in *LastReportRequest, opts ...grpc.CallOption) (*ReconcileResponse, error)
+	// Repair starts the repair of breaks, or closes one that a person accepts.
+	Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (*RepairResponse, error)
 	// ReconcilerStatus tells how much of the trail is taken.
 	ReconcilerStatus(ctx context.Context, in *ReconcilerStatusRequest, opts ...grpc.CallOption) (*ReconcilerStatusResponse, error)
 	// StreamHeads returns the highest taken fact of each stream asked for.
@@ -1297,6 +1303,26 @@ func (c *reconcilerServiceClient) Reconcile(ctx context.Context, in *ReconcileRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReconcileResponse)
 	err := c.cc.Invoke(ctx, ReconcilerService_Reconcile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *reconcilerServiceClient) LastReport(ctx context.Context, in *LastReportRequest, opts ...grpc.CallOption) (*ReconcileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReconcileResponse)
+	err := c.cc.Invoke(ctx, ReconcilerService_LastReport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *reconcilerServiceClient) Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (*RepairResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RepairResponse)
+	err := c.cc.Invoke(ctx, ReconcilerService_Repair_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -1331,6 +1357,10 @@ func (c *reconcilerServiceClient) StreamHeads(ctx context.Context, in *StreamHea
 type ReconcilerServiceServer interface {
 	// Reconcile compares source, journal and books of an entity and a period.
 	Reconcile(context.Context, *ReconcileRequest) (*ReconcileResponse, error)
+	// LastReport returns the newest report of an entity and a period.
+	LastReport(context.Context, *LastReportRequest) (*ReconcileResponse, error)
+	// Repair starts the repair of breaks, or closes one that a person accepts.
+	Repair(context.Context, *RepairRequest) (*RepairResponse, error)
 	// ReconcilerStatus tells how much of the trail is taken.
 	ReconcilerStatus(context.Context, *ReconcilerStatusRequest) (*ReconcilerStatusResponse, error)
 	// StreamHeads returns the highest taken fact of each stream asked for.
@@ -1347,6 +1377,12 @@ type UnimplementedReconcilerServiceServer struct{}
 
 func (UnimplementedReconcilerServiceServer) Reconcile(context.Context, *ReconcileRequest) (*ReconcileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reconcile not implemented")
+}
+func (UnimplementedReconcilerServiceServer) LastReport(context.Context, *LastReportRequest) (*ReconcileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LastReport not implemented")
+}
+func (UnimplementedReconcilerServiceServer) Repair(context.Context, *RepairRequest) (*RepairResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Repair not implemented")
 }
 func (UnimplementedReconcilerServiceServer) ReconcilerStatus(context.Context, *ReconcilerStatusRequest) (*ReconcilerStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReconcilerStatus not implemented")
@@ -1389,6 +1425,42 @@ func _ReconcilerService_Reconcile_Handler(srv interface{}, ctx context.Context, 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ReconcilerServiceServer).Reconcile(ctx, req.(*ReconcileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ReconcilerService_LastReport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LastReportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReconcilerServiceServer).LastReport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReconcilerService_LastReport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReconcilerServiceServer).LastReport(ctx, req.(*LastReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ReconcilerService_Repair_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RepairRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReconcilerServiceServer).Repair(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReconcilerService_Repair_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReconcilerServiceServer).Repair(ctx, req.(*RepairRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1439,6 +1511,14 @@ var ReconcilerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Reconcile",
 			Handler:    _ReconcilerService_Reconcile_Handler,
+		},
+		{
+			MethodName: "LastReport",
+			Handler:    _ReconcilerService_LastReport_Handler,
+		},
+		{
+			MethodName: "Repair",
+			Handler:    _ReconcilerService_Repair_Handler,
 		},
 		{
 			MethodName: "ReconcilerStatus",

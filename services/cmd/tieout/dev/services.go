@@ -28,6 +28,9 @@ import (
 // pollEvery is how often the CRM is listed here; webhooks bring the rest.
 const pollEvery = 5 * time.Second
 
+// reconcileEvery is how often the running month is reconciled here.
+const reconcileEvery = 10 * time.Minute
+
 // Names of the installation that runs in one process.
 const (
 	tenant       = "acme"
@@ -285,7 +288,7 @@ func (s *stack) startReconciler(ctx context.Context, reg *registry.Registry) err
 	}
 	r, err := reconciler.New(reconciler.Deps{
 		DB: p.DB, Bus: p.Bus, Registry: reg, Sources: sources, Targets: targets, Render: renderer(reg, shipped), Open: s.openRefs, Takers: s.takers(),
-		Tracer: p.Tracer, Log: p.Log, Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
+		Recheck: s.recheck, Every: reconcileEvery, Tracer: p.Tracer, Log: p.Log, Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
 	})
 	if err != nil {
 		return err
@@ -293,6 +296,12 @@ func (s *stack) startReconciler(ctx context.Context, reg *registry.Registry) err
 	controlv1.RegisterReconcilerServiceServer(s.control, r.Server())
 	s.services = append(s.services, run.Service{Name: reconciler.Name, Run: r.Run})
 	return nil
+}
+
+// recheck has ingest read a record again.
+func (s *stack) recheck(ctx context.Context, ref string) error {
+	_, err := controlv1.NewIngestServiceClient(s.conn).Recheck(ctx, &controlv1.RecheckRequest{Ref: ref})
+	return err
 }
 
 // renderer shows what the route's mapping makes of a record, as transform does.

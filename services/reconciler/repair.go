@@ -1,0 +1,112 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
+	"tieout.dev/services/reconciler/match"
+)
+
+// What may become of an open break: repaired through ingest, or accepted by a
+// person with a reason. Seen equal in a later run it is repaired.
+const (
+	repairing = "repairing"
+	repaired  = "repaired"
+	accepted  = "accepted"
+)
+
+// rechecked are the causes that a fresh reading of the source record repairs
+// without a person's decision.
+var rechecked = []string{match.NeverPosted, match.SourceChanged, match.NotWanted, match.RejectedNow}
+
+// found is a stored break.
+type found struct{ id, entity, cause, ref, state string }
+
+// Repair starts repairs, or closes breaks that a person accepts.
+func (s *Server) Repair(ctx context.Context, r *controlv1.RepairRequest) (*controlv1.RepairResponse, error) {
+	switch {
+	case r.GetAction() != "recheck" && r.GetAction() != "accept":
+		return nil, status.Errorf(codes.InvalidArgument, "action %q is not one of recheck, accept", r.GetAction())
+	case r.GetAction() == "accept" && (strings.TrimSpace(r.GetReason()) == "" || r.GetAll()):
+		return nil, status.Error(codes.InvalidArgument, "a break is accepted by its id and with a reason: it goes into the audit trail")
+	case !r.GetAll() && len(r.GetIds()) == 0:
+		return nil, status.Error(codes.InvalidArgument, "name the breaks, or say all")
+	}
+	breaks, err := s.r.breaks(ctx, r.GetIds())
+	if err != nil {
+		return nil, err
+	}
+	out := &controlv1.RepairResponse{}
+	for _, b := range breaks {
+		if r.GetAction() == "recheck" && !slices.Contains(rechecked, b.cause) {
+			if !r.GetAll() {
+				return nil, status.Errorf(codes.FailedPrecondition, "break %s (%s) takes a person's decision: settle it in the books or at the source, or accept it", b.id, b.cause)
+			}
+			continue
+		}
+		out.Ids = append(out.Ids, b.id)
+		if r.GetDryRun() {
+			continue
+		}
+		if err := s.r.repair(ctx, b, r.GetAction(), r.GetActor(), r.GetReason()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// breaks reads open ones: those named, or all.
+func (r *Reconciler) breaks(ctx context.Context, ids []string) ([]found, error) {
+	var out []found
+	err := r.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT id, entity, cause, source_ref, state FROM breaks WHERE state IN ('open', 'repairing') ORDER BY seen_at, id`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var b found
+			if err := rows.Scan(&b.id, &b.entity, &b.cause, &b.ref, &b.state); err != nil {
+				return err
+			}
+			if len(ids) == 0 || slices.Contains(ids, b.id) {
+				out = append(out, b)
+			}
+		}
+		return rows.Err()
+	})
+	if err == nil && len(out) < len(ids) {
+		return nil, status.Errorf(codes.NotFound, "%d of %d breaks are not open", len(ids)-len(out), len(ids))
+	}
+	return out, err
+}
+
+// repair carries one out. It goes through ingest like every change, so dying in
+// the middle is harmless: the same record read twice is one revision.
+func (r *Reconciler) repair(ctx context.Context, b found, action, actor, reason string) error {
+	state := accepted
+	if action == "recheck" {
+		state = repairing
+		if err := r.deps.Recheck(ctx, b.ref); err != nil {
+			return fmt.Errorf("recheck %s: %w", b.ref, err)
+		}
+	}
+	err := r.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec(`UPDATE breaks SET state = $1, actor = $2, reason = $3 WHERE id = $4`, state, actor, reason, b.id); err != nil {
+			return err
+		}
+		return trail.Append(tx, trail.Fact{
+			Stream: Name + "/" + b.entity + "/" + b.entity, Type: "break." + state, Actor: actor, Entity: b.entity, Subject: b.ref, Outcome: state, Detail: "break " + b.id + " (" + b.cause + ") " + reason,
+		})
+	})
+	r.relay.Wake()
+	return err
+}
