@@ -4884,6 +4884,817 @@ func (x *ReconcilerStatusResponse) GetService() *ServiceState {
 	return nil
 }
 
+// GetMappingRequest names a mapping in force.
+type GetMappingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name, or the SHA-256 of its canonical form.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMappingRequest) Reset() {
+	*x = GetMappingRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMappingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMappingRequest) ProtoMessage() {}
+
+func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMappingRequest.ProtoReflect.Descriptor instead.
+func (*GetMappingRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *GetMappingRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// MappingRule is one line of the field matrix.
+type MappingRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Part and field of the target: invoice.due_date.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Fields of the source that are read.
+	Sources []string `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
+	// CEL, or a symbol that the entity binds.
+	Expression string `protobuf:"bytes,3,opt,name=expression,proto3" json:"expression,omitempty"`
+	// True where the field is not taken over as it is.
+	Calculated    bool `protobuf:"varint,4,opt,name=calculated,proto3" json:"calculated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MappingRule) Reset() {
+	*x = MappingRule{}
+	mi := &file_control_v1_control_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappingRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappingRule) ProtoMessage() {}
+
+func (x *MappingRule) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappingRule.ProtoReflect.Descriptor instead.
+func (*MappingRule) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *MappingRule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MappingRule) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *MappingRule) GetExpression() string {
+	if x != nil {
+		return x.Expression
+	}
+	return ""
+}
+
+func (x *MappingRule) GetCalculated() bool {
+	if x != nil {
+		return x.Calculated
+	}
+	return false
+}
+
+// GetMappingResponse is a mapping, field by field.
+type GetMappingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mapping.
+	Mapping *MappingState `protobuf:"bytes,1,opt,name=mapping,proto3" json:"mapping,omitempty"`
+	// Its rules, in the order of the file.
+	Rules         []*MappingRule `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMappingResponse) Reset() {
+	*x = GetMappingResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMappingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMappingResponse) ProtoMessage() {}
+
+func (x *GetMappingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMappingResponse.ProtoReflect.Descriptor instead.
+func (*GetMappingResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *GetMappingResponse) GetMapping() *MappingState {
+	if x != nil {
+		return x.Mapping
+	}
+	return nil
+}
+
+func (x *GetMappingResponse) GetRules() []*MappingRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// SearchRequest filters audit entries; what is left empty does not filter.
+type SearchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Customer's source ref.
+	Customer string `protobuf:"bytes,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	// Invoice number.
+	Invoice string `protobuf:"bytes,2,opt,name=invoice,proto3" json:"invoice,omitempty"`
+	// Op.
+	Op string `protobuf:"bytes,3,opt,name=op,proto3" json:"op,omitempty"`
+	// Source ref of a record.
+	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Trace id.
+	Trace string `protobuf:"bytes,5,opt,name=trace,proto3" json:"trace,omitempty"`
+	// Taken after.
+	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	// At most so many; 0 means 100.
+	Limit int32 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Entries after this token.
+	Next string `protobuf:"bytes,8,opt,name=next,proto3" json:"next,omitempty"`
+	// The newest instead of the oldest.
+	Newest        bool `protobuf:"varint,9,opt,name=newest,proto3" json:"newest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchRequest) Reset() {
+	*x = SearchRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchRequest) ProtoMessage() {}
+
+func (x *SearchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
+func (*SearchRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *SearchRequest) GetCustomer() string {
+	if x != nil {
+		return x.Customer
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetInvoice() string {
+	if x != nil {
+		return x.Invoice
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetTrace() string {
+	if x != nil {
+		return x.Trace
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *SearchRequest) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetNewest() bool {
+	if x != nil {
+		return x.Newest
+	}
+	return false
+}
+
+// Entry is one audit entry.
+type Entry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event id of the fact.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// When it happened.
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Which service said so.
+	Service string `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	// What happened.
+	What string `protobuf:"bytes,4,opt,name=what,proto3" json:"what,omitempty"`
+	// Record it happened to.
+	Ref string `protobuf:"bytes,5,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Customer.
+	Customer string `protobuf:"bytes,6,opt,name=customer,proto3" json:"customer,omitempty"`
+	// Op.
+	OpId string `protobuf:"bytes,7,opt,name=op_id,json=opId,proto3" json:"op_id,omitempty"`
+	// Invoice number.
+	Invoice string `protobuf:"bytes,8,opt,name=invoice,proto3" json:"invoice,omitempty"`
+	// How it ended.
+	Outcome string `protobuf:"bytes,9,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// In words.
+	Detail string `protobuf:"bytes,10,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Trace id.
+	TraceId string `protobuf:"bytes,11,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// Who acted.
+	Actor string `protobuf:"bytes,12,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Stream and number: gap-free.
+	Stream string `protobuf:"bytes,13,opt,name=stream,proto3" json:"stream,omitempty"`
+	// Number in its stream.
+	Seq           int64 `protobuf:"varint,14,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entry) Reset() {
+	*x = Entry{}
+	mi := &file_control_v1_control_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entry) ProtoMessage() {}
+
+func (x *Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entry.ProtoReflect.Descriptor instead.
+func (*Entry) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *Entry) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *Entry) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Entry) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Entry) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Entry) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *Entry) GetCustomer() string {
+	if x != nil {
+		return x.Customer
+	}
+	return ""
+}
+
+func (x *Entry) GetOpId() string {
+	if x != nil {
+		return x.OpId
+	}
+	return ""
+}
+
+func (x *Entry) GetInvoice() string {
+	if x != nil {
+		return x.Invoice
+	}
+	return ""
+}
+
+func (x *Entry) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Entry) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Entry) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
+func (x *Entry) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Entry) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Entry) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+// SearchResponse is a page of entries.
+type SearchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entries.
+	Items []*Entry `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page.
+	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchResponse) Reset() {
+	*x = SearchResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchResponse) ProtoMessage() {}
+
+func (x *SearchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
+func (*SearchResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *SearchResponse) GetItems() []*Entry {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *SearchResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+// GetDocumentRequest names a source record.
+type GetDocumentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Source ref, or a ref in the books.
+	Ref           string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDocumentRequest) Reset() {
+	*x = GetDocumentRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDocumentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDocumentRequest) ProtoMessage() {}
+
+func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDocumentRequest.ProtoReflect.Descriptor instead.
+func (*GetDocumentRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *GetDocumentRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+// DocumentField is one field of a document in the books.
+type DocumentField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name in the books' normal form: customer, issue_date, line.1.net, …
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What we asked for, as the books confirmed it.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentField) Reset() {
+	*x = DocumentField{}
+	mi := &file_control_v1_control_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentField) ProtoMessage() {}
+
+func (x *DocumentField) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentField.ProtoReflect.Descriptor instead.
+func (*DocumentField) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *DocumentField) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DocumentField) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// DocumentPart is one document of a record.
+type DocumentPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name in the mapping.
+	Part string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	// Kind.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Source ref.
+	SourceRef string `protobuf:"bytes,3,opt,name=source_ref,json=sourceRef,proto3" json:"source_ref,omitempty"`
+	// Ref in the books.
+	OtherRef string `protobuf:"bytes,4,opt,name=other_ref,json=otherRef,proto3" json:"other_ref,omitempty"`
+	// Which document of the part.
+	N int64 `protobuf:"varint,5,opt,name=n,proto3" json:"n,omitempty"`
+	// primary, alias, void, gone.
+	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	// Document number.
+	Number string `protobuf:"bytes,7,opt,name=number,proto3" json:"number,omitempty"`
+	// SHA-256 of the mapping that made it.
+	Mapping string `protobuf:"bytes,8,opt,name=mapping,proto3" json:"mapping,omitempty"`
+	// Fields, sorted.
+	Fields []*DocumentField `protobuf:"bytes,9,rep,name=fields,proto3" json:"fields,omitempty"`
+	// How the link was found.
+	Explain string `protobuf:"bytes,10,opt,name=explain,proto3" json:"explain,omitempty"`
+	// Page in the books.
+	BooksUrl      string `protobuf:"bytes,11,opt,name=books_url,json=booksUrl,proto3" json:"books_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentPart) Reset() {
+	*x = DocumentPart{}
+	mi := &file_control_v1_control_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentPart) ProtoMessage() {}
+
+func (x *DocumentPart) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentPart.ProtoReflect.Descriptor instead.
+func (*DocumentPart) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *DocumentPart) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *DocumentPart) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *DocumentPart) GetSourceRef() string {
+	if x != nil {
+		return x.SourceRef
+	}
+	return ""
+}
+
+func (x *DocumentPart) GetOtherRef() string {
+	if x != nil {
+		return x.OtherRef
+	}
+	return ""
+}
+
+func (x *DocumentPart) GetN() int64 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *DocumentPart) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *DocumentPart) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *DocumentPart) GetMapping() string {
+	if x != nil {
+		return x.Mapping
+	}
+	return ""
+}
+
+func (x *DocumentPart) GetFields() []*DocumentField {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *DocumentPart) GetExplain() string {
+	if x != nil {
+		return x.Explain
+	}
+	return ""
+}
+
+func (x *DocumentPart) GetBooksUrl() string {
+	if x != nil {
+		return x.BooksUrl
+	}
+	return ""
+}
+
+// GetDocumentResponse are the documents of a record.
+type GetDocumentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The documents.
+	Items []*DocumentPart `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Page of the record at the source.
+	SourceUrl string `protobuf:"bytes,2,opt,name=source_url,json=sourceUrl,proto3" json:"source_url,omitempty"`
+	// Page of the asked ref itself, at whichever vendor.
+	Url           string `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDocumentResponse) Reset() {
+	*x = GetDocumentResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDocumentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDocumentResponse) ProtoMessage() {}
+
+func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDocumentResponse.ProtoReflect.Descriptor instead.
+func (*GetDocumentResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *GetDocumentResponse) GetItems() []*DocumentPart {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *GetDocumentResponse) GetSourceUrl() string {
+	if x != nil {
+		return x.SourceUrl
+	}
+	return ""
+}
+
+func (x *GetDocumentResponse) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
 // TransformStatusRequest asks for the status.
 type TransformStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4893,7 +5704,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[69]
+	mi := &file_control_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4905,7 +5716,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[69]
+	mi := &file_control_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4918,7 +5729,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{79}
 }
 
 // MappingState is a mapping in force.
@@ -4936,7 +5747,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[70]
+	mi := &file_control_v1_control_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4948,7 +5759,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[70]
+	mi := &file_control_v1_control_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4961,7 +5772,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *MappingState) GetName() string {
@@ -4998,7 +5809,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[71]
+	mi := &file_control_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5010,7 +5821,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[71]
+	mi := &file_control_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5023,7 +5834,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -5416,7 +6227,74 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\"\x19\n" +
 	"\x17ReconcilerStatusRequest\"N\n" +
 	"\x18ReconcilerStatusResponse\x122\n" +
-	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\"\x18\n" +
+	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\"'\n" +
+	"\x11GetMappingRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"{\n" +
+	"\vMappingRule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asources\x18\x02 \x03(\tR\asources\x12\x1e\n" +
+	"\n" +
+	"expression\x18\x03 \x01(\tR\n" +
+	"expression\x12\x1e\n" +
+	"\n" +
+	"calculated\x18\x04 \x01(\bR\n" +
+	"calculated\"w\n" +
+	"\x12GetMappingResponse\x122\n" +
+	"\amapping\x18\x01 \x01(\v2\x18.control.v1.MappingStateR\amapping\x12-\n" +
+	"\x05rules\x18\x02 \x03(\v2\x17.control.v1.MappingRuleR\x05rules\"\xf1\x01\n" +
+	"\rSearchRequest\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\tR\bcustomer\x12\x18\n" +
+	"\ainvoice\x18\x02 \x01(\tR\ainvoice\x12\x0e\n" +
+	"\x02op\x18\x03 \x01(\tR\x02op\x12\x10\n" +
+	"\x03ref\x18\x04 \x01(\tR\x03ref\x12\x14\n" +
+	"\x05trace\x18\x05 \x01(\tR\x05trace\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05limit\x18\a \x01(\x05R\x05limit\x12\x12\n" +
+	"\x04next\x18\b \x01(\tR\x04next\x12\x16\n" +
+	"\x06newest\x18\t \x01(\bR\x06newest\"\xe6\x02\n" +
+	"\x05Entry\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aservice\x18\x03 \x01(\tR\aservice\x12\x12\n" +
+	"\x04what\x18\x04 \x01(\tR\x04what\x12\x10\n" +
+	"\x03ref\x18\x05 \x01(\tR\x03ref\x12\x1a\n" +
+	"\bcustomer\x18\x06 \x01(\tR\bcustomer\x12\x13\n" +
+	"\x05op_id\x18\a \x01(\tR\x04opId\x12\x18\n" +
+	"\ainvoice\x18\b \x01(\tR\ainvoice\x12\x18\n" +
+	"\aoutcome\x18\t \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06detail\x18\n" +
+	" \x01(\tR\x06detail\x12\x19\n" +
+	"\btrace_id\x18\v \x01(\tR\atraceId\x12\x14\n" +
+	"\x05actor\x18\f \x01(\tR\x05actor\x12\x16\n" +
+	"\x06stream\x18\r \x01(\tR\x06stream\x12\x10\n" +
+	"\x03seq\x18\x0e \x01(\x03R\x03seq\"M\n" +
+	"\x0eSearchResponse\x12'\n" +
+	"\x05items\x18\x01 \x03(\v2\x11.control.v1.EntryR\x05items\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"&\n" +
+	"\x12GetDocumentRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\"9\n" +
+	"\rDocumentField\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xb2\x02\n" +
+	"\fDocumentPart\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\tR\x04part\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1d\n" +
+	"\n" +
+	"source_ref\x18\x03 \x01(\tR\tsourceRef\x12\x1b\n" +
+	"\tother_ref\x18\x04 \x01(\tR\botherRef\x12\f\n" +
+	"\x01n\x18\x05 \x01(\x03R\x01n\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06number\x18\a \x01(\tR\x06number\x12\x18\n" +
+	"\amapping\x18\b \x01(\tR\amapping\x121\n" +
+	"\x06fields\x18\t \x03(\v2\x19.control.v1.DocumentFieldR\x06fields\x12\x18\n" +
+	"\aexplain\x18\n" +
+	" \x01(\tR\aexplain\x12\x1b\n" +
+	"\tbooks_url\x18\v \x01(\tR\bbooksUrl\"v\n" +
+	"\x13GetDocumentResponse\x12.\n" +
+	"\x05items\x18\x01 \x03(\v2\x18.control.v1.DocumentPartR\x05items\x12\x1d\n" +
+	"\n" +
+	"source_url\x18\x02 \x01(\tR\tsourceUrl\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\"\x18\n" +
 	"\x16TransformStatusRequest\"P\n" +
 	"\fMappingState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -5440,7 +6318,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\bActOnRun\x12\x1b.control.v1.ActOnRunRequest\x1a\x1c.control.v1.ActOnRunResponse\x12K\n" +
 	"\n" +
 	"ListEvents\x12\x1d.control.v1.ListEventsRequest\x1a\x1e.control.v1.ListEventsResponse\x12H\n" +
-	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse2\xb2\x05\n" +
+	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse2\x82\x06\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
@@ -5450,20 +6328,24 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse\x12<\n" +
 	"\x05Token\x12\x18.control.v1.TokenRequest\x1a\x19.control.v1.TokenResponse\x12H\n" +
 	"\tListLanes\x12\x1c.control.v1.ListLanesRequest\x1a\x1d.control.v1.ListLanesResponse\x12Z\n" +
-	"\x0fActOnConnection\x12\".control.v1.ActOnConnectionRequest\x1a#.control.v1.ActOnConnectionResponse2\xf2\x01\n" +
+	"\x0fActOnConnection\x12\".control.v1.ActOnConnectionRequest\x1a#.control.v1.ActOnConnectionResponse\x12N\n" +
+	"\vGetDocument\x12\x1e.control.v1.GetDocumentRequest\x1a\x1f.control.v1.GetDocumentResponse2\xb3\x02\n" +
 	"\fAuditService\x12N\n" +
 	"\vAuditStatus\x12\x1e.control.v1.AuditStatusRequest\x1a\x1f.control.v1.AuditStatusResponse\x12B\n" +
 	"\aJourney\x12\x1a.control.v1.JourneyRequest\x1a\x1b.control.v1.JourneyResponse\x12N\n" +
-	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\x99\x03\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse\x12?\n" +
+	"\x06Search\x12\x19.control.v1.SearchRequest\x1a\x1a.control.v1.SearchResponse2\x99\x03\n" +
 	"\x11ReconcilerService\x12H\n" +
 	"\tReconcile\x12\x1c.control.v1.ReconcileRequest\x1a\x1d.control.v1.ReconcileResponse\x12J\n" +
 	"\n" +
 	"LastReport\x12\x1d.control.v1.LastReportRequest\x1a\x1d.control.v1.ReconcileResponse\x12?\n" +
 	"\x06Repair\x12\x19.control.v1.RepairRequest\x1a\x1a.control.v1.RepairResponse\x12]\n" +
 	"\x10ReconcilerStatus\x12#.control.v1.ReconcilerStatusRequest\x1a$.control.v1.ReconcilerStatusResponse\x12N\n" +
-	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2n\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\xbb\x01\n" +
 	"\x10TransformService\x12Z\n" +
-	"\x0fTransformStatus\x12\".control.v1.TransformStatusRequest\x1a#.control.v1.TransformStatusResponseB'Z%tieout.dev/proto/control/v1;controlv1b\x06proto3"
+	"\x0fTransformStatus\x12\".control.v1.TransformStatusRequest\x1a#.control.v1.TransformStatusResponse\x12K\n" +
+	"\n" +
+	"GetMapping\x12\x1d.control.v1.GetMappingRequest\x1a\x1e.control.v1.GetMappingResponseB'Z%tieout.dev/proto/control/v1;controlv1b\x06proto3"
 
 var (
 	file_control_v1_control_proto_rawDescOnce sync.Once
@@ -5477,7 +6359,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),             // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),      // 1: control.v1.IngestStatusRequest
@@ -5548,142 +6430,165 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*RepairResponse)(nil),           // 66: control.v1.RepairResponse
 	(*ReconcilerStatusRequest)(nil),  // 67: control.v1.ReconcilerStatusRequest
 	(*ReconcilerStatusResponse)(nil), // 68: control.v1.ReconcilerStatusResponse
-	(*TransformStatusRequest)(nil),   // 69: control.v1.TransformStatusRequest
-	(*MappingState)(nil),             // 70: control.v1.MappingState
-	(*TransformStatusResponse)(nil),  // 71: control.v1.TransformStatusResponse
-	(*timestamppb.Timestamp)(nil),    // 72: google.protobuf.Timestamp
-	(*v1.Money)(nil),                 // 73: audit.v1.Money
+	(*GetMappingRequest)(nil),        // 69: control.v1.GetMappingRequest
+	(*MappingRule)(nil),              // 70: control.v1.MappingRule
+	(*GetMappingResponse)(nil),       // 71: control.v1.GetMappingResponse
+	(*SearchRequest)(nil),            // 72: control.v1.SearchRequest
+	(*Entry)(nil),                    // 73: control.v1.Entry
+	(*SearchResponse)(nil),           // 74: control.v1.SearchResponse
+	(*GetDocumentRequest)(nil),       // 75: control.v1.GetDocumentRequest
+	(*DocumentField)(nil),            // 76: control.v1.DocumentField
+	(*DocumentPart)(nil),             // 77: control.v1.DocumentPart
+	(*GetDocumentResponse)(nil),      // 78: control.v1.GetDocumentResponse
+	(*TransformStatusRequest)(nil),   // 79: control.v1.TransformStatusRequest
+	(*MappingState)(nil),             // 80: control.v1.MappingState
+	(*TransformStatusResponse)(nil),  // 81: control.v1.TransformStatusResponse
+	(*timestamppb.Timestamp)(nil),    // 82: google.protobuf.Timestamp
+	(*v1.Money)(nil),                 // 83: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
-	0,  // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
-	3,  // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
-	4,  // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
-	4,  // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	72, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	72, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	72, // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
-	13, // 7: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
-	72, // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
-	72, // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	72, // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	72, // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
-	13, // 12: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
-	13, // 13: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
-	10, // 14: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
-	72, // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	0,  // 16: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
-	26, // 17: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
-	3,  // 18: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	72, // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	72, // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	72, // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	73, // 22: control.v1.Held.sum:type_name -> audit.v1.Money
-	73, // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
-	72, // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
-	28, // 25: control.v1.Exception.held:type_name -> control.v1.Held
-	72, // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
-	29, // 27: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	72, // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	72, // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
-	28, // 30: control.v1.LaneView.held:type_name -> control.v1.Held
-	34, // 31: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
-	39, // 32: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
-	42, // 33: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
-	46, // 34: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	46, // 35: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,  // 36: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	73, // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	73, // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	73, // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	72, // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	52, // 41: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	53, // 42: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	55, // 43: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	55, // 44: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	73, // 45: control.v1.Side.net:type_name -> audit.v1.Money
-	73, // 46: control.v1.Side.gross:type_name -> audit.v1.Money
-	59, // 47: control.v1.Explained.side:type_name -> control.v1.Side
-	59, // 48: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	59, // 49: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	59, // 50: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	60, // 51: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	59, // 52: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	73, // 53: control.v1.Break.amount:type_name -> audit.v1.Money
-	61, // 54: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	62, // 55: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	72, // 56: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
-	0,  // 57: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	0,  // 58: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	70, // 59: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	1,  // 60: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,  // 61: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,  // 62: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,  // 63: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22, // 64: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27, // 65: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31, // 66: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	56, // 67: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	41, // 68: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11, // 69: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14, // 70: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16, // 71: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18, // 72: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20, // 73: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	24, // 74: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27, // 75: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31, // 76: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	38, // 77: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	47, // 78: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	41, // 79: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	44, // 80: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	33, // 81: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	36, // 82: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	49, // 83: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	51, // 84: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	56, // 85: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	58, // 86: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	64, // 87: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
-	65, // 88: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
-	67, // 89: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	56, // 90: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	69, // 91: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	2,  // 92: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,  // 93: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,  // 94: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10, // 95: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23, // 96: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	30, // 97: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32, // 98: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	57, // 99: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	43, // 100: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12, // 101: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15, // 102: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17, // 103: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19, // 104: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21, // 105: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	25, // 106: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	30, // 107: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32, // 108: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	40, // 109: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	48, // 110: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	43, // 111: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	45, // 112: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	35, // 113: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	37, // 114: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	50, // 115: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	54, // 116: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	57, // 117: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	63, // 118: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	63, // 119: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
-	66, // 120: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
-	68, // 121: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	57, // 122: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	71, // 123: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	92, // [92:124] is the sub-list for method output_type
-	60, // [60:92] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	0,   // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
+	3,   // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
+	4,   // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
+	4,   // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
+	82,  // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	82,  // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	82,  // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	13,  // 7: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
+	82,  // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	82,  // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	82,  // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	82,  // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	13,  // 12: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
+	13,  // 13: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
+	10,  // 14: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
+	82,  // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	0,   // 16: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
+	26,  // 17: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
+	3,   // 18: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
+	82,  // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	82,  // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	82,  // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	83,  // 22: control.v1.Held.sum:type_name -> audit.v1.Money
+	83,  // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
+	82,  // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	28,  // 25: control.v1.Exception.held:type_name -> control.v1.Held
+	82,  // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	29,  // 27: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
+	82,  // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	82,  // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	28,  // 30: control.v1.LaneView.held:type_name -> control.v1.Held
+	34,  // 31: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
+	39,  // 32: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
+	42,  // 33: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
+	46,  // 34: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	46,  // 35: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,   // 36: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	83,  // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	83,  // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	83,  // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	82,  // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	52,  // 41: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	53,  // 42: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	55,  // 43: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	55,  // 44: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	83,  // 45: control.v1.Side.net:type_name -> audit.v1.Money
+	83,  // 46: control.v1.Side.gross:type_name -> audit.v1.Money
+	59,  // 47: control.v1.Explained.side:type_name -> control.v1.Side
+	59,  // 48: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	59,  // 49: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	59,  // 50: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	60,  // 51: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	59,  // 52: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	83,  // 53: control.v1.Break.amount:type_name -> audit.v1.Money
+	61,  // 54: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	62,  // 55: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	82,  // 56: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	0,   // 57: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	80,  // 58: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
+	70,  // 59: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
+	82,  // 60: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	82,  // 61: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	73,  // 62: control.v1.SearchResponse.items:type_name -> control.v1.Entry
+	76,  // 63: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
+	77,  // 64: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
+	0,   // 65: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	80,  // 66: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	1,   // 67: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,   // 68: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,   // 69: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,   // 70: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22,  // 71: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27,  // 72: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31,  // 73: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	56,  // 74: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	41,  // 75: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11,  // 76: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14,  // 77: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16,  // 78: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18,  // 79: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20,  // 80: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	24,  // 81: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27,  // 82: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31,  // 83: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	38,  // 84: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	47,  // 85: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	41,  // 86: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	44,  // 87: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	33,  // 88: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	36,  // 89: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	75,  // 90: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
+	49,  // 91: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	51,  // 92: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	56,  // 93: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	72,  // 94: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
+	58,  // 95: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	64,  // 96: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	65,  // 97: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	67,  // 98: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	56,  // 99: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	79,  // 100: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	69,  // 101: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
+	2,   // 102: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,   // 103: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,   // 104: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10,  // 105: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23,  // 106: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	30,  // 107: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32,  // 108: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	57,  // 109: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	43,  // 110: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12,  // 111: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15,  // 112: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17,  // 113: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19,  // 114: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21,  // 115: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	25,  // 116: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	30,  // 117: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32,  // 118: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	40,  // 119: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	48,  // 120: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	43,  // 121: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	45,  // 122: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	35,  // 123: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	37,  // 124: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	78,  // 125: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
+	50,  // 126: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	54,  // 127: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	57,  // 128: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	74,  // 129: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
+	63,  // 130: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	63,  // 131: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	66,  // 132: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	68,  // 133: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	57,  // 134: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	81,  // 135: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	71,  // 136: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
+	102, // [102:137] is the sub-list for method output_type
+	67,  // [67:102] is the sub-list for method input_type
+	67,  // [67:67] is the sub-list for extension type_name
+	67,  // [67:67] is the sub-list for extension extendee
+	0,   // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -5697,7 +6602,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   72,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -659,6 +659,7 @@ const (
 	WriterService_Token_FullMethodName           = "/control.v1.WriterService/Token"
 	WriterService_ListLanes_FullMethodName       = "/control.v1.WriterService/ListLanes"
 	WriterService_ActOnConnection_FullMethodName = "/control.v1.WriterService/ActOnConnection"
+	WriterService_GetDocument_FullMethodName     = "/control.v1.WriterService/GetDocument"
 )
 
 // WriterServiceClient is the client API for WriterService service.
@@ -685,6 +686,8 @@ type WriterServiceClient interface {
 	ListLanes(ctx context.Context, in *ListLanesRequest, opts ...grpc.CallOption) (*ListLanesResponse, error)
 	// ActOnConnection pauses or resumes what is written to a connection.
 	ActOnConnection(ctx context.Context, in *ActOnConnectionRequest, opts ...grpc.CallOption) (*ActOnConnectionResponse, error)
+	// GetDocument shows what a record shall be in the books and what they confirmed.
+	GetDocument(ctx context.Context, in *GetDocumentRequest, opts ...grpc.CallOption) (*GetDocumentResponse, error)
 }
 
 type writerServiceClient struct {
@@ -785,6 +788,16 @@ func (c *writerServiceClient) ActOnConnection(ctx context.Context, in *ActOnConn
 	return out, nil
 }
 
+func (c *writerServiceClient) GetDocument(ctx context.Context, in *GetDocumentRequest, opts ...grpc.CallOption) (*GetDocumentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDocumentResponse)
+	err := c.cc.Invoke(ctx, WriterService_GetDocument_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WriterServiceServer is the server API for WriterService service.
 // All implementations must embed UnimplementedWriterServiceServer
 // for forward compatibility.
@@ -809,6 +822,8 @@ type WriterServiceServer interface {
 	ListLanes(context.Context, *ListLanesRequest) (*ListLanesResponse, error)
 	// ActOnConnection pauses or resumes what is written to a connection.
 	ActOnConnection(context.Context, *ActOnConnectionRequest) (*ActOnConnectionResponse, error)
+	// GetDocument shows what a record shall be in the books and what they confirmed.
+	GetDocument(context.Context, *GetDocumentRequest) (*GetDocumentResponse, error)
 	mustEmbedUnimplementedWriterServiceServer()
 }
 
@@ -845,6 +860,9 @@ func (UnimplementedWriterServiceServer) ListLanes(context.Context, *ListLanesReq
 }
 func (UnimplementedWriterServiceServer) ActOnConnection(context.Context, *ActOnConnectionRequest) (*ActOnConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ActOnConnection not implemented")
+}
+func (UnimplementedWriterServiceServer) GetDocument(context.Context, *GetDocumentRequest) (*GetDocumentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDocument not implemented")
 }
 func (UnimplementedWriterServiceServer) mustEmbedUnimplementedWriterServiceServer() {}
 func (UnimplementedWriterServiceServer) testEmbeddedByValue()                       {}
@@ -1029,6 +1047,24 @@ func _WriterService_ActOnConnection_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WriterService_GetDocument_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDocumentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).GetDocument(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_GetDocument_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).GetDocument(ctx, req.(*GetDocumentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WriterService_ServiceDesc is the grpc.ServiceDesc for WriterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1072,6 +1108,10 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ActOnConnection",
 			Handler:    _WriterService_ActOnConnection_Handler,
 		},
+		{
+			MethodName: "GetDocument",
+			Handler:    _WriterService_GetDocument_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "control/v1/control.proto",
@@ -1081,6 +1121,7 @@ const (
 	AuditService_AuditStatus_FullMethodName = "/control.v1.AuditService/AuditStatus"
 	AuditService_Journey_FullMethodName     = "/control.v1.AuditService/Journey"
 	AuditService_StreamHeads_FullMethodName = "/control.v1.AuditService/StreamHeads"
+	AuditService_Search_FullMethodName      = "/control.v1.AuditService/Search"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -1095,6 +1136,8 @@ type AuditServiceClient interface {
 	Journey(ctx context.Context, in *JourneyRequest, opts ...grpc.CallOption) (*JourneyResponse, error)
 	// StreamHeads returns the highest taken fact of each stream asked for.
 	StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error)
+	// Search lists audit entries that match, oldest first.
+	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
 }
 
 type auditServiceClient struct {
@@ -1135,6 +1178,16 @@ func (c *auditServiceClient) StreamHeads(ctx context.Context, in *StreamHeadsReq
 	return out, nil
 }
 
+func (c *auditServiceClient) Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SearchResponse)
+	err := c.cc.Invoke(ctx, AuditService_Search_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -1147,6 +1200,8 @@ type AuditServiceServer interface {
 	Journey(context.Context, *JourneyRequest) (*JourneyResponse, error)
 	// StreamHeads returns the highest taken fact of each stream asked for.
 	StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error)
+	// Search lists audit entries that match, oldest first.
+	Search(context.Context, *SearchRequest) (*SearchResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -1165,6 +1220,9 @@ func (UnimplementedAuditServiceServer) Journey(context.Context, *JourneyRequest)
 }
 func (UnimplementedAuditServiceServer) StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StreamHeads not implemented")
+}
+func (UnimplementedAuditServiceServer) Search(context.Context, *SearchRequest) (*SearchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Search not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -1241,6 +1299,24 @@ func _AuditService_StreamHeads_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_Search_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SearchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).Search(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_Search_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).Search(ctx, req.(*SearchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1259,6 +1335,10 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "StreamHeads",
 			Handler:    _AuditService_StreamHeads_Handler,
+		},
+		{
+			MethodName: "Search",
+			Handler:    _AuditService_Search_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
@@ -1535,6 +1615,7 @@ var ReconcilerService_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	TransformService_TransformStatus_FullMethodName = "/control.v1.TransformService/TransformStatus"
+	TransformService_GetMapping_FullMethodName      = "/control.v1.TransformService/GetMapping"
 )
 
 // TransformServiceClient is the client API for TransformService service.
@@ -1545,6 +1626,8 @@ const (
 type TransformServiceClient interface {
 	// TransformStatus tells which mappings are in force.
 	TransformStatus(ctx context.Context, in *TransformStatusRequest, opts ...grpc.CallOption) (*TransformStatusResponse, error)
+	// GetMapping shows a mapping field by field.
+	GetMapping(ctx context.Context, in *GetMappingRequest, opts ...grpc.CallOption) (*GetMappingResponse, error)
 }
 
 type transformServiceClient struct {
@@ -1565,6 +1648,16 @@ func (c *transformServiceClient) TransformStatus(ctx context.Context, in *Transf
 	return out, nil
 }
 
+func (c *transformServiceClient) GetMapping(ctx context.Context, in *GetMappingRequest, opts ...grpc.CallOption) (*GetMappingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetMappingResponse)
+	err := c.cc.Invoke(ctx, TransformService_GetMapping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TransformServiceServer is the server API for TransformService service.
 // All implementations must embed UnimplementedTransformServiceServer
 // for forward compatibility.
@@ -1573,6 +1666,8 @@ func (c *transformServiceClient) TransformStatus(ctx context.Context, in *Transf
 type TransformServiceServer interface {
 	// TransformStatus tells which mappings are in force.
 	TransformStatus(context.Context, *TransformStatusRequest) (*TransformStatusResponse, error)
+	// GetMapping shows a mapping field by field.
+	GetMapping(context.Context, *GetMappingRequest) (*GetMappingResponse, error)
 	mustEmbedUnimplementedTransformServiceServer()
 }
 
@@ -1585,6 +1680,9 @@ type UnimplementedTransformServiceServer struct{}
 
 func (UnimplementedTransformServiceServer) TransformStatus(context.Context, *TransformStatusRequest) (*TransformStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TransformStatus not implemented")
+}
+func (UnimplementedTransformServiceServer) GetMapping(context.Context, *GetMappingRequest) (*GetMappingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMapping not implemented")
 }
 func (UnimplementedTransformServiceServer) mustEmbedUnimplementedTransformServiceServer() {}
 func (UnimplementedTransformServiceServer) testEmbeddedByValue()                          {}
@@ -1625,6 +1723,24 @@ func _TransformService_TransformStatus_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TransformService_GetMapping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMappingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransformServiceServer).GetMapping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransformService_GetMapping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransformServiceServer).GetMapping(ctx, req.(*GetMappingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TransformService_ServiceDesc is the grpc.ServiceDesc for TransformService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1635,6 +1751,10 @@ var TransformService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "TransformStatus",
 			Handler:    _TransformService_TransformStatus_Handler,
+		},
+		{
+			MethodName: "GetMapping",
+			Handler:    _TransformService_GetMapping_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -54,12 +54,19 @@ func (a *app) root() *cobra.Command {
 		Short:         "Keeps CRMs and accounting books in step, and proves it",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			switch a.output {
 			case "table", "json", "yaml":
 				return nil
+			case "wide":
+				a.output = "table" // nothing is left out of a table
+				return nil
+			case "csv":
+				if cmd.Name() == "reconcile" {
+					return nil
+				}
 			}
-			return usage("output %q is not one of table, json, yaml", a.output)
+			return usage("output %q is not one of table, wide, json, yaml", a.output)
 		},
 	}
 	flags := root.PersistentFlags()
@@ -68,7 +75,8 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.dir, "dir", DefaultDir, "state folder whose endpoints.json names address and token")
 	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.connections(), a.backfill(), a.runs(), a.events(), a.reconcile(), a.sandbox(), a.version())
+	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.reconcile(), a.mapping(), a.open(),
+		a.doctor(), a.sandbox(), a.version())
 	return root
 }
 

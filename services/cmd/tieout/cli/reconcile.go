@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/csv"
 	"fmt"
 	"io"
 
@@ -56,7 +57,7 @@ func (a *app) reconcile() *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use: "reconcile", Short: "Compare source, journal and books; exit 5 while anything is unexplained", Args: cobra.NoArgs,
-		Example: "  tieout reconcile\n  tieout reconcile --entity acme-ie --period 2026-11 -o json",
+		Example: "  tieout reconcile\n  tieout reconcile --entity acme-ie --period 2026-11 -o json\n  tieout reconcile -o csv",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.clients()
 			if err != nil {
@@ -67,7 +68,7 @@ func (a *app) reconcile() *cobra.Command {
 				return err
 			}
 			v := toReconcile(res)
-			if err := a.print(v, v.table); err != nil {
+			if err := a.printReport(v); err != nil {
 				return err
 			}
 			if v.unexplained() {
@@ -79,7 +80,123 @@ func (a *app) reconcile() *cobra.Command {
 	cmd.Flags().StringVar(&r.Entity, "entity", "", "fiscal entity (default: all)")
 	cmd.Flags().StringVar(&r.Period, "period", "", "YYYY-MM by issue date (default: everything)")
 	cmd.Flags().BoolVar(&wait, "wait", true, "wait for the report")
+	cmd.AddCommand(a.reconcileLast(), a.reconcileRepair(), a.reconcileAccept())
 	return cmd
+}
+
+// printReport prints a report in the shape that is asked for.
+func (a *app) printReport(v *reconcileView) error {
+	if a.output == "csv" {
+		return v.csv(a.out)
+	}
+	return a.print(v, v.table)
+}
+
+func (a *app) reconcileLast() *cobra.Command {
+	r := &controlv1.LastReportRequest{}
+	cmd := &cobra.Command{
+		Use: "last", Short: "Show the newest report without comparing anew", Args: cobra.NoArgs, Example: "  tieout reconcile last --entity acme-ie --period 2026-11",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.clients()
+			if err != nil {
+				return err
+			}
+			res, err := c.reconciler.LastReport(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return a.printReport(toReconcile(res))
+		},
+	}
+	cmd.Flags().StringVar(&r.Entity, "entity", "", "fiscal entity (default: the report over all)")
+	cmd.Flags().StringVar(&r.Period, "period", "", "YYYY-MM (default: everything)")
+	return cmd
+}
+
+func (a *app) reconcileRepair() *cobra.Command {
+	r := &controlv1.RepairRequest{Action: "recheck", Actor: actor()}
+	cmd := &cobra.Command{
+		Use: "repair [BREAK…]", Short: "Have source records read and admitted again, for breaks that this repairs",
+		Example: "  tieout reconcile repair --all --dry-run\n  tieout reconcile repair 5f1c0a",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.Ids = args
+			if len(args) == 0 && !r.All {
+				return usage("name breaks, or say --all")
+			}
+			return a.repair(cmd, r)
+		},
+	}
+	cmd.Flags().BoolVar(&r.All, "all", false, "every open break that needs no person's decision")
+	cmd.Flags().BoolVar(&r.DryRun, "dry-run", false, "say what would happen, change nothing")
+	return cmd
+}
+
+func (a *app) reconcileAccept() *cobra.Command {
+	r := &controlv1.RepairRequest{Action: "accept", Actor: actor()}
+	cmd := &cobra.Command{
+		Use: "accept BREAK…", Short: "Accept a difference as it is, for a reason", Args: cobra.MinimumNArgs(1),
+		Example: `  tieout reconcile accept 5f1c0a --reason "written off by the board"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.Ids = args
+			return a.repair(cmd, r)
+		},
+	}
+	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it goes into the audit trail")
+	cmd.Flags().BoolVar(&r.DryRun, "dry-run", false, "say what would happen, change nothing")
+	return cmd
+}
+
+func (a *app) repair(cmd *cobra.Command, r *controlv1.RepairRequest) error {
+	c, err := a.clients()
+	if err != nil {
+		return err
+	}
+	res, err := c.reconciler.Repair(cmd.Context(), r)
+	if err != nil {
+		return err
+	}
+	ids := append([]string{}, res.GetIds()...)
+	return a.print(map[string]any{"action": r.GetAction(), "dry_run": r.GetDryRun(), "breaks": ids}, func(w io.Writer) {
+		for _, id := range ids {
+			fmt.Fprintf(w, "%s\t%s\n", r.GetAction(), id)
+		}
+		if len(ids) == 0 {
+			fmt.Fprintln(w, "nothing to act on")
+		}
+	})
+}
+
+// csv writes the rows, then the breaks, as one table of differences.
+func (v *reconcileView) csv(w io.Writer) error {
+	out := csv.NewWriter(w)
+	records := [][]string{{"entity", "period", "kind", "currency", "side", "cause", "count", "net_minor", "gross_minor", "source_ref", "books_ref", "state", "repair"}}
+	row := func(kind, currency, side, cause string, s sideView) {
+		records = append(records, []string{v.Entity, v.Period, kind, currency, side, cause, fmt.Sprint(s.Count), minor(s.Net), minor(s.Gross), "", "", "", ""})
+	}
+	for _, r := range v.Rows {
+		row(r.Kind, r.Currency, "source", "", r.Source)
+		row(r.Kind, r.Currency, "journal", "", r.Journal)
+		row(r.Kind, r.Currency, "books", "", r.Books)
+		for _, e := range r.Explained {
+			row(r.Kind, r.Currency, "explained", e.Cause, sideView{e.Count, e.Net, e.Gross})
+		}
+		row(r.Kind, r.Currency, "unexplained", "", r.Unexplained)
+	}
+	for _, b := range v.Breaks {
+		currency := ""
+		if b.Amount != nil {
+			currency = b.Amount.Currency
+		}
+		records = append(records, []string{v.Entity, v.Period, b.Kind, currency, "break", b.Cause, "1", minor(b.Amount), "", b.SourceRef, b.BooksRef, b.State, b.Repair})
+	}
+	return out.WriteAll(records)
+}
+
+func minor(m *amount) string {
+	if m == nil {
+		return ""
+	}
+	return fmt.Sprint(m.Minor)
 }
 
 func toReconcile(r *controlv1.ReconcileResponse) *reconcileView {

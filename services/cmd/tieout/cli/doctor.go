@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// finding is one thing that is not as it should be.
+type finding struct {
+	What string `json:"what"`
+	Who  string `json:"who"`
+	Next string `json:"next"`
+}
+
+func (a *app) doctor() *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "Say what is not as it should be, and what to do; exit 5 if there is anything", Args: cobra.NoArgs,
+		Example: "  tieout doctor\n  tieout doctor -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := a.readStatus(cmd.Context())
+			if err != nil {
+				return err
+			}
+			found := v.findings()
+			perr := a.print(page[finding]{Items: found}, func(w io.Writer) {
+				if len(found) == 0 {
+					fmt.Fprintln(w, "nothing stands out: every service is ready, nothing lags, nobody waits for a person")
+				}
+				for _, f := range found {
+					fmt.Fprintf(w, "%s\t%s\t%s\n", f.What, f.Who, f.Next)
+				}
+			})
+			if perr == nil && len(found) > 0 {
+				return &failure{code: exitDifference, silent: true, message: "something stands out"}
+			}
+			return perr
+		},
+	}
+}
+
+// lagStands is how many records behind a service stands out.
+const lagStands = 10000
+
+func (v *statusView) findings() []finding {
+	out := []finding{}
+	versions := map[string]bool{}
+	for _, s := range v.Services {
+		versions[s.Version] = true
+		if s.State != "ready" {
+			out = append(out, finding{s.Name + " is " + s.State, "operator", "look at its log"})
+		}
+		if s.Lag > lagStands {
+			out = append(out, finding{fmt.Sprintf("%s is %d records behind", s.Name, s.Lag), "operator", "give it another replica, or find out what slows it"})
+		}
+	}
+	if len(versions) > 1 {
+		out = append(out, finding{"services of different versions run", "operator", "finish the upgrade"})
+	}
+	for _, c := range v.Connections {
+		if c.State != "active" {
+			next := "nothing: it is probed at " + c.ProbeAt + " and resumes by itself"
+			if c.ProbeAt == "" {
+				next = "tieout connections resume " + c.ID + ` --reason "…"`
+			}
+			out = append(out, finding{"connection " + c.ID + " is " + c.State + ": " + c.Reason, "operator", next})
+		}
+	}
+	if v.Exceptions.Open > 0 {
+		out = append(out, finding{fmt.Sprintf("%d exceptions wait for a person, the oldest since %s", v.Exceptions.Open, v.Exceptions.Oldest), "finance", "tieout exceptions list"})
+	}
+	return out
+}
