@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tieout.dev/services/cmd/tieout/crm"
-	"tieout.dev/services/cmd/tieout/endpoints"
 )
 
 // sandbox is a person's hands on the vendors' stand-ins: each command is real
@@ -17,19 +16,15 @@ import (
 func (a *app) sandbox() *cobra.Command {
 	cmd := &cobra.Command{Use: "sandbox", Short: "Change things at the vendors' sandboxes, by their own APIs"}
 	deals := &cobra.Command{Use: "crm", Short: "Win, lose and change deals in the HubSpot sandbox"}
-	deals.AddCommand(a.crmWin(), a.crmLose(), a.crmChange())
-	cmd.AddCommand(deals)
+	deals.AddCommand(a.crmWin(), a.crmLose(), a.crmChange(), a.crmMerge())
+	cmd.AddCommand(deals, a.sandboxBooks(), a.sandboxFault())
 	return cmd
 }
 
 func (a *app) portal() (crm.Portal, error) {
-	f, err := endpoints.Read(a.dir)
+	sb, err := a.sandboxOf("hubspot")
 	if err != nil {
-		return crm.Portal{}, &failure{code: exitAbsent, message: err.Error(), who: "operator", next: "make run"}
-	}
-	sb, ok := f.Sandboxes["hubspot"]
-	if !ok {
-		return crm.Portal{}, &failure{code: exitAbsent, message: "no HubSpot sandbox runs on " + a.dir, who: "operator", next: "make run"}
+		return crm.Portal{}, err
 	}
 	return crm.Portal{BaseURL: sb.BaseURL, Token: sb.ReaderToken}, nil
 }
@@ -123,6 +118,23 @@ func (a *app) crmLose() *cobra.Command {
 				return err
 			}
 			return a.moved("lost", []string{id})
+		},
+	}
+}
+
+func (a *app) crmMerge() *cobra.Command {
+	return &cobra.Command{
+		Use: "merge COMPANY OTHER", Short: "Merge two companies; a new one comes of it", Args: cobra.ExactArgs(2), Example: "  tieout sandbox crm merge company/1001 company/1002",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.portal()
+			if err != nil {
+				return err
+			}
+			id, err := p.Merge(cmd.Context(), "companies", dealID(args[0]), dealID(args[1]))
+			if err != nil {
+				return err
+			}
+			return a.print(map[string]string{"company": "company/" + id, "state": "merged"}, func(w io.Writer) { fmt.Fprintf(w, "merged into\tcompany/%s\n", id) })
 		},
 	}
 }
