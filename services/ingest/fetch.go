@@ -18,9 +18,11 @@ const (
 	fetchBatch = 50
 	// fetchIdle is how long the fetcher sleeps when nothing wakes it.
 	fetchIdle = 2 * time.Second
-	// requestsPerFetch is what reading one batch of aggregates costs at most:
-	// the objects, their associations and each related type.
-	requestsPerFetch = 8
+	// What reading one batch costs at most: of aggregates, the objects, their
+	// associations and each related type; of others, the objects and those that
+	// are gone.
+	requestsPerAggregates = 8
+	requestsPerObjects    = 2
 	firstBackoff     = time.Second
 	lastBackoff      = time.Minute
 )
@@ -57,7 +59,8 @@ func (s *source) rest(ctx context.Context) {
 
 func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
 	for _, typ := range s.hinted() {
-		if err := s.spend(ctx, requestsPerFetch); err != nil {
+		cost := s.cost(typ)
+		if err := s.spend(ctx, cost); err != nil {
 			return worked, err
 		}
 		hints, err := s.claim(ctx, typ, fetchBatch)
@@ -71,9 +74,20 @@ func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
 		if err := s.fetchBatch(ctx, typ, hints); err != nil {
 			return worked, err
 		}
-		s.limit.Spend(s.in.deps.Now(), requestsPerFetch)
+		s.limit.Spend(s.in.deps.Now(), cost)
 	}
 	return worked, nil
+}
+
+// cost is what reading a batch of a type takes: a type that has children is
+// read with all that belongs to it, and so is a child, by its owners.
+func (s *source) cost(typ string) int {
+	for child, owner := range s.conn.Children {
+		if typ == child || typ == owner {
+			return requestsPerAggregates
+		}
+	}
+	return requestsPerObjects
 }
 
 // spend waits until our share allows n requests more.
