@@ -23,6 +23,8 @@ type line struct {
 	Forget   bool              `json:"forget,omitempty"`
 	Settings *Settings         `json:"settings,omitempty"`
 	World    *dump             `json:"world,omitempty"`
+	Faults   *storedFaults     `json:"faults,omitempty"`
+	Counts   map[string]counts `json:"counts,omitempty"` // of the faults that looked at the request
 }
 
 // write is one new version of an object, or several made by one request.

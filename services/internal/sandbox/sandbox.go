@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -69,6 +71,9 @@ func New(cfg Config, v Vendor) (*Sandbox, error) {
 	if err := s.open(); err != nil {
 		s.stop()
 		return nil, errors.Join(err, s.journal.close())
+	}
+	if o, ok := v.(Opener); ok {
+		s.View(o.Opened)
 	}
 	if n, ok := v.(Notifier); ok {
 		s.postman = newPostman(n, s.clock, s.log, s.settings.Webhooks.Seed)
@@ -135,6 +140,10 @@ func (s *Sandbox) replay(l *line) error {
 	for _, k := range l.Keys {
 		s.world.keys.add(k)
 	}
+	if l.Faults != nil {
+		s.faults.load(l.Faults)
+	}
+	s.faults.replay(l.Counts)
 	if l.Record != nil {
 		s.requests.add(l.Record)
 	}
@@ -188,23 +197,36 @@ func (s *Sandbox) configure(next Settings) error {
 	if err := s.limits.check(next.Limits); err != nil {
 		return err
 	}
-	switch v := s.vendor.(type) {
-	case Configurer:
+	if err := s.checkPreset(next.Preset); err != nil {
+		return err
+	}
+	v, own := s.vendor.(Configurer)
+	var names []string
+	if own {
+		names = v.Settings()
+	}
+	for key := range next.Vendor {
+		if !slices.Contains(names, key) {
+			return unknown("setting", key, slices.Concat(names, slices.Collect(maps.Keys(settingHints()))))
+		}
+	}
+	if own {
 		if err := v.Configure(next.Vendor); err != nil {
 			return err
 		}
-	default:
-		for key := range next.Vendor {
-			return fmt.Errorf("unknown setting %q", key)
-		}
 	}
 	s.limits.configure(next.Limits)
-	s.faults.reseed(next.Seed)
-	if s.postman != nil {
-		s.postman.reseed(next.Webhooks.Seed)
-	}
+	s.faults.seed = next.Seed
 	s.settings = next
 	return nil
+}
+
+func (s *Sandbox) checkPreset(name string) error {
+	v, ok := s.vendor.(Presetter)
+	if !ok || slices.Contains(v.Presets(), name) {
+		return nil
+	}
+	return unknown("preset", name, v.Presets())
 }
 
 // ServeHTTP answers the vendor's paths, and /_sandbox/ to this machine only.
@@ -213,12 +235,25 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		s.control.ServeHTTP(w, hr)
 		return
 	}
+	if body, ok := readBody(w, hr); ok {
+		s.serveVendor(w, hr, requestOf(hr, body))
+	}
+}
+
+// readBody reads a request's body, or answers why it does not.
+func readBody(w http.ResponseWriter, hr *http.Request) ([]byte, bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, hr.Body, bodyMax))
 	if err != nil {
 		http.Error(w, "request body: "+err.Error(), http.StatusRequestEntityTooLarge)
-		return
 	}
-	r := &Request{Method: hr.Method, Path: hr.URL.Path, Query: hr.URL.Query(), Header: hr.Header, Body: body, Host: hr.Host}
+	return body, err == nil
+}
+
+func requestOf(hr *http.Request, body []byte) *Request {
+	return &Request{Method: hr.Method, Path: hr.URL.Path, Query: hr.URL.Query(), Header: hr.Header, Body: body, Host: hr.Host}
+}
+
+func (s *Sandbox) serveVendor(w http.ResponseWriter, hr *http.Request, r *Request) {
 	t := s.take(r, hr.URL.RawQuery)
 	s.answer(w, hr, t)
 }

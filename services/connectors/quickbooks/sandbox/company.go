@@ -23,6 +23,7 @@ const (
 // company is the vendor the engine runs.
 type company struct {
 	realm    string
+	shared   map[string]string // of the app, where another company has founded it
 	presets  map[string]preset
 	kinds    map[string]*kind
 	schema   map[string]map[string]bool
@@ -30,8 +31,8 @@ type company struct {
 	verifier string
 }
 
-func newCompany(realm string) (*company, error) {
-	c := &company{realm: realm, settings: defaultBehaviour()}
+func newCompany(realm string, shared map[string]string) (*company, error) {
+	c := &company{realm: realm, shared: shared, settings: defaultBehaviour()}
 	var err error
 	if c.presets, err = readPresets(); err != nil {
 		return nil, err
@@ -40,7 +41,8 @@ func newCompany(realm string) (*company, error) {
 	return c, err
 }
 
-// Limits are the vendor's published ones, per app and company.
+// Limits are the vendor's published ones, per app and company, and one for all
+// apps of a company.
 func (c *company) Limits() []engine.Limit {
 	api := func(r *engine.Request) bool { return strings.HasPrefix(r.Path, apiPath) }
 	batch := func(r *engine.Request) bool { return api(r) && strings.HasSuffix(r.Path, "/batch") }
@@ -48,6 +50,7 @@ func (c *company) Limits() []engine.Limit {
 		{Name: "per_second", Count: 10, Window: time.Second, Applies: api},
 		{Name: "per_minute", Count: 500, Window: time.Minute, Applies: api},
 		{Name: "batches_per_minute", Count: 40, Window: time.Minute, Applies: batch},
+		{Name: "batches_per_minute_of_company", Count: 120, Window: time.Minute, Shared: true, Applies: batch},
 	}
 }
 
@@ -85,6 +88,9 @@ func (c *company) api(tx *engine.Tx, r *engine.Request) engine.Response {
 	path := strings.Split(strings.TrimPrefix(r.Path, apiPath), "/")
 	if path[0] != c.realm || len(path) < 2 {
 		return c.forbidden(r)
+	}
+	if err := c.settings.allows(r.Method != http.MethodGet && path[1] != "query"); err != nil {
+		return c.refuse(r, err)
 	}
 	x := &call{c: c, tx: tx, r: r, preset: c.presets[tx.Fact(presetFact)], allowDuplicate: r.Query.Get("include") == "allowduplicatedocnum"}
 	var body fields

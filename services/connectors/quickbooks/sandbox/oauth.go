@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -64,20 +65,59 @@ func secret(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// found makes the apps and their first tokens, once.
-func found(tx *engine.Tx) {
+// found makes the apps and their first tokens, once. What is shared is another
+// company's: one app stands before all companies of an address.
+func found(tx *engine.Tx, shared map[string]string) {
 	if tx.Fact(verifierFact) != "" {
 		return
 	}
-	tx.SetFact(verifierFact, secret(16))
+	tx.SetFact(verifierFact, cmp.Or(shared[verifierFact], secret(16)))
 	for _, app := range []string{engine.AppMain, engine.AppReader} {
-		saveGrant(tx, clientFact(app), client{ID: "AB" + secret(12), Secret: secret(16), Epoch: 1})
+		id, password, ok := strings.Cut(shared[clientFact(app)], ":")
+		if !ok {
+			id, password = "AB"+secret(12), secret(16)
+		}
+		saveGrant(tx, clientFact(app), client{ID: id, Secret: password, Epoch: 1})
 		life := accessLife
 		if app == engine.AppReader {
 			life = forEver
 		}
 		issue(tx, app, tx.Now(), life)
 	}
+}
+
+// Share is the app itself; tokens are each company's own.
+func (c *company) Share(tx *engine.Tx) map[string]string {
+	out := map[string]string{verifierFact: tx.Fact(verifierFact)}
+	for _, app := range []string{engine.AppMain, engine.AppReader} {
+		x := loadGrant[client](tx, clientFact(app))
+		out[clientFact(app)] = x.ID + ":" + x.Secret
+	}
+	return out
+}
+
+// Credentials are named as the file of endpoints names them.
+func (c *company) Credentials(tx *engine.Tx) map[string]string {
+	app, reader := loadGrant[client](tx, clientFact(engine.AppMain)), loadGrant[client](tx, clientFact(engine.AppReader))
+	return map[string]string{"realm_id": c.realm, "client_id": app.ID, "client_secret": app.Secret, "access_token": app.Access,
+		"refresh_token": app.Refresh, "reader_token": reader.Access, "verifier_token": tx.Fact(verifierFact)}
+}
+
+// Claims tells whose a request is by the company in its path, or by its token
+// or code. The consent page has no company in it: one that is not the first is
+// picked there with realmId, as a person picks it from a list.
+func (c *company) Claims(tx *engine.Tx, r *engine.Request) bool {
+	f := form(r)
+	switch {
+	case strings.HasPrefix(r.Path, apiPath):
+		realm, _, _ := strings.Cut(strings.TrimPrefix(r.Path, apiPath), "/")
+		return realm == c.realm
+	case r.Path == authorizePath:
+		return r.Query.Get("realmId") == c.realm
+	case r.Path == tokenPath:
+		return tx.Fact(codeFact(f.Get("code"))) != "" || tx.Fact(refreshFact(f.Get("refresh_token"))) != ""
+	}
+	return tx.Fact(refreshFact(f.Get("token"))) != "" || tx.Fact(accessFact(f.Get("token"))) != ""
 }
 
 // issue makes an access and a refresh token for an app.
@@ -183,7 +223,7 @@ func (c *company) oauthError(r *engine.Request, status int, code, description st
 	return resp
 }
 
-// authorize agrees at once, as a person who presses Connect would.
+// authorize is the consent page, with a person who answers at once.
 func (c *company) authorize(tx *engine.Tx, r *engine.Request) engine.Response {
 	app := loadGrant[client](tx, clientFact(engine.AppMain))
 	to, err := url.Parse(r.Query.Get("redirect_uri"))
@@ -197,12 +237,17 @@ func (c *company) authorize(tx *engine.Tx, r *engine.Request) engine.Response {
 	case !strings.Contains(r.Query.Get("scope"), scope):
 		return c.oauthError(r, http.StatusBadRequest, "invalid_scope", "")
 	}
-	code := "XAB" + secret(16)
-	saveGrant(tx, codeFact(code), grant{App: engine.AppMain, Expires: tx.Now().Add(codeLife), Redirect: to.String()})
-	q := to.Query()
-	q.Set("code", code)
+	redirect, q := to.String(), to.Query()
+	if c.settings.Consent == consentDeny {
+		q.Set("error", "access_denied")
+		q.Set("error_description", "The user did not authorize the request")
+	} else {
+		code := "XAB" + secret(16)
+		saveGrant(tx, codeFact(code), grant{App: engine.AppMain, Expires: tx.Now().Add(codeLife), Redirect: redirect})
+		q.Set("code", code)
+		q.Set("realmId", c.realm)
+	}
 	q.Set("state", r.Query.Get("state"))
-	q.Set("realmId", c.realm)
 	to.RawQuery = q.Encode()
 	resp := engine.Response{Status: http.StatusFound, Header: http.Header{}}
 	c.mark(r, &resp)
