@@ -114,6 +114,9 @@ func (v *vendor) prepare(c *call, in *search) *problem {
 	}
 	for _, g := range in.Groups {
 		for _, f := range g.Filters {
+			if f == nil {
+				return invalid("Invalid input JSON: a filter is null")
+			}
 			if f.definition = v.definition(c.tx, c.kind, f.Property); f.definition == nil {
 				return unknownProperty(f.Property)
 			}

@@ -80,9 +80,9 @@ func wrongAmount(value string) error {
 		detail: "Amount calculation incorrect in the request : Amount is not equal to UnitPrice * Qty. Supplied value:" + value}
 }
 
-func duplicateNumber(number string) error {
+func duplicateNumber(txn, number string) error {
 	return &fault{code: "6140", message: "Duplicate Document Number Error", element: "DocNumber",
-		detail: "Duplicate Document Number Error : You must specify a different number. This number has already been used. DocNumber=" + number + " is assigned to TxnType=Invoice"}
+		detail: "Duplicate Document Number Error : You must specify a different number. This number has already been used. DocNumber=" + number + " is assigned to TxnType=" + txn}
 }
 
 func periodClosed() error {
