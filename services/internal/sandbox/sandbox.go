@@ -84,6 +84,9 @@ func New(cfg Config, v Vendor) (*Sandbox, error) {
 
 // open replays the journal and seeds an empty world.
 func (s *Sandbox) open() error {
+	if err := s.checkPreset(s.cfg.Preset); err != nil { // before there is a file
+		return err
+	}
 	fresh := true
 	if s.cfg.Dir != "" {
 		j, err := openJournal(filepath.Join(s.cfg.Dir, s.cfg.Name+".jsonl"), func(l *line) error {
@@ -113,7 +116,7 @@ func (s *Sandbox) seed() error {
 	}
 	tx.apply()
 	d := s.world.dump()
-	if err := s.append(&line{World: &d}, true); err != nil {
+	if err := s.append(&line{World: &d, Preset: s.settings.Preset}, true); err != nil {
 		return err
 	}
 	return s.journal.sync(s.need)
@@ -122,6 +125,9 @@ func (s *Sandbox) seed() error {
 func (s *Sandbox) replay(l *line) error {
 	if l.World != nil {
 		s.world = l.World.load(l.World.Facts)
+	}
+	if l.Preset != "" {
+		s.settings.Preset = l.Preset
 	}
 	if l.Settings != nil {
 		s.settings = *l.Settings
