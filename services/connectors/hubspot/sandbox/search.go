@@ -101,7 +101,7 @@ func (v *vendor) prepare(c *call, in *search) *problem {
 	if in.Limit < 1 || in.Limit > searchPage {
 		return invalid("The limit must be between 1 and %d, but was %d", searchPage, in.Limit)
 	}
-	if in.After < 0 || int(in.After)+in.Limit > searchWindow {
+	if in.After < 0 || int(in.After) > searchWindow-in.Limit {
 		return invalid("Paging beyond %d results is not supported", searchWindow)
 	}
 	if len(in.Groups) > 5 || len(in.Sorts) > 1 {
