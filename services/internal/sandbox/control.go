@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,11 +31,17 @@ func bad(format string, a ...any) error {
 // snapshotName keeps snapshot names inside the folder.
 var snapshotName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
+// controlCalls is what a call that is not there is answered with.
+const controlCalls = "POST and GET faults, DELETE faults[/ID], GET requests?since=N, GET export, GET and POST settings, POST reset, POST snapshot, POST restore, GET and POST accounts"
+
+// faultShape is what a fault that cannot be read is answered with.
+const faultShape = `a fault is {"match":{"method","path","body_contains","app","nth","probability"},"effect","status","headers","delay","times"}`
+
 // controls are the calls under /_sandbox/.
 func (s *Sandbox) controls() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(r *http.Request, body []byte) (any, error)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.controlled(w, r, f) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answerControl(w, r, f) })
 	}
 	handle("POST /_sandbox/faults", s.postFault)
 	handle("GET /_sandbox/faults", s.getFaults)
@@ -48,7 +55,7 @@ func (s *Sandbox) controls() http.Handler {
 	handle("GET /_sandbox/export", s.getExport)
 	handle("GET /_sandbox/requests", s.getRequests)
 	handle("/_sandbox/", func(r *http.Request, _ []byte) (any, error) {
-		return nil, refused{http.StatusNotFound, "no control call " + r.Method + " " + r.URL.Path}
+		return nil, refused{http.StatusNotFound, "no control call " + r.Method + " " + r.URL.Path + ": there are " + controlCalls}
 	})
 	return mux
 }
@@ -56,11 +63,11 @@ func (s *Sandbox) controls() http.Handler {
 // lines is an answer of one JSON value a line.
 type lines []Record
 
-// controlled answers a control call, to this machine and never to a web page.
-func (s *Sandbox) controlled(w http.ResponseWriter, r *http.Request, f func(*http.Request, []byte) (any, error)) {
+// answerControl answers a control call, to this machine and never to a web page.
+func answerControl(w http.ResponseWriter, r *http.Request, f func(*http.Request, []byte) (any, error)) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() || r.Header.Get("Origin") != "" {
-		http.Error(w, `{"error":"control calls are for this machine only"}`, http.StatusForbidden)
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() || r.Header.Get("Origin") != "" || !localName(r.Host) {
+		http.Error(w, `{"error":"control calls are for this machine only: use 127.0.0.1 and no browser page"}`, http.StatusForbidden)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
@@ -83,6 +90,15 @@ func (s *Sandbox) controlled(w http.ResponseWriter, r *http.Request, f func(*htt
 	}
 }
 
+// localName keeps out pages whose own name was pointed at this machine.
+func localName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 func writeOut(w http.ResponseWriter, e *json.Encoder, out any) {
 	list, ok := out.(lines)
 	if !ok {
@@ -100,14 +116,19 @@ func writeOut(w http.ResponseWriter, e *json.Encoder, out any) {
 func (s *Sandbox) postFault(_ *http.Request, body []byte) (any, error) {
 	var f Fault
 	if err := strict(body, &f); err != nil {
-		return nil, bad("fault: %v", err)
+		return nil, bad("fault: %v; %s", err, faultShape)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := f.check(s.vendorEffects(), time.Duration(s.settings.LongestRequest)); err != nil {
-		return nil, bad("fault: %v", err)
-	}
-	return map[string]string{"id": s.faults.add(f)}, nil
+	var id string
+	return map[string]*string{"id": &id}, s.change(func() error {
+		if err := f.check(s.vendorEffects(), time.Duration(s.settings.LongestRequest)); err != nil {
+			return bad("fault: %v", err)
+		}
+		if len(s.faults.rules) >= faultsMax {
+			return bad("fault: %d are in force, which is the most: DELETE some", faultsMax)
+		}
+		id = s.faults.add(f)
+		return s.append(&line{Faults: s.faults.stored()}, true)
+	})
 }
 
 func (s *Sandbox) getFaults(*http.Request, []byte) (any, error) {
@@ -121,28 +142,44 @@ func (s *Sandbox) getFaults(*http.Request, []byte) (any, error) {
 }
 
 func (s *Sandbox) deleteFault(r *http.Request, _ []byte) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if id := r.PathValue("id"); !s.faults.remove(id) {
-		return nil, refused{http.StatusNotFound, "no fault " + id}
-	}
-	return map[string]any{}, nil
+	return map[string]any{}, s.change(func() error {
+		if id := r.PathValue("id"); !s.faults.remove(id) {
+			return refused{http.StatusNotFound, "no fault " + id}
+		}
+		return s.append(&line{Faults: s.faults.stored()}, true)
+	})
 }
 
 func (s *Sandbox) postSettings(_ *http.Request, body []byte) (any, error) {
-	if err := s.change(func() error {
-		next, err := s.settings.with(body)
-		if err == nil {
-			err = s.configure(next)
-		}
-		if err != nil {
-			return bad("%v", err)
-		}
-		return s.append(&line{Settings: &s.settings}, true)
-	}); err != nil {
+	var keys map[string]json.RawMessage
+	if err := strict(body, &keys); err != nil || keys == nil {
+		return nil, bad("settings are a JSON object such as {\"search_lag\":\"5s\"}%s", because(err))
+	}
+	if err := s.change(func() error { return s.reconfigure(keys) }); err != nil {
 		return nil, err
 	}
 	return s.settingsJSON()
+}
+
+// reconfigure lays keys over the settings. A seed that is named starts its
+// dice again, also when it is the same number.
+func (s *Sandbox) reconfigure(keys map[string]json.RawMessage) error {
+	next, err := s.settings.with(keys)
+	if err == nil {
+		err = s.configure(next)
+	}
+	if err != nil {
+		return bad("%v", err)
+	}
+	l := &line{Settings: &s.settings}
+	if _, named := keys["seed"]; named {
+		s.faults.reseed(next.Seed)
+		l.Faults = s.faults.stored()
+	}
+	if _, named := keys["webhooks"]; named && s.postman != nil {
+		s.postman.reseed(next.Webhooks.Seed)
+	}
+	return s.append(l, true)
 }
 
 // change runs a control call that writes and waits for the disk.
@@ -170,12 +207,15 @@ func (s *Sandbox) postReset(_ *http.Request, body []byte) (any, error) {
 	}
 	if len(bytes.TrimSpace(body)) > 0 {
 		if err := strict(body, &ask); err != nil {
-			return nil, bad("reset: %v", err)
+			return nil, bad("reset: %v; its body is nothing or {\"preset\":NAME}", err)
 		}
 	}
 	return map[string]any{}, s.change(func() error {
 		old, preset := s.world, s.settings.Preset
 		if ask.Preset != "" {
+			if err := s.checkPreset(ask.Preset); err != nil {
+				return bad("reset: %v", err)
+			}
 			s.settings.Preset = ask.Preset
 		}
 		s.world = dump{}.load(old.grants())
@@ -194,7 +234,7 @@ func asked(body []byte) (string, error) {
 	}{"default"}
 	if len(bytes.TrimSpace(body)) > 0 {
 		if err := strict(body, &ask); err != nil {
-			return "", bad("snapshot: %v", err)
+			return "", bad("snapshot: %v; its body is nothing or {\"name\":NAME}", err)
 		}
 	}
 	if !snapshotName.MatchString(ask.Name) {
@@ -273,7 +313,7 @@ func (s *Sandbox) getRequests(r *http.Request, _ []byte) (any, error) {
 	if q := r.URL.Query().Get("since"); q != "" {
 		n, err := strconv.ParseInt(q, 10, 64)
 		if err != nil {
-			return nil, bad("requests: since is a number, not %q", q)
+			return nil, bad("requests: since is the n of the last line you have, not %q", q)
 		}
 		since = n
 	}

@@ -44,6 +44,11 @@ type effectUse struct {
 // unlimited stands for a hang that ends when the client does.
 const unlimited = 100 * 365 * 24 * time.Hour
 
+func engineEffects() []string {
+	return []string{EffectStatus, EffectResetBefore, EffectResetAfter, EffectLateCommit, EffectHang, EffectDelay, EffectSlowBody,
+		EffectTruncate, EffectCorrupt, EffectThrottle, EffectForgetKeys, EffectSearchLag}
+}
+
 func useOf(effect string) (effectUse, bool) {
 	switch effect {
 	case EffectStatus:
@@ -92,17 +97,16 @@ type rule struct {
 	Fault
 	Hits int `json:"hits"`
 
-	number, seen int
+	number, seen, drawn int // of rules made; of requests covered; of dice thrown
 
 	path *regexp.Regexp
-	dice *rand.Rand
 }
 
 // check completes the defaults and refuses what would silently do nothing.
 func (f *Fault) check(vendorEffects []string, longest time.Duration) error {
 	use, ok := useOf(f.Effect)
 	if !ok && !slices.Contains(vendorEffects, f.Effect) {
-		return fmt.Errorf("unknown effect %q", f.Effect)
+		return unknown("effect", f.Effect, slices.Concat(engineEffects(), vendorEffects))
 	}
 	if err := f.checkFields(use); err != nil {
 		return err
@@ -122,9 +126,9 @@ func (f *Fault) checkFields(use effectUse) error {
 	case f.Delay != 0 && use.delay == 0:
 		return fmt.Errorf("effect %s takes no delay", f.Effect)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
-		return fmt.Errorf("status %d is not an HTTP status", f.Status)
+		return fmt.Errorf("status %d is not an answer's HTTP status: it is between 200 and 599", f.Status)
 	case f.Times < 0:
-		return errors.New("times is below zero")
+		return errors.New("times is below zero: it is how often at most, 0 for always")
 	}
 	if f.Status == 0 {
 		f.Status = use.status
@@ -138,22 +142,33 @@ func (f *Fault) checkFields(use effectUse) error {
 func (m Match) check() error {
 	switch {
 	case m.App != "" && m.App != AppMain && m.App != AppReader:
-		return fmt.Errorf("unknown app %q: it is %q or %q", m.App, AppMain, AppReader)
+		return unknown("app", m.App, []string{AppMain, AppReader})
+	case m.Method != "" && !slices.Contains(methods(), strings.ToUpper(m.Method)):
+		return unknown("method", m.Method, methods())
 	case m.Nth < 0:
-		return errors.New("nth is below zero")
+		return errors.New("nth is below zero: it is 3 for every third request that matches, 0 for each")
 	case m.Probability != nil && (*m.Probability < 0 || *m.Probability > 1):
 		return errors.New("probability is not between 0 and 1")
 	}
 	return nil
 }
 
-// glob compiles a path pattern: * stays within a segment, ** does not.
+func methods() []string { return []string{"GET", "POST", "PUT", "PATCH", "DELETE"} }
+
+// glob compiles a path pattern: * stays within a segment, ** does not. One that
+// does not begin with / matches the end of a path, whatever stands before.
 func glob(pattern string) *regexp.Regexp {
 	q := regexp.QuoteMeta(pattern)
 	q = strings.ReplaceAll(q, `\*\*`, `.*`)
 	q = strings.ReplaceAll(q, `\*`, `[^/]*`)
-	return regexp.MustCompile("^" + q + "$")
+	if !strings.HasPrefix(pattern, "/") {
+		q = "(?:.*/)?" + q
+	}
+	return regexp.MustCompile("(?s)^" + q + "$")
 }
+
+// faultsMax bounds the rules in force.
+const faultsMax = 1000
 
 // faults are the rules in force, oldest first.
 type faults struct {
@@ -164,25 +179,23 @@ type faults struct {
 
 func (fs *faults) add(f Fault) string {
 	fs.next++
-	r := &rule{ID: fmt.Sprintf("f%d", fs.next), Fault: f}
-	if f.Match.Path != "" {
-		r.path = glob(f.Match.Path)
-	}
-	r.number = fs.next
-	r.roll(fs.seed)
+	r := &rule{ID: fmt.Sprintf("f%d", fs.next), Fault: f, number: fs.next}
+	r.compile()
 	fs.rules = append(fs.rules, r)
 	return r.ID
 }
 
-func (r *rule) roll(seed int64) {
-	r.dice = rand.New(rand.NewPCG(uint64(seed), uint64(r.number)))
+func (x *rule) compile() {
+	if x.Match.Path != "" {
+		x.path = glob(x.Match.Path)
+	}
 }
 
 // reseed starts all dice again.
 func (fs *faults) reseed(seed int64) {
 	fs.seed = seed
 	for _, r := range fs.rules {
-		r.roll(seed)
+		r.drawn = 0
 	}
 }
 
@@ -200,15 +213,27 @@ func (fs *faults) remove(id string) bool {
 	return true
 }
 
-// pick is the first rule that hits the request, counted.
-func (fs *faults) pick(r *Request, means func(effect string) bool) *rule {
+// pick is the first rule that hits the request, counted, and the counts that
+// moved.
+func (fs *faults) pick(r *Request, means func(effect string) bool) (*rule, map[string]counts) {
+	var moved map[string]counts
 	for _, x := range fs.rules {
-		if x.covers(r) && means(x.Effect) && x.falls() {
+		if !x.covers(r) || !means(x.Effect) {
+			continue
+		}
+		hit := x.falls(fs.seed)
+		if hit {
 			x.Hits++
-			return x
+		}
+		if moved == nil {
+			moved = map[string]counts{}
+		}
+		moved[x.ID] = x.counts()
+		if hit {
+			return x, moved
 		}
 	}
-	return nil
+	return nil, moved
 }
 
 func (x *rule) covers(r *Request) bool {
@@ -227,10 +252,64 @@ func (x *rule) covers(r *Request) bool {
 }
 
 // falls counts a covered request and decides by nth and probability.
-func (x *rule) falls() bool {
+func (x *rule) falls(seed int64) bool {
 	x.seen++
 	if x.Match.Nth > 0 && x.seen%x.Match.Nth != 0 {
 		return false
 	}
-	return x.Match.Probability == nil || x.dice.Float64() < *x.Match.Probability
+	if x.Match.Probability == nil {
+		return true
+	}
+	x.drawn++
+	// a throw depends on its number alone, so it is the same after a restart
+	dice := rand.New(rand.NewPCG(uint64(seed)^uint64(x.number)<<32, uint64(x.drawn)))
+	return dice.Float64() < *x.Match.Probability
+}
+
+// counts are what a rule remembers: hits, requests covered, dice thrown.
+type counts [3]int
+
+func (x *rule) counts() counts { return counts{x.Hits, x.seen, x.drawn} }
+
+// storedFaults are the rules as the journal has them, whole at each change.
+type storedFaults struct {
+	Next  int          `json:"next"`
+	Rules []storedRule `json:"rules"`
+}
+
+type storedRule struct {
+	rule
+	Number int    `json:"number"`
+	Counts counts `json:"counts"`
+}
+
+func (fs *faults) stored() *storedFaults {
+	out := &storedFaults{Next: fs.next, Rules: []storedRule{}}
+	for _, x := range fs.rules {
+		out.Rules = append(out.Rules, storedRule{*x, x.number, x.counts()})
+	}
+	return out
+}
+
+// load brings the rules of the journal back.
+func (fs *faults) load(s *storedFaults) {
+	fs.next, fs.rules = s.Next, nil
+	for _, x := range s.Rules {
+		r := x.rule
+		r.number = x.Number
+		r.set(x.Counts)
+		r.compile()
+		fs.rules = append(fs.rules, &r)
+	}
+}
+
+func (x *rule) set(c counts) { x.Hits, x.seen, x.drawn = c[0], c[1], c[2] }
+
+// replay sets the counts a request moved.
+func (fs *faults) replay(moved map[string]counts) {
+	for _, x := range fs.rules {
+		if c, ok := moved[x.ID]; ok {
+			x.set(c)
+		}
+	}
 }

@@ -23,6 +23,9 @@ type line struct {
 	Forget   bool              `json:"forget,omitempty"`
 	Settings *Settings         `json:"settings,omitempty"`
 	World    *dump             `json:"world,omitempty"`
+	Preset   string            `json:"preset,omitempty"` // which fresh world World is
+	Faults   *storedFaults     `json:"faults,omitempty"`
+	Counts   map[string]counts `json:"counts,omitempty"` // of the faults that looked at the request
 }
 
 // write is one new version of an object, or several made by one request.

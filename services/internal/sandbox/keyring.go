@@ -34,6 +34,15 @@ func (k *keyring) add(r remembered) {
 	}
 }
 
+// list is every remembered answer, oldest first.
+func (k *keyring) list() []remembered {
+	out := make([]remembered, 0, len(k.order))
+	for _, key := range k.order {
+		out = append(out, k.byKey[key])
+	}
+	return out
+}
+
 func (k *keyring) dropOldest() {
 	key := k.order[0]
 	k.order = k.order[1:]

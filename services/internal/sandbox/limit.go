@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -25,15 +26,15 @@ func (l *limits) configure(counts map[string]int) { l.count = counts }
 
 func (l *limits) check(counts map[string]int) error {
 	for name, n := range counts {
-		known := false
+		var names []string
 		for _, x := range l.list {
-			known = known || x.Name == name
+			names = append(names, x.Name)
 		}
-		if !known {
-			return fmt.Errorf("unknown limit %q", name)
+		if !slices.Contains(names, name) {
+			return unknown("limit", name, names)
 		}
 		if n < 0 {
-			return fmt.Errorf("limit %q is below zero", name)
+			return fmt.Errorf("limit %q is below zero: it is a count, 0 turns it off", name)
 		}
 	}
 	return nil
@@ -51,16 +52,19 @@ func (l *limits) of(x Limit) int {
 func (l *limits) take(r *Request) (Limit, time.Duration, bool) {
 	var used []string
 	for _, x := range l.list {
-		n := l.of(x)
-		if n == 0 || x.Applies != nil && !x.Applies(r) {
+		if x.Applies != nil && !x.Applies(r) {
 			continue
 		}
-		key := x.Name + "/" + r.App
-		if x.Shared {
-			key = x.Name
+		key, n := x.Name, l.of(x)
+		if !x.Shared {
+			key += "/" + r.App
 		}
 		window := after(l.seen[key], r.Now.Add(-x.Window))
 		l.seen[key] = window
+		r.Quotas = append(r.Quotas, Quota{Name: x.Name, Count: n, Used: len(window), Window: x.Window})
+		if n == 0 {
+			continue
+		}
 		if len(window) >= n {
 			return x, window[len(window)-n].Add(x.Window).Sub(r.Now), false
 		}
@@ -68,6 +72,9 @@ func (l *limits) take(r *Request) (Limit, time.Duration, bool) {
 	}
 	for _, key := range used {
 		l.seen[key] = append(l.seen[key], r.Now)
+	}
+	for i := range r.Quotas {
+		r.Quotas[i].Used++
 	}
 	return Limit{}, 0, true
 }

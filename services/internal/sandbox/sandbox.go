@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -70,6 +72,9 @@ func New(cfg Config, v Vendor) (*Sandbox, error) {
 		s.stop()
 		return nil, errors.Join(err, s.journal.close())
 	}
+	if o, ok := v.(Opener); ok {
+		s.View(o.Opened)
+	}
 	if n, ok := v.(Notifier); ok {
 		s.postman = newPostman(n, s.clock, s.log, s.settings.Webhooks.Seed)
 		s.running.Go(func() { s.postman.run(s.ctx, s.shuffled) })
@@ -79,6 +84,9 @@ func New(cfg Config, v Vendor) (*Sandbox, error) {
 
 // open replays the journal and seeds an empty world.
 func (s *Sandbox) open() error {
+	if err := s.checkPreset(s.cfg.Preset); err != nil { // before there is a file
+		return err
+	}
 	fresh := true
 	if s.cfg.Dir != "" {
 		j, err := openJournal(filepath.Join(s.cfg.Dir, s.cfg.Name+".jsonl"), func(l *line) error {
@@ -108,7 +116,7 @@ func (s *Sandbox) seed() error {
 	}
 	tx.apply()
 	d := s.world.dump()
-	if err := s.append(&line{World: &d}, true); err != nil {
+	if err := s.append(&line{World: &d, Preset: s.settings.Preset}, true); err != nil {
 		return err
 	}
 	return s.journal.sync(s.need)
@@ -117,6 +125,9 @@ func (s *Sandbox) seed() error {
 func (s *Sandbox) replay(l *line) error {
 	if l.World != nil {
 		s.world = l.World.load(l.World.Facts)
+	}
+	if l.Preset != "" {
+		s.settings.Preset = l.Preset
 	}
 	if l.Settings != nil {
 		s.settings = *l.Settings
@@ -135,6 +146,10 @@ func (s *Sandbox) replay(l *line) error {
 	for _, k := range l.Keys {
 		s.world.keys.add(k)
 	}
+	if l.Faults != nil {
+		s.faults.load(l.Faults)
+	}
+	s.faults.replay(l.Counts)
 	if l.Record != nil {
 		s.requests.add(l.Record)
 	}
@@ -188,23 +203,36 @@ func (s *Sandbox) configure(next Settings) error {
 	if err := s.limits.check(next.Limits); err != nil {
 		return err
 	}
-	switch v := s.vendor.(type) {
-	case Configurer:
+	if err := s.checkPreset(next.Preset); err != nil {
+		return err
+	}
+	v, own := s.vendor.(Configurer)
+	var names []string
+	if own {
+		names = v.Settings()
+	}
+	for key := range next.Vendor {
+		if !slices.Contains(names, key) {
+			return unknown("setting", key, slices.Concat(names, slices.Collect(maps.Keys(settingHints()))))
+		}
+	}
+	if own {
 		if err := v.Configure(next.Vendor); err != nil {
 			return err
 		}
-	default:
-		for key := range next.Vendor {
-			return fmt.Errorf("unknown setting %q", key)
-		}
 	}
 	s.limits.configure(next.Limits)
-	s.faults.reseed(next.Seed)
-	if s.postman != nil {
-		s.postman.reseed(next.Webhooks.Seed)
-	}
+	s.faults.seed = next.Seed
 	s.settings = next
 	return nil
+}
+
+func (s *Sandbox) checkPreset(name string) error {
+	v, ok := s.vendor.(Presetter)
+	if !ok || slices.Contains(v.Presets(), name) {
+		return nil
+	}
+	return unknown("preset", name, v.Presets())
 }
 
 // ServeHTTP answers the vendor's paths, and /_sandbox/ to this machine only.
@@ -213,12 +241,25 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		s.control.ServeHTTP(w, hr)
 		return
 	}
+	if body, ok := readBody(w, hr); ok {
+		s.serveVendor(w, hr, requestOf(hr, body))
+	}
+}
+
+// readBody reads a request's body, or answers why it does not.
+func readBody(w http.ResponseWriter, hr *http.Request) ([]byte, bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, hr.Body, bodyMax))
 	if err != nil {
 		http.Error(w, "request body: "+err.Error(), http.StatusRequestEntityTooLarge)
-		return
 	}
-	r := &Request{Method: hr.Method, Path: hr.URL.Path, Query: hr.URL.Query(), Header: hr.Header, Body: body, Host: hr.Host}
+	return body, err == nil
+}
+
+func requestOf(hr *http.Request, body []byte) *Request {
+	return &Request{Method: hr.Method, Path: hr.URL.Path, Query: hr.URL.Query(), Header: hr.Header, Body: body, Host: hr.Host}
+}
+
+func (s *Sandbox) serveVendor(w http.ResponseWriter, hr *http.Request, r *Request) {
 	t := s.take(r, hr.URL.RawQuery)
 	s.answer(w, hr, t)
 }

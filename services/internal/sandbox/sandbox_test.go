@@ -83,6 +83,10 @@ func (notes) Spoil(tx *Tx, _ string, _ *Request) (Response, bool) {
 	return Response{}, false
 }
 
+func (notes) Settings() []string { return []string{"colour"} }
+
+func (notes) Presets() []string { return []string{"IE", "US", ""} }
+
 func (notes) Configure(settings map[string]json.RawMessage) error {
 	for k := range settings {
 		if k != "colour" {

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,13 +45,22 @@ func defaultSettings(cfg Config) Settings {
 	}
 }
 
+// settingHints say what the value of each of the engine's settings is.
+func settingHints() map[string]string {
+	return map[string]string{
+		"preset":          "the name of a fresh world, for the next reset",
+		"seed":            "a whole number; naming it starts all dice again",
+		"longest_request": `a duration such as "3s"`,
+		"search_lag":      `a duration such as "10s"`,
+		"key_life":        `a duration such as "24h"`,
+		"limits":          `counts by name such as {"per_minute":500}; 0 turns one off`,
+		"webhooks":        `{"target":"http://…","deliver":true,"duplicate":0.2,"shuffle":true,"drop":0.0,"seed":1}, any of them`,
+	}
+}
+
 // with is the settings with the keys of body laid over; keys the engine does
 // not know are the vendor's.
-func (s Settings) with(body []byte) (Settings, error) {
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(body, &keys); err != nil {
-		return s, fmt.Errorf("settings are a JSON object: %w", err)
-	}
+func (s Settings) with(keys map[string]json.RawMessage) (Settings, error) {
 	s.Limits, s.Vendor = maps.Clone(s.Limits), maps.Clone(s.Vendor)
 	into := map[string]any{
 		"preset": &s.Preset, "seed": &s.Seed, "longest_request": &s.LongestRequest,
@@ -60,16 +72,40 @@ func (s Settings) with(body []byte) (Settings, error) {
 			s.Vendor[key] = raw
 			continue
 		}
-		if err := strict(raw, field); err != nil {
-			return s, fmt.Errorf("setting %s: %w", key, err)
+		if err := strict(raw, field); err != nil || string(raw) == "null" {
+			return s, fmt.Errorf("setting %s is %s, not %s%s", key, settingHints()[key], clip(raw), because(err))
 		}
 	}
 	return s, s.Webhooks.check()
 }
 
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return " (" + err.Error() + ")"
+}
+
+// clip is a value as a message shows it.
+func clip(raw []byte) string {
+	if len(raw) > 80 {
+		return strings.ToValidUTF8(string(raw[:80]), "") + "…"
+	}
+	return string(raw)
+}
+
+// unknown refuses a word and says which ones there are.
+func unknown(what, got string, known []string) error {
+	list := slices.Sorted(slices.Values(known))
+	return fmt.Errorf("unknown %s %q: there are %s", what, got, strings.Join(list, ", "))
+}
+
 func (w Webhooks) check() error {
 	if w.Duplicate < 0 || w.Duplicate > 1 || w.Drop < 0 || w.Drop > 1 {
 		return errors.New("setting webhooks: duplicate and drop are between 0 and 1")
+	}
+	if u, err := url.Parse(w.Target); w.Target != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("setting webhooks: target is an address such as http://127.0.0.1:8080/hook, or \"\" for none, not %q", w.Target)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ type turn struct {
 	request  *Request
 	record   *Record
 	fault    *Fault // nil: nothing goes wrong
+	counts   map[string]counts
 	response Response
 	need     int64
 	failed   error
@@ -49,7 +50,9 @@ func (s *Sandbox) decide(t *turn) {
 		s.settle(t, nil)
 		return
 	}
-	if x := s.faults.pick(r, func(effect string) bool { return s.means(effect, r) }); x != nil {
+	x, moved := s.faults.pick(r, func(effect string) bool { return s.means(effect, r) })
+	t.counts = moved
+	if x != nil {
 		f := x.Fault
 		t.fault, t.record.Fault = &f, f.Effect
 	}
@@ -146,7 +149,7 @@ func (s *Sandbox) settle(t *turn, tx *Tx) {
 	default:
 		t.record.Done = &t.record.At
 	}
-	l := &line{Record: t.record}
+	l := &line{Record: t.record, Counts: t.counts}
 	if tx == nil || tx.empty() {
 		_ = s.append(l, false)
 		return

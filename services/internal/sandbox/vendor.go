@@ -32,6 +32,16 @@ type Request struct {
 	Effect string
 	// SearchLag is how far searches are behind for this request.
 	SearchLag time.Duration
+	// Quotas are the limits that count this request, for a vendor that tells
+	// its clients how much is left.
+	Quotas []Quota
+}
+
+// Quota is where a limit stands with this request counted.
+type Quota struct {
+	Name        string
+	Count, Used int // Count 0: the limit is off
+	Window      time.Duration
 }
 
 // Response is a vendor's answer.
@@ -93,11 +103,34 @@ type Spoiler interface {
 	Spoil(tx *Tx, effect string, r *Request) (answer Response, served bool)
 }
 
-// Configurer is a Vendor with settings of its own. Configure is given all of
-// them every time and either takes all or returns an error and changes nothing.
-// It must answer an unknown key with an error.
+// Configurer is a Vendor with settings of its own, named by Settings. Configure
+// is given all of them every time and either takes all or returns an error that
+// says what is allowed, and changes nothing.
 type Configurer interface {
+	Settings() []string
 	Configure(settings map[string]json.RawMessage) error
+}
+
+// Presetter is a Vendor with named fresh worlds; any other name is refused.
+type Presetter interface {
+	Presets() []string
+}
+
+// Opener is a Vendor that reads something of its world once it is open, before
+// the first request and the first webhook.
+type Opener interface {
+	Opened(tx *Tx)
+}
+
+// Claimant is a Vendor that can tell whose a request is when several accounts
+// share an address: by the path, a token or a code.
+type Claimant interface {
+	Claims(tx *Tx, r *Request) bool
+}
+
+// Crediter is a Vendor that says what a client needs to be let in.
+type Crediter interface {
+	Credentials(tx *Tx) map[string]string
 }
 
 // Change is one committed write of an object.
@@ -115,4 +148,10 @@ type Notifier interface {
 	// Sign gives the headers of a delivery sent to target at that moment. It
 	// runs beside the requests, outside the mutex.
 	Sign(target string, body []byte, at time.Time) http.Header
+}
+
+// Renotifier is a Notifier whose bodies say how often they were sent. Again is
+// the body of a try after try tries that failed; it runs outside the mutex.
+type Renotifier interface {
+	Again(body []byte, try int) []byte
 }

@@ -28,6 +28,7 @@ type delivery struct {
 // when the process ends is lost, as it may be at the vendor.
 type postman struct {
 	sign   func(target string, body []byte, at time.Time) http.Header
+	again  func(body []byte, try int) []byte // nil: the same body each time
 	clock  Clock
 	log    *slog.Logger
 	client *http.Client
@@ -39,6 +40,9 @@ type postman struct {
 
 func newPostman(n Notifier, clock Clock, log *slog.Logger, seed int64) *postman {
 	p := &postman{sign: n.Sign, clock: clock, log: log, queue: make(chan delivery, webhookQueue)}
+	if r, ok := n.(Renotifier); ok {
+		p.again = r.Again
+	}
 	p.client = &http.Client{Timeout: webhookTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	p.mixer = rand.New(rand.NewPCG(uint64(seed), 2))
 	p.reseed(seed)
@@ -144,11 +148,15 @@ func (p *postman) deliver(ctx context.Context, d delivery) {
 }
 
 func (p *postman) attempt(ctx context.Context, d delivery) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.target, bytes.NewReader(d.body))
+	body := d.body
+	if d.tries > 0 && p.again != nil {
+		body = p.again(body, d.tries)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.target, bytes.NewReader(body))
 	if err != nil {
 		return false
 	}
-	req.Header = p.sign(d.target, d.body, p.clock.Now())
+	req.Header = p.sign(d.target, body, p.clock.Now())
 	if req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -171,10 +171,11 @@ func (w *world) grants() map[string]string {
 type dump struct {
 	Objects []*Object         `json:"objects"`
 	Facts   map[string]string `json:"facts"`
+	Keys    []remembered      `json:"keys,omitempty"`
 }
 
 func (w *world) dump() dump {
-	return dump{Objects: w.objects(), Facts: w.facts}
+	return dump{Objects: w.objects(), Facts: w.facts, Keys: w.keys.list()}
 }
 
 func (w *world) objects() []*Object {
@@ -201,6 +202,9 @@ func (d dump) load(grants map[string]string) *world {
 	}
 	for k, v := range grants {
 		w.facts[k] = v
+	}
+	for _, k := range d.Keys {
+		w.keys.add(k)
 	}
 	return w
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,16 +24,25 @@ const (
 	factRefresh   = "grant/refresh_token"
 	factMainToken = "grant/token/app"
 	factReader    = "grant/token/reader"
-	factIssued    = "grant/issued/" // + token -> when it ends
-	factNewest    = "grant/newest"
+	factIssued    = "grant/issued/"  // + access token -> when it ends
+	factGiven     = "grant/refresh/" // + refresh token -> the consent it came from
+	factOf        = "grant/of/"      // + access token -> the consent it came from
+	factCode      = "grant/code/"    // + code -> when it ends, and for which address
+	factRevoked   = "grant/revoked/" // + app, while it has no consent
+	factConsent   = "grant/consent"  // counts the consents
 )
 
-// grant makes the secrets of a fresh portal, once.
-func grant(tx *engine.Tx) error {
+// grant makes the secrets of a fresh portal, once. What is shared is another
+// portal's: one app stands before all portals of an address.
+func grant(tx *engine.Tx, shared map[string]string) error {
 	for key, prefix := range map[string]string{
 		factClientID: "", factSecret: "", factRefresh: "eu1-", factMainToken: "pat-eu1-", factReader: "pat-eu1-",
 	} {
 		if tx.Fact(key) != "" {
+			continue
+		}
+		if v := shared[key]; v != "" {
+			tx.SetFact(key, v)
 			continue
 		}
 		var b [16]byte
@@ -42,19 +52,62 @@ func grant(tx *engine.Tx) error {
 		s := hex.EncodeToString(b[:])
 		tx.SetFact(key, prefix+s[:8]+"-"+s[8:12]+"-"+s[12:16]+"-"+s[16:20]+"-"+s[20:])
 	}
+	if tx.Fact(factConsent) == "" {
+		tx.SetFact(factConsent, "1")
+		tx.SetFact(factGiven+tx.Fact(factRefresh), "1")
+	}
 	return nil
 }
 
-// Identify reads the bearer token.
+// Share is the app itself; tokens are each portal's own.
+func (v *vendor) Share(tx *engine.Tx) map[string]string {
+	return map[string]string{factClientID: tx.Fact(factClientID), factSecret: tx.Fact(factSecret)}
+}
+
+// Credentials are named as the file of endpoints names them.
+func (v *vendor) Credentials(tx *engine.Tx) map[string]string {
+	return map[string]string{
+		"access_token": tx.Fact(factMainToken), "reader_token": tx.Fact(factReader), "app_secret": tx.Fact(factSecret),
+		"client_id": tx.Fact(factClientID), "refresh_token": tx.Fact(factRefresh),
+	}
+}
+
+// Identify names the app by its token, also by an expired one, or by its keys.
 func (v *vendor) Identify(tx *engine.Tx, r *engine.Request) {
 	token := bearer(r)
 	switch {
-	case token == "":
 	case same(token, tx.Fact(factReader)):
 		r.App = engine.AppReader
-	case same(token, tx.Fact(factMainToken)), issued(tx, token).After(tx.Now()):
+	case same(token, tx.Fact(factMainToken)), token != "" && !issued(tx, token).IsZero():
+		r.App = engine.AppMain
+	case r.Path == tokenPath && same(form(r).Get("client_id"), tx.Fact(factClientID)):
+		r.App = engine.AppMain
+	case isAuthorize(r) && same(r.Query.Get("client_id"), tx.Fact(factClientID)):
 		r.App = engine.AppMain
 	}
+}
+
+// Claims tells whose a request is by its token, its code or the portal it names.
+func (v *vendor) Claims(tx *engine.Tx, r *engine.Request) bool {
+	if token := bearer(r); token != "" {
+		return same(token, tx.Fact(factReader)) || same(token, tx.Fact(factMainToken)) || !issued(tx, token).IsZero()
+	}
+	last := r.Path[strings.LastIndexByte(r.Path, '/')+1:]
+	switch {
+	case isAuthorize(r):
+		return strings.HasPrefix(r.Path, "/oauth/"+v.id()+"/")
+	case r.Path == tokenPath:
+		f := form(r)
+		return tx.Fact(factGiven+f.Get("refresh_token")) != "" || tx.Fact(factCode+f.Get("code")) != ""
+	case strings.HasPrefix(r.Path, "/oauth/v1/"):
+		return tx.Fact(factIssued+last) != "" || tx.Fact(factGiven+last) != ""
+	}
+	return false
+}
+
+func form(r *engine.Request) url.Values {
+	f, _ := url.ParseQuery(string(r.Body)) // what can be read of it
+	return f
 }
 
 func bearer(r *engine.Request) string {
@@ -73,68 +126,40 @@ func issued(tx *engine.Tx, token string) time.Time {
 	return t
 }
 
-func unauthorized(tx *engine.Tx, r *engine.Request) engine.Response {
-	if end := issued(tx, bearer(r)); !end.IsZero() {
+// denied is why a request may not enter, nil if it may.
+func denied(tx *engine.Tx, r *engine.Request) *problem {
+	token := bearer(r)
+	end := issued(tx, token)
+	switch {
+	case token == "" || r.App == "":
+		return unauthenticated()
+	case tx.Fact(factRevoked+r.App) != "":
+		return unauthenticated()
+	case end.IsZero():
+		return nil
+	case tx.Fact(factOf+token) != tx.Fact(factConsent) && tx.Fact(factOf+token) != "":
+		return unauthenticated()
+	case !end.After(r.Now):
 		return expired(r, end)
 	}
-	text := "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"
-	return (&problem{status: http.StatusUnauthorized, category: "INVALID_AUTHENTICATION", message: text}).response(r)
+	return nil
 }
 
-func expired(r *engine.Request, end time.Time) engine.Response {
+func unauthenticated() *problem {
+	return &problem{status: http.StatusUnauthorized, category: "INVALID_AUTHENTICATION",
+		message: "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"}
+}
+
+func expired(r *engine.Request, end time.Time) *problem {
 	p := &problem{status: http.StatusUnauthorized, category: "EXPIRED_AUTHENTICATION"}
 	p.message = fmt.Sprintf("The OAuth token used to make this call expired %d second(s) ago.", int(r.Now.Sub(end)/time.Second))
 	p.context = map[string][]string{"expire time": {stamp(end)}}
-	return p.response(r)
-}
-
-// token is the OAuth token endpoint. The refresh token does not rotate.
-func (v *vendor) token(c *call) engine.Response {
-	form, err := url.ParseQuery(string(c.r.Body))
-	switch {
-	case err != nil:
-		return oauthError(c.r, "BAD_REQUEST", "invalid form body")
-	case !same(form.Get("client_id"), c.tx.Fact(factClientID)) || !same(form.Get("client_secret"), c.tx.Fact(factSecret)):
-		return oauthError(c.r, "BAD_CLIENT_SECRET", "missing or invalid client secret")
-	case form.Get("grant_type") != "refresh_token":
-		return oauthError(c.r, "BAD_GRANT_TYPE", "missing or unknown grant type")
-	case !same(form.Get("refresh_token"), c.tx.Fact(factRefresh)):
-		return oauthError(c.r, "BAD_REFRESH_TOKEN", "missing or invalid refresh token")
-	}
-	token := issue(c.tx, c.r)
-	return engine.JSON(http.StatusOK, map[string]any{
-		"token_type": "bearer", "refresh_token": c.tx.Fact(factRefresh), "access_token": token, "expires_in": int(tokenLife / time.Second),
-	})
-}
-
-// issue makes an access token; the same request makes the same one, so that a
-// run can be repeated, and nobody else can guess it.
-func issue(tx *engine.Tx, r *engine.Request) string {
-	token := "eu1-" + hmacHex(tx.Fact(factSecret), "access/"+correlation(r.N)+stamp(tx.Now()))
-	tx.SetFact(factIssued+token, stamp(tx.Now().Add(tokenLife)))
-	tx.SetFact(factNewest, token)
-	return token
-}
-
-func oauthError(r *engine.Request, status, message string) engine.Response {
-	return engine.JSON(http.StatusBadRequest, map[string]any{"status": status, "message": message, "correlationId": correlation(r.N)})
-}
-
-func (v *vendor) tokenInfo(c *call) engine.Response {
-	token := c.vars["token"]
-	end := issued(c.tx, token)
-	if !end.After(c.tx.Now()) {
-		return notFound().response(c.r)
-	}
-	return engine.JSON(http.StatusOK, map[string]any{
-		"token": token, "hub_id": PortalID, "app_id": appID, "token_type": "access",
-		"expires_in": int(end.Sub(c.tx.Now()) / time.Second), "scopes": []string{"oauth"},
-	})
+	return p
 }
 
 // Effects are the faults only HubSpot knows.
 func (v *vendor) Effects() []string {
-	return []string{engine.EffectPartialBatch, engine.EffectExpireToken, engine.EffectRevokeConsent}
+	return []string{engine.EffectFaultIn200, engine.EffectPartialBatch, engine.EffectExpireToken, engine.EffectRevokeConsent}
 }
 
 // Spoils says where an effect means something.
@@ -142,25 +167,28 @@ func (v *vendor) Spoils(effect string, r *engine.Request) bool {
 	switch effect {
 	case engine.EffectPartialBatch:
 		return strings.Contains(r.Path, "/batch/") && !strings.HasSuffix(r.Path, "/archive")
-	case engine.EffectExpireToken, engine.EffectRevokeConsent:
-		return r.App != "" || r.Path == "/oauth/v1/token"
+	case engine.EffectRevokeConsent:
+		return r.App != "" && !isAuthorize(r)
 	}
-	return false
+	return slices.Contains(v.Effects(), effect) && r.App != "" && !isOAuth(r)
 }
 
-// Spoil answers expired and revoked grants; partial_batch is for Serve.
+// Spoil expires and revokes, and answers an error as if it were none;
+// partial_batch is for Serve.
 func (v *vendor) Spoil(tx *engine.Tx, effect string, r *engine.Request) (engine.Response, bool) {
 	switch effect {
+	case engine.EffectFaultIn200:
+		p := &problem{status: http.StatusOK, category: "INTERNAL_ERROR", message: "internal error"}
+		return p.response(r), true
 	case engine.EffectExpireToken:
-		if end := issued(tx, bearer(r)); !end.IsZero() {
-			tx.SetFact(factIssued+bearer(r), stamp(tx.Now().Add(-time.Second)))
+		// the token of a private app never ends: it is refused this once
+		end := tx.Now().Add(-time.Second)
+		if token := bearer(r); !issued(tx, token).IsZero() {
+			tx.SetFact(factIssued+token, stamp(end))
 		}
-		return expired(r, tx.Now().Add(-time.Second)), true
+		return expired(r, end).response(r), true
 	case engine.EffectRevokeConsent:
-		if r.App == "" {
-			return oauthError(r, "BAD_REFRESH_TOKEN", "missing or invalid refresh token"), true
-		}
-		return (&problem{status: http.StatusUnauthorized, category: "INVALID_AUTHENTICATION", message: "Authentication credentials not found."}).response(r), true
+		tx.SetFact(factRevoked+r.App, stamp(tx.Now()))
 	}
 	return engine.Response{}, false
 }

@@ -20,7 +20,7 @@ const (
 
 // Limits are HubSpot's quotas for a private app of a free account.
 func (v *vendor) Limits() []engine.Limit {
-	api := func(r *engine.Request) bool { return r.App != "" }
+	api := func(r *engine.Request) bool { return r.App != "" && !isOAuth(r) }
 	return []engine.Limit{
 		{Name: "secondly", Count: searchLimit, Window: time.Second, Applies: func(r *engine.Request) bool { return api(r) && isSearch(r) }},
 		{Name: "ten_secondly_rolling", Count: rollingLimit, Window: rollingWindow, Applies: api},
@@ -44,39 +44,55 @@ func throttled(r *engine.Request, policy string) engine.Response {
 		"status": "error", "message": "You have reached your " + strings.ToLower(policy) + " limit.",
 		"errorType": "RATE_LIMIT", "category": "RATE_LIMITS", "correlationId": correlation(r.N), "policyName": policy,
 	})
-	if policy == "TEN_SECONDLY_ROLLING" {
-		rateHeaders(resp.Header, 0)
+	switch policy {
+	case "TEN_SECONDLY_ROLLING":
+		rateHeaders(resp.Header, r.Quotas)
+		resp.Header.Set("X-HubSpot-RateLimit-Max", strconv.Itoa(allowed(r.Quotas, "ten_secondly_rolling", rollingLimit)))
+		resp.Header.Set("X-HubSpot-RateLimit-Remaining", "0")
+		resp.Header.Set("X-HubSpot-RateLimit-Interval-Milliseconds", strconv.FormatInt(rollingWindow.Milliseconds(), 10))
+	case "DAILY":
+		resp.Header.Set("X-HubSpot-RateLimit-Daily", strconv.Itoa(allowed(r.Quotas, "daily", dailyLimit)))
+		resp.Header.Set("X-HubSpot-RateLimit-Daily-Remaining", "0")
 	}
 	return resp
 }
 
-// usage is what each app used of the rolling limit, for the headers alone.
-type usage map[string][]time.Time
+// allowed is the count of a limit as it is set now.
+func allowed(quotas []engine.Quota, name string, usual int) int {
+	for _, q := range quotas {
+		if q.Name == name && q.Count > 0 {
+			return q.Count
+		}
+	}
+	return usual
+}
 
 // mark adds the portal's time and the rate headers; search answers have none
 // of the latter.
-func (u usage) mark(r *engine.Request, resp engine.Response) engine.Response {
+func mark(r *engine.Request, resp engine.Response) engine.Response {
 	if resp.Header == nil {
 		resp.Header = http.Header{}
 	}
 	resp.Header.Set("Date", r.Now.UTC().Format(http.TimeFormat))
-	if r.App == "" {
-		return resp
+	if !isSearch(r) {
+		rateHeaders(resp.Header, r.Quotas)
 	}
-	seen := u[r.App]
-	for len(seen) > 0 && !seen[0].After(r.Now.Add(-rollingWindow)) {
-		seen = seen[1:]
-	}
-	u[r.App] = append(seen, r.Now)
-	if isSearch(r) {
-		return resp
-	}
-	rateHeaders(resp.Header, max(0, rollingLimit-len(u[r.App])))
 	return resp
 }
 
-func rateHeaders(h http.Header, remaining int) {
-	h.Set("X-HubSpot-RateLimit-Max", strconv.Itoa(rollingLimit))
-	h.Set("X-HubSpot-RateLimit-Remaining", strconv.Itoa(remaining))
-	h.Set("X-HubSpot-RateLimit-Interval-Milliseconds", strconv.FormatInt(rollingWindow.Milliseconds(), 10))
+// rateHeaders tell what is left; of a limit that is off they say nothing.
+func rateHeaders(h http.Header, quotas []engine.Quota) {
+	for _, q := range quotas {
+		left := strconv.Itoa(max(0, q.Count-q.Used))
+		switch {
+		case q.Count == 0:
+		case q.Name == "ten_secondly_rolling":
+			h.Set("X-HubSpot-RateLimit-Max", strconv.Itoa(q.Count))
+			h.Set("X-HubSpot-RateLimit-Remaining", left)
+			h.Set("X-HubSpot-RateLimit-Interval-Milliseconds", strconv.FormatInt(q.Window.Milliseconds(), 10))
+		case q.Name == "daily":
+			h.Set("X-HubSpot-RateLimit-Daily", strconv.Itoa(q.Count))
+			h.Set("X-HubSpot-RateLimit-Daily-Remaining", left)
+		}
+	}
 }

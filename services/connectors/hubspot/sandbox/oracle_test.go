@@ -6,13 +6,22 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	engine "tieout.dev/services/internal/sandbox"
 )
 
 // TestOracle lets HubSpot's own client judge the portal.
@@ -26,19 +35,134 @@ func TestOracle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	srv := httptest.NewServer(p)
+	seen := &witness{Handler: p}
+	srv := httptest.NewServer(seen)
 	defer srv.Close()
 
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "oracle.js")
 	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "HUBSPOT_BASE_URL="+srv.URL, "HUBSPOT_TOKEN="+p.AccessToken,
+	cmd.Env = append(os.Environ(), "HUBSPOT_BASE_URL="+srv.URL, "HUBSPOT_TOKEN="+p.AccessToken, "HUBSPOT_READER_TOKEN="+p.ReaderToken,
 		"HUBSPOT_APP_SECRET="+p.AppSecret, "HUBSPOT_CLIENT_ID="+p.ClientID, "HUBSPOT_REFRESH_TOKEN="+p.RefreshToken)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil || !strings.Contains(string(out), ", 0 failed") {
 		t.Fatalf("HubSpot's client disagrees: %v", err)
+	}
+	everyRoute(t, arrived(t, srv.URL))
+	seen.saw(t, `category: "(\w+)"`, `conflict\("(\w+)"`, `badProperty\([^,]+, "(\w+)"`, `oauthError\([^,]+, "(\w+)"`, `Code: "(\w+)"`,
+		`Set\("error", "(\w+)"`, `\{Name: "(\w+)", Count`)
+}
+
+// everyRoute wants each route of the portal to have been used by the client: a
+// connector can use no other, so none of its routes is without an oracle.
+func everyRoute(t *testing.T, log []engine.Record) {
+	v, err := newVendor(PortalID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rt := range v.routes {
+		if !slices.ContainsFunc(log, func(r engine.Record) bool {
+			_, ok := rt.match(segments(r.Path))
+			return ok && r.Method == rt.method && r.Status > 0 && r.Status < 400
+		}) {
+			t.Errorf("%s %s has no oracle", rt.method, strings.Join(rt.path, "/"))
+		}
+	}
+}
+
+// witness notes the answers that were errors, so that each shape can be asked for.
+type witness struct {
+	http.Handler
+	mu     sync.Mutex
+	errors strings.Builder
+}
+
+func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w.Handler.ServeHTTP(&witnessed{ResponseWriter: rw, by: w, control: strings.HasPrefix(r.URL.Path, "/_sandbox/")}, r)
+}
+
+type witnessed struct {
+	http.ResponseWriter
+	by      *witness
+	control bool
+}
+
+// Unwrap lets the sandbox reach the connection it resets.
+func (w *witnessed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *witnessed) WriteHeader(status int) {
+	if status == http.StatusFound {
+		w.by.note([]byte(w.Header().Get("Location")))
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *witnessed) Write(b []byte) (int, error) {
+	if !w.control {
+		w.by.note(b)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *witness) note(b []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.errors.Write(b)
+	w.errors.WriteByte('\n')
+}
+
+// saw wants every word that the package's own sources answer errors with.
+func (w *witness) saw(t *testing.T, patterns ...string) {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := w.errors.String()
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range patterns {
+			for _, m := range regexp.MustCompile(p).FindAllStringSubmatch(string(source), -1) {
+				word := m[1]
+				if strings.Trim(word, "0123456789") == "" {
+					word = `"code":"` + word + `"`
+				}
+				if !strings.Contains(strings.ToLower(seen), strings.ToLower(word)) {
+					t.Errorf("%s answers %s, and no oracle has seen it", name, m[1])
+				}
+			}
+		}
+	}
+}
+
+// arrived is the log of the sandbox after the oracle.
+func arrived(t *testing.T, base string) []engine.Record {
+	t.Helper()
+	resp, err := http.Get(base + "/_sandbox/requests?since=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var out []engine.Record
+	for d := json.NewDecoder(resp.Body); ; {
+		var r engine.Record
+		switch err := d.Decode(&r); {
+		case errors.Is(err, io.EOF):
+			return out
+		case err != nil:
+			t.Fatal(err)
+		}
+		out = append(out, r)
 	}
 }
 

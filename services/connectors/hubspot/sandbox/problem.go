@@ -91,12 +91,15 @@ type propertyFault struct {
 
 func badProperty(name, code, format string, args ...any) propertyFault {
 	text := fmt.Sprintf(format, args...)
-	return propertyFault{Message: text, Error: code, Name: name, Localized: text, PortalID: PortalID}
+	return propertyFault{Message: text, Error: code, Name: name, Localized: text}
 }
 
 // invalidProperties is HubSpot's answer to properties it does not take: JSON
 // inside the message, and the same again as errors.
-func invalidProperties(faults []propertyFault) *problem {
+func (v *vendor) invalidProperties(faults ...propertyFault) *problem {
+	for i := range faults {
+		faults[i].PortalID = v.portal
+	}
 	inner, err := json.Marshal(faults)
 	if err != nil {
 		return invalid("Property values were not valid")

@@ -101,7 +101,7 @@ func (v *vendor) prepare(c *call, in *search) *problem {
 	if in.Limit < 1 || in.Limit > searchPage {
 		return invalid("The limit must be between 1 and %d, but was %d", searchPage, in.Limit)
 	}
-	if in.After < 0 || int(in.After)+in.Limit > searchWindow {
+	if in.After < 0 || int(in.After) > searchWindow-in.Limit {
 		return invalid("Paging beyond %d results is not supported", searchWindow)
 	}
 	if len(in.Groups) > 5 || len(in.Sorts) > 1 {
@@ -114,6 +114,9 @@ func (v *vendor) prepare(c *call, in *search) *problem {
 	}
 	for _, g := range in.Groups {
 		for _, f := range g.Filters {
+			if f == nil {
+				return invalid("Invalid input JSON: a filter is null")
+			}
 			if f.definition = v.definition(c.tx, c.kind, f.Property); f.definition == nil {
 				return unknownProperty(f.Property)
 			}

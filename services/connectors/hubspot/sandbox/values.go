@@ -43,7 +43,7 @@ func (d *definition) normal(value string) (string, *propertyFault) {
 }
 
 func (d *definition) number(value string) (string, *propertyFault) {
-	if numeral.MatchString(value) {
+	if isNumber(value) {
 		return value, nil
 	}
 	f := badProperty(d.Name, "INVALID_LONG", "%s was not a valid long.", value)
@@ -83,8 +83,16 @@ func parseMoment(value string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// numberMax bounds the length of a number, so that computing with it is cheap.
+const numberMax = 60
+
+func isNumber(value string) bool { return len(value) <= numberMax && numeral.MatchString(value) }
+
 // decimal is the number in value, zero for none.
 func decimal(value string) *big.Rat {
+	if !isNumber(value) {
+		return new(big.Rat) // also 1e999999999, which would be written out
+	}
 	r, ok := new(big.Rat).SetString(value)
 	if !ok {
 		return new(big.Rat)

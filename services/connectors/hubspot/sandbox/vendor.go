@@ -2,15 +2,16 @@ package sandbox
 
 import (
 	"net/http"
-	"strings"
+	"strconv"
 
 	engine "tieout.dev/services/internal/sandbox"
 )
 
-// PortalID is the account's id at HubSpot.
+// PortalID is the id of the first account unless Config names one.
 const PortalID = 48213
 
 const (
+	presetEU     = "EU"
 	homeCurrency = "EUR"
 	timeZone     = "Europe/Dublin"
 )
@@ -20,18 +21,22 @@ func currencies() []string { return []string{homeCurrency, "USD", "GBP", "JPY", 
 
 // vendor is a HubSpot portal as the engine runs it.
 type vendor struct {
+	portal    int64
+	shared    map[string]string // facts of the app, where another portal has made them
 	catalogue *catalogue
 	routes    []route
 	hooks     hooks
-	used      usage
+	consent   string // what the person at the consent page does
 }
 
-func newVendor() (*vendor, error) {
+func (v *vendor) id() string { return strconv.FormatInt(v.portal, 10) }
+
+func newVendor(portal int64, shared map[string]string) (*vendor, error) {
 	c, err := newCatalogue()
 	if err != nil {
 		return nil, err
 	}
-	v := &vendor{catalogue: c, hooks: hooks{form: formTyped}, used: usage{}}
+	v := &vendor{portal: portal, shared: shared, catalogue: c, hooks: hooks{form: formTyped}, consent: consentAgree}
 	v.routes = v.table()
 	return v, nil
 }
@@ -41,8 +46,12 @@ func newVendor() (*vendor, error) {
 func (v *vendor) table() []route {
 	const objects, v4, links, props, pipes = "/crm/v3/objects/{object}", "/crm/v4/objects/{object}/{id}/associations", "/crm/v4/associations/{object}/{to}", "/crm/v3/properties/{object}", "/crm/v3/pipelines/{object}"
 	return []route{
-		at("POST", "/oauth/v1/token", v.token),
+		at("GET", "/oauth/authorize", v.authorize),
+		at("GET", "/oauth/{portal}/authorize", v.authorize),
+		at("POST", tokenPath, v.token),
 		at("GET", "/oauth/v1/access-tokens/{token}", v.tokenInfo),
+		at("GET", "/oauth/v1/refresh-tokens/{token}", v.refreshInfo),
+		at("DELETE", "/oauth/v1/refresh-tokens/{token}", v.dropRefresh),
 		at("GET", "/account-info/v3/details", v.details),
 
 		at("POST", objects+"/search", v.searchObjects),
@@ -84,9 +93,12 @@ func (v *vendor) table() []route {
 	}
 }
 
+// Presets are the fresh portals there are.
+func (v *vendor) Presets() []string { return []string{presetEU} }
+
 // Seed gives a fresh portal what every new portal has.
 func (v *vendor) Seed(tx *engine.Tx, _ string) error {
-	if err := grant(tx); err != nil {
+	if err := grant(tx, v.shared); err != nil {
 		return err
 	}
 	seedPipeline(tx)
@@ -96,10 +108,13 @@ func (v *vendor) Seed(tx *engine.Tx, _ string) error {
 
 // Serve answers one request.
 func (v *vendor) Serve(tx *engine.Tx, r *engine.Request) engine.Response {
-	if r.App == "" && !strings.HasPrefix(r.Path, "/oauth/") {
-		return unauthorized(tx, r)
+	if isOAuth(r) {
+		return v.dispatch(tx, r)
 	}
-	return v.used.mark(r, v.dispatch(tx, r))
+	if p := denied(tx, r); p != nil {
+		return p.response(r)
+	}
+	return mark(r, v.dispatch(tx, r))
 }
 
 func (v *vendor) dispatch(tx *engine.Tx, r *engine.Request) engine.Response {
@@ -129,7 +144,7 @@ func (v *vendor) Refuse(r *engine.Request, status int) engine.Response { return 
 
 func (v *vendor) details(*call) engine.Response {
 	return engine.JSON(http.StatusOK, map[string]any{
-		"portalId": PortalID, "accountType": "DEVELOPER_TEST", "timeZone": timeZone,
+		"portalId": v.portal, "accountType": "DEVELOPER_TEST", "timeZone": timeZone,
 		"companyCurrency": homeCurrency, "additionalCurrencies": currencies()[1:],
 		"utcOffset": "+00:00", "utcOffsetMilliseconds": 0,
 		"uiDomain": "app-eu1.hubspot.com", "dataHostingLocation": "eu1",

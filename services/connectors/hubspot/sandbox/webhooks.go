@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -12,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	engine "tieout.dev/services/internal/sandbox"
@@ -27,24 +27,30 @@ const (
 
 // hooks is how the app gets its webhooks.
 type hooks struct {
-	form   string                 // deal.creation, or object.creation with an objectTypeId
-	secret atomic.Pointer[string] // of the app, known once the world is open
+	form   string // deal.creation, or object.creation with an objectTypeId
+	secret string // of the app, known once the world is open
 }
 
-// Configure takes webhook_form.
+// Settings are the portal's own.
+func (v *vendor) Settings() []string { return []string{"webhook_form", "consent"} }
+
+// Configure takes webhook_form and consent.
 func (v *vendor) Configure(settings map[string]json.RawMessage) error {
-	form := formTyped
+	next := map[string]string{"webhook_form": formTyped, "consent": consentAgree}
+	words := map[string][]string{"webhook_form": {formTyped, formGeneric}, "consent": {consentAgree, consentDeny}}
 	for key, raw := range settings {
-		if key != "webhook_form" {
-			return fmt.Errorf("unknown setting %q", key)
+		word := ""
+		if err := json.Unmarshal(raw, &word); err != nil || !slices.Contains(words[key], word) {
+			return fmt.Errorf("setting %s is %q or %q, not %s", key, words[key][0], words[key][1], raw)
 		}
-		if err := json.Unmarshal(raw, &form); err != nil || (form != formTyped && form != formGeneric) {
-			return fmt.Errorf("webhook_form is %q or %q, not %s", formTyped, formGeneric, raw)
-		}
+		next[key] = word
 	}
-	v.hooks.form = form
+	v.hooks.form, v.consent = next["webhook_form"], next["consent"]
 	return nil
 }
+
+// Opened reads what Sign needs.
+func (v *vendor) Opened(tx *engine.Tx) { v.hooks.secret = tx.Fact(factSecret) }
 
 // Deliveries are the events of one request, up to 100 in each delivery.
 func (v *vendor) Deliveries(changes []engine.Change, r *engine.Request) [][]byte {
@@ -54,7 +60,7 @@ func (v *vendor) Deliveries(changes []engine.Change, r *engine.Request) [][]byte
 	}
 	for i, e := range events {
 		e["eventId"] = (r.N*1000 + int64(i)) % (1 << 32) // not promised to be unique
-		e["portalId"], e["appId"], e["occurredAt"], e["attemptNumber"] = PortalID, appID, r.Now.UnixMilli(), 0
+		e["portalId"], e["appId"], e["occurredAt"], e["attemptNumber"] = v.portal, appID, r.Now.UnixMilli(), 0
 		e["subscriptionId"] = subscription(e["subscriptionType"])
 		e["changeSource"], e["sourceId"] = "INTEGRATION", strconv.Itoa(appID)
 	}
@@ -212,12 +218,27 @@ func (v *vendor) associationEvent(from, to *kind, fromID, toID string, removed, 
 	return e
 }
 
+// Again counts the attempts in the events of a delivery.
+func (v *vendor) Again(body []byte, try int) []byte {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var events []map[string]any
+	if err := d.Decode(&events); err != nil {
+		return body // it is ours and can be read
+	}
+	for _, e := range events {
+		e["attemptNumber"] = try
+	}
+	again, err := json.Marshal(events)
+	if err != nil {
+		return body
+	}
+	return again
+}
+
 // Sign gives a delivery HubSpot's signatures, the old one and v3.
 func (v *vendor) Sign(target string, body []byte, at time.Time) http.Header {
-	secret := ""
-	if s := v.hooks.secret.Load(); s != nil {
-		secret = *s
-	}
+	secret := v.hooks.secret
 	ms := strconv.FormatInt(at.UnixMilli(), 10)
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(http.MethodPost + unescaped(target)))

@@ -46,7 +46,7 @@ func (v *vendor) normalise(tx *engine.Tx, k *kind, props map[string]string) (map
 		values[name] = value
 	}
 	if len(faults) > 0 {
-		return nil, invalidProperties(faults)
+		return nil, v.invalidProperties(faults...)
 	}
 	return values, nil
 }
@@ -68,7 +68,7 @@ func (v *vendor) check(tx *engine.Tx, k *kind, name, value string) (string, *pro
 func (v *vendor) complete(tx *engine.Tx, r *record, before, given map[string]string) *problem {
 	switch r.kind.name {
 	case "deal":
-		return completeDeal(tx, r, before, given)
+		return v.completeDeal(tx, r, before, given)
 	case "line_item":
 		v.completeLine(tx, r, len(before) <= 1)
 	case "contact":
@@ -80,17 +80,17 @@ func (v *vendor) complete(tx *engine.Tx, r *record, before, given map[string]str
 // completeDeal checks the stage against its pipeline and derives everything
 // that follows from the stage's metadata. Won is what the metadata says, never
 // the stage's id.
-func completeDeal(tx *engine.Tx, r *record, before, given map[string]string) *problem {
+func (v *vendor) completeDeal(tx *engine.Tx, r *record, before, given map[string]string) *problem {
 	if r.props["pipeline"] == "" {
 		r.set("pipeline", defaultPipeline)
 	}
 	p := pipelineOf(tx, r.props["pipeline"])
 	if p == nil {
-		return invalidProperties([]propertyFault{badProperty("pipeline", "INVALID_OPTION", "%s was not one of the allowed options: %v", r.props["pipeline"], pipelineIDs(tx))})
+		return v.invalidProperties(badProperty("pipeline", "INVALID_OPTION", "%s was not one of the allowed options: %v", r.props["pipeline"], pipelineIDs(tx)))
 	}
 	s, ok := p.stage(r.props["dealstage"])
 	if r.props["dealstage"] != "" && !ok {
-		return invalidProperties([]propertyFault{badProperty("dealstage", "INVALID_OPTION", "%s was not one of the allowed options: %v", r.props["dealstage"], p.stageIDs())})
+		return v.invalidProperties(badProperty("dealstage", "INVALID_OPTION", "%s was not one of the allowed options: %v", r.props["dealstage"], p.stageIDs()))
 	}
 	if r.props["deal_currency_code"] == "" {
 		r.set("deal_currency_code", homeCurrency)
@@ -158,7 +158,7 @@ func (v *vendor) claim(tx *engine.Tx, r *record, before map[string]string) *prob
 			continue
 		}
 		if holder := tx.Fact(uniqueKey(r.kind, d.Name, is)); is != "" && holder != "" && holder != r.id {
-			return taken(r.kind, d.Name, is, holder)
+			return v.taken(r.kind, d.Name, is, holder)
 		}
 		if was != "" {
 			tx.SetFact(uniqueKey(r.kind, d.Name, was), "")
@@ -179,11 +179,11 @@ func (v *vendor) release(tx *engine.Tx, r *record) {
 	}
 }
 
-func taken(k *kind, name, value, holder string) *problem {
+func (v *vendor) taken(k *kind, name, value, holder string) *problem {
 	if k.name == "contact" && name == "email" {
 		return conflict("CONFLICT", "Contact already exists. Existing ID: %s", holder)
 	}
-	p := invalid("Cannot set PropertyValueCoordinates{portalId=%d, objectTypeId=%s, propertyName=%s, value=%s} on %s. %s already has that value.", PortalID, k.typeID, name, value, k.name, holder)
+	p := invalid("Cannot set PropertyValueCoordinates{portalId=%d, objectTypeId=%s, propertyName=%s, value=%s} on %s. %s already has that value.", v.portal, k.typeID, name, value, k.name, holder)
 	p.status = http.StatusBadRequest
 	return p
 }

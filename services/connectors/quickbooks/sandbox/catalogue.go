@@ -63,6 +63,7 @@ func kinds() (map[string]*kind, map[string]map[string]bool, error) {
 		{name: "Employee", sequence: "name", list: true, check: (*call).checkName},
 		{name: "Item", sequence: "item", list: true, check: (*call).checkItem},
 		{name: "Invoice", sequence: "txn", check: (*call).checkInvoice, void: (*call).voidInvoice, remove: (*call).removeInvoice},
+		{name: "CreditMemo", sequence: "txn", check: (*call).checkCreditMemo, remove: (*call).removeCreditMemo},
 		{name: "Payment", sequence: "txn", check: (*call).checkPayment, void: (*call).voidPayment, remove: (*call).removePayment},
 		{name: "Account", sequence: "account", list: true, check: (*call).checkAccount},
 		{name: "Term", sequence: "term", list: true, check: (*call).checkTerm},

@@ -12,6 +12,7 @@ import (
 const (
 	validationFault = "ValidationFault"
 	systemFault     = "SystemFault"
+	authFault       = "AuthorizationFault"
 )
 
 // fault is one refusal in the vendor's terms.
@@ -79,9 +80,9 @@ func wrongAmount(value string) error {
 		detail: "Amount calculation incorrect in the request : Amount is not equal to UnitPrice * Qty. Supplied value:" + value}
 }
 
-func duplicateNumber(number string) error {
+func duplicateNumber(txn, number string) error {
 	return &fault{code: "6140", message: "Duplicate Document Number Error", element: "DocNumber",
-		detail: "Duplicate Document Number Error : You must specify a different number. This number has already been used. DocNumber=" + number + " is assigned to TxnType=Invoice"}
+		detail: "Duplicate Document Number Error : You must specify a different number. This number has already been used. DocNumber=" + number + " is assigned to TxnType=" + txn}
 }
 
 func periodClosed() error {
@@ -92,6 +93,16 @@ func periodClosed() error {
 func duplicateName(list string) error {
 	return &fault{code: "6240", message: "Duplicate Name Exists Error",
 		detail: "The name supplied already exists. : Another " + list + " is already using this name. Please use a different name."}
+}
+
+func noAccess() error {
+	return &fault{code: "120", kind: authFault, message: "Authorization Failure",
+		detail: "AuthorizationFailure: -11014-You do not have access to use QuickBooks Online Plus."}
+}
+
+func notSubscribed() error {
+	return &fault{code: "6190", message: "Invalid Company Status",
+		detail: "Subscription period has ended or canceled or there was a billing problem : You can't add data to QuickBooks Online Plus because your trial or subscription period ended."}
 }
 
 func unsupported(what string) error {
@@ -141,15 +152,18 @@ func (c *company) refuse(r *engine.Request, err error) engine.Response {
 		f = applicationError()
 	}
 	status := http.StatusBadRequest
-	if f.kind == systemFault {
+	switch f.kind {
+	case systemFault:
 		status = http.StatusInternalServerError
+	case authFault:
+		status = http.StatusForbidden
 	}
 	return c.reply(r, status, fields{"Fault": f.body()})
 }
 
 // gateway is the refusal of the layer before the books: lower-case names, no
 // Fault, a time in milliseconds.
-func (c *company) gateway(r *engine.Request, status int, code, name, detail, kind string) engine.Response {
+func (c *company) gateway(r *engine.Request, status int, code, name string, detail any, kind string) engine.Response {
 	resp := engine.JSON(status, fields{
 		"warnings": nil, "intuitObject": nil,
 		"fault": fields{"error": []any{fields{
@@ -169,7 +183,7 @@ func (c *company) unauthorised(r *engine.Request, detail string) engine.Response
 }
 
 func (c *company) forbidden(r *engine.Request) engine.Response {
-	return c.gateway(r, http.StatusForbidden, "3100", "ApplicationAuthorizationFailed", "The application is not authorised for this company", "AUTHORIZATION")
+	return c.gateway(r, http.StatusForbidden, "3100", "ApplicationAuthorizationFailed", nil, "SERVICE")
 }
 
 // Throttled is the answer to a request over a limit; the vendor says no

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"fmt"
 	"math/big"
 	"strconv"
 	"strings"
@@ -10,14 +9,17 @@ import (
 	engine "tieout.dev/services/internal/sandbox"
 )
 
-// numberFact finds the invoice with a number.
-func numberFact(number string) string { return "unique/docnumber/" + number }
-
-// paidFact is how much of an invoice payments have settled.
-func paidFact(invoice string) string { return "paid/" + invoice }
+// paidFact is how much of an invoice payments have settled, or of a credit
+// memo they have used.
+func paidFact(txn string) string { return "paid/" + txn }
 
 // checkInvoice judges an invoice and computes all the books compute.
 func (x *call) checkInvoice(id string, was, now fields) error {
+	return x.checkForm(invoiceForm, id, was, now)
+}
+
+// checkForm judges an invoice or a credit memo, which are built alike.
+func (x *call) checkForm(f form, id string, was, now fields) error {
 	if err := x.checkDates(was, now); err != nil {
 		return err
 	}
@@ -31,8 +33,10 @@ func (x *call) checkInvoice(id string, was, now fields) error {
 	if err := within(now, "PrivateNote", 4000); err != nil {
 		return err
 	}
-	if err := x.checkTerms(customer, now); err != nil {
-		return err
+	if f == invoiceForm {
+		if err := x.checkTerms(customer, now); err != nil {
+			return err
+		}
 	}
 	if err := x.checkCustomFields(now); err != nil {
 		return err
@@ -41,10 +45,10 @@ func (x *call) checkInvoice(id string, was, now fields) error {
 	if err != nil {
 		return err
 	}
-	if err := x.checkNumber(id, was, now); err != nil {
+	if err := x.checkNumber(f, id, was, now); err != nil {
 		return err
 	}
-	return x.total(id, was, now, lines)
+	return x.total(f, id, was, now, lines)
 }
 
 // checkDates fills in and judges the dates; neither the old nor the new one
@@ -161,47 +165,8 @@ func (x *call) checkCustomFields(now fields) error {
 	return nil
 }
 
-// checkNumber gives the invoice its number, or takes the client's if no other
-// invoice has it.
-func (x *call) checkNumber(id string, was, now fields) error {
-	number := text(now, "DocNumber")
-	if err := within(now, "DocNumber", 21); err != nil {
-		return err
-	}
-	generate := number == "" && !x.c.settings.CustomTxnNumbers || number == "AUTO_GENERATE"
-	switch {
-	case generate:
-		for number = x.tx.NextID("docnumber"); x.tx.Fact(numberFact(number)) != ""; {
-			number = x.tx.NextID("docnumber")
-		}
-		now["DocNumber"] = number
-	case number == "":
-		delete(now, "DocNumber")
-	}
-	if was != nil {
-		x.freeNumber(id, was)
-	}
-	if number == "" {
-		return nil
-	}
-	owner := x.tx.Fact(numberFact(number))
-	if owner != "" && owner != id && x.c.settings.WarnDuplicateNumbers && !x.allowDuplicate {
-		return duplicateNumber(number)
-	}
-	if owner == "" {
-		x.tx.SetFact(numberFact(number), id)
-	}
-	return nil
-}
-
-func (x *call) freeNumber(id string, was fields) {
-	if number := text(was, "DocNumber"); x.tx.Fact(numberFact(number)) == id {
-		x.tx.SetFact(numberFact(number), "")
-	}
-}
-
 // total sums the invoice up and moves the customer's balance.
-func (x *call) total(id string, was, now fields, lines []saleLine) error {
+func (x *call) total(f form, id string, was, now fields, lines []saleLine) error {
 	sum, discount, err := x.subtotal(now, lines)
 	if err != nil {
 		return err
@@ -216,7 +181,7 @@ func (x *call) total(id string, was, now fields, lines []saleLine) error {
 	}
 	list := now["Line"].([]any)
 	now["Line"] = append(list, fields{"Amount": num(sum), "DetailType": "SubTotalLineDetail", "SubTotalLineDetail": fields{}})
-	if err := x.settle(id, was, now, gross); err != nil {
+	if err := x.settle(f, id, was, now, gross); err != nil {
 		return err
 	}
 	now["LinkedTxn"] = []any{}
@@ -227,34 +192,49 @@ func (x *call) total(id string, was, now fields, lines []saleLine) error {
 	setDefault(now, "EmailStatus", "NotSet")
 	setDefault(now, "PrintStatus", "NeedToPrint")
 	setDefault(now, "ApplyTaxAfterDiscount", !x.preset.US)
+	if f == creditForm {
+		return nil
+	}
 	for _, f := range []string{"AllowIPNPayment", "AllowOnlinePayment", "AllowOnlineCreditCardPayment", "AllowOnlineACHPayment"} {
 		setDefault(now, f, false)
 	}
 	return nil
 }
 
-// settle writes total and balance of an invoice.
-func (x *call) settle(id string, was, now fields, gross *big.Rat) error {
+// settle writes total and balance. A credit memo's balance is what is left of
+// it, and the customer owes that much less.
+func (x *call) settle(f form, id string, was, now fields, gross *big.Rat) error {
 	paid := fact(x.tx, paidFact(id))
 	balance := sub(gross, paid)
 	switch {
 	case balance.Sign() < 0:
-		return business("The total %s is less than the payments that were applied", num(gross))
+		return business("The total %s is less than what payments have settled of it", num(gross))
 	case was != nil && paid.Sign() != 0 && ref(was, "CustomerRef") != ref(now, "CustomerRef"):
-		return business("The customer of a paid invoice cannot be changed")
+		return business("The customer of a paid transaction cannot be changed")
 	}
-	now["TotalAmt"], now["Balance"] = num(gross), num(balance)
+	now["TotalAmt"] = num(gross)
 	delete(now, "HomeTotalAmt")
-	delete(now, "HomeBalance")
 	if x.c.settings.Multicurrency {
-		rate := stored(now, "ExchangeRate")
-		now["HomeTotalAmt"], now["HomeBalance"] = num(cents(mul(gross, rate))), num(cents(mul(balance, rate)))
+		now["HomeTotalAmt"] = num(cents(mul(gross, stored(now, "ExchangeRate"))))
 	}
 	if was != nil {
-		x.owes(ref(was, "CustomerRef"), new(big.Rat).Neg(stored(was, "Balance")))
+		x.owes(ref(was, "CustomerRef"), f.signed(new(big.Rat).Neg(stored(was, "Balance"))))
 	}
-	x.owes(ref(now, "CustomerRef"), balance)
+	x.setBalance(f, now, balance)
+	x.owes(ref(now, "CustomerRef"), f.signed(balance))
 	return nil
+}
+
+// setBalance writes what is open of a transaction.
+func (x *call) setBalance(f form, now fields, balance *big.Rat) {
+	now["Balance"] = num(balance)
+	if f == creditForm {
+		now["RemainingCredit"] = num(balance)
+	}
+	delete(now, "HomeBalance")
+	if x.c.settings.Multicurrency {
+		now["HomeBalance"] = num(cents(mul(balance, stored(now, "ExchangeRate"))))
+	}
 }
 
 // owes moves a customer's balance.
@@ -263,9 +243,9 @@ func (x *call) owes(customer string, by *big.Rat) {
 	setFact(x.tx, key, add(fact(x.tx, key), by))
 }
 
-// unpaid frees an invoice that is to be voided or deleted of its payments, or
-// refuses, as the company is set.
-func (x *call) unpaid(id string, was fields) error {
+// unpaid frees an invoice or credit memo that is to be voided or deleted of its
+// payments, or refuses, as the company is set.
+func (x *call) unpaid(f form, id string, was fields) error {
 	if x.closed(text(was, "TxnDate")) {
 		return periodClosed()
 	}
@@ -275,13 +255,12 @@ func (x *call) unpaid(id string, was fields) error {
 	if x.c.settings.VoidPaid == voidPaidRefuse {
 		return business("This transaction is linked to a payment; unlink the payment first")
 	}
-	x.unlink(id)
-	return nil
+	return x.unlink(f, id)
 }
 
 // voidInvoice zeroes every amount and says so; the invoice stays.
 func (x *call) voidInvoice(id string, was fields) (fields, error) {
-	if err := x.unpaid(id, was); err != nil {
+	if err := x.unpaid(invoiceForm, id, was); err != nil {
 		return nil, err
 	}
 	was = x.tx.Data(x.tx.Get("invoice", id))
@@ -302,7 +281,7 @@ func (x *call) voidInvoice(id string, was fields) (fields, error) {
 	}
 	now["TxnTaxDetail"] = fields{"TotalTax": zero}
 	now["PrivateNote"] = voidedNote(text(now, "PrivateNote"))
-	return now, x.settle(id, was, now, new(big.Rat))
+	return now, x.settle(invoiceForm, id, was, now, new(big.Rat))
 }
 
 // voidedNote says it once.
@@ -317,21 +296,15 @@ func voidedNote(note string) string {
 }
 
 func (x *call) removeInvoice(id string, was fields) error {
-	if err := x.unpaid(id, was); err != nil {
-		return err
-	}
-	now := x.tx.Data(x.tx.Get("invoice", id))
-	x.freeNumber(id, now)
-	x.owes(ref(now, "CustomerRef"), new(big.Rat).Neg(stored(now, "Balance")))
-	return nil
+	return x.removeForm(invoiceForm, id, was)
 }
 
-// lineID gives a line without a known id the next free one.
-func lineID(used map[string]bool) string {
-	for n := 1; ; n++ {
-		if id := fmt.Sprint(n); !used[id] {
-			used[id] = true
-			return id
-		}
+func (x *call) removeForm(f form, id string, was fields) error {
+	if err := x.unpaid(f, id, was); err != nil {
+		return err
 	}
+	now := x.tx.Data(x.tx.Get(f.typ(), id))
+	x.freeNumber(f, id, now)
+	x.owes(ref(now, "CustomerRef"), f.signed(new(big.Rat).Neg(stored(now, "Balance"))))
+	return nil
 }

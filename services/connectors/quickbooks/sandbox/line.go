@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"math/big"
 )
 
@@ -194,4 +195,14 @@ func (x *call) subtotal(now fields, sales []saleLine) (sum, discount *big.Rat, e
 		discount.Add(discount, amount)
 	}
 	return sum, discount, nil
+}
+
+// lineID gives a line without a known id the next free one.
+func lineID(used map[string]bool) string {
+	for n := 1; ; n++ {
+		if id := fmt.Sprint(n); !used[id] {
+			used[id] = true
+			return id
+		}
+	}
 }

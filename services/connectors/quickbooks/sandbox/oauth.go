@@ -1,9 +1,6 @@
 package sandbox
 
 import (
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -14,149 +11,8 @@ import (
 	engine "tieout.dev/services/internal/sandbox"
 )
 
-// How long the vendor's tokens live.
-const (
-	accessLife  = time.Hour
-	refreshLife = 101 * 24 * time.Hour // rolling
-	consentLife = 5 * 365 * 24 * time.Hour
-	codeLife    = 10 * time.Minute
-	forEver     = 100 * 365 * 24 * time.Hour
-)
-
-// scope is the only one the sandbox has.
-const scope = "com.intuit.quickbooks.accounting"
-
-const (
-	verifierFact = "grant/verifier"
-	presetFact   = "preset"
-)
-
-func clientFact(app string) string    { return "grant/client/" + app }
-func accessFact(token string) string  { return "grant/access/" + token }
-func refreshFact(token string) string { return "grant/refresh/" + token }
-func codeFact(code string) string     { return "grant/code/" + code }
-
-// client is an app: its keys and the latest tokens it was given.
-type client struct {
-	ID      string `json:"id"`
-	Secret  string `json:"secret"`
-	Access  string `json:"access"`
-	Refresh string `json:"refresh"`
-	Epoch   int    `json:"epoch"`  // of the consent in force
-	Series  int    `json:"series"` // of the access tokens that have not been expired by hand
-	Revoked bool   `json:"revoked"`
-}
-
-// grant is one token or code.
-type grant struct {
-	App      string    `json:"app"`
-	Expires  time.Time `json:"expires"`
-	Consent  time.Time `json:"consent"` // when the person agreed
-	Epoch    int       `json:"epoch"`
-	Series   int       `json:"series"`
-	Redirect string    `json:"redirect,omitempty"`
-}
-
-// secret is n random bytes as text.
-func secret(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return hex.EncodeToString(b)
-}
-
-// found makes the apps and their first tokens, once.
-func found(tx *engine.Tx) {
-	if tx.Fact(verifierFact) != "" {
-		return
-	}
-	tx.SetFact(verifierFact, secret(16))
-	for _, app := range []string{engine.AppMain, engine.AppReader} {
-		saveGrant(tx, clientFact(app), client{ID: "AB" + secret(12), Secret: secret(16), Epoch: 1})
-		life := accessLife
-		if app == engine.AppReader {
-			life = forEver
-		}
-		issue(tx, app, tx.Now(), life)
-	}
-}
-
-// issue makes an access and a refresh token for an app.
-func issue(tx *engine.Tx, app string, consent time.Time, life time.Duration) client {
-	c := loadGrant[client](tx, clientFact(app))
-	c.Access, c.Refresh = "eyJ"+secret(24), "RT1-"+secret(16)
-	g := grant{App: app, Consent: consent, Epoch: c.Epoch, Series: c.Series, Expires: tx.Now().Add(life)}
-	saveGrant(tx, accessFact(c.Access), g)
-	g.Expires = earlier(tx.Now().Add(refreshLife), consent.Add(consentLife))
-	saveGrant(tx, refreshFact(c.Refresh), g)
-	saveGrant(tx, clientFact(app), c)
-	return c
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-// bearer is the access token of a request.
-func bearer(r *engine.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
-}
-
-// basic is the app whose keys a request carries, "" if they are not right.
-func basic(tx *engine.Tx, r *engine.Request) string {
-	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
-	if !strings.EqualFold(scheme, "Basic") || err != nil {
-		return ""
-	}
-	id, password, _ := strings.Cut(string(raw), ":")
-	for _, app := range []string{engine.AppMain, engine.AppReader} {
-		if c := loadGrant[client](tx, clientFact(app)); c.ID == id && c.Secret == password {
-			return app
-		}
-	}
-	return ""
-}
-
-// Identify names the app by its token, also by an expired one, or by its keys.
-func (c *company) Identify(tx *engine.Tx, r *engine.Request) {
-	r.Key = r.Query.Get("requestid")
-	if token := bearer(r); token != "" {
-		r.App = loadGrant[grant](tx, accessFact(token)).App
-		return
-	}
-	r.App = basic(tx, r)
-	if r.Path == authorizePath && r.Query.Get("client_id") == loadGrant[client](tx, clientFact(engine.AppMain)).ID {
-		r.App = engine.AppMain
-	}
-}
-
-// admitted says why a request may not enter, "" if it may.
-func admitted(tx *engine.Tx, r *engine.Request) string {
-	token := bearer(r)
-	g := loadGrant[grant](tx, accessFact(token))
-	app := loadGrant[client](tx, clientFact(g.App))
-	switch {
-	case token == "":
-		return "Malformed bearer token: no token"
-	case g.App == "":
-		return "Malformed bearer token: unknown token"
-	case app.Revoked || g.Epoch != app.Epoch:
-		return "Token revoked"
-	case !r.Now.Before(g.Expires) || g.Series != app.Series:
-		return "Token expired"
-	}
-	return ""
-}
-
-// form reads a request's parameters, sent as a form or as JSON.
-func form(r *engine.Request) url.Values {
+// params reads a request's parameters, sent as a form or as JSON.
+func params(r *engine.Request) url.Values {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/json" {
 		var m map[string]string
 		if json.Unmarshal(r.Body, &m) != nil {
@@ -183,7 +39,7 @@ func (c *company) oauthError(r *engine.Request, status int, code, description st
 	return resp
 }
 
-// authorize agrees at once, as a person who presses Connect would.
+// authorize is the consent page, with a person who answers at once.
 func (c *company) authorize(tx *engine.Tx, r *engine.Request) engine.Response {
 	app := loadGrant[client](tx, clientFact(engine.AppMain))
 	to, err := url.Parse(r.Query.Get("redirect_uri"))
@@ -197,12 +53,17 @@ func (c *company) authorize(tx *engine.Tx, r *engine.Request) engine.Response {
 	case !strings.Contains(r.Query.Get("scope"), scope):
 		return c.oauthError(r, http.StatusBadRequest, "invalid_scope", "")
 	}
-	code := "XAB" + secret(16)
-	saveGrant(tx, codeFact(code), grant{App: engine.AppMain, Expires: tx.Now().Add(codeLife), Redirect: to.String()})
-	q := to.Query()
-	q.Set("code", code)
+	redirect, q := to.String(), to.Query()
+	if c.settings.Consent == consentDeny {
+		q.Set("error", "access_denied")
+		q.Set("error_description", "The user did not authorize the request")
+	} else {
+		code := "XAB" + secret(16)
+		saveGrant(tx, codeFact(code), grant{App: engine.AppMain, Expires: tx.Now().Add(codeLife), Redirect: redirect})
+		q.Set("code", code)
+		q.Set("realmId", c.realm)
+	}
 	q.Set("state", r.Query.Get("state"))
-	q.Set("realmId", c.realm)
 	to.RawQuery = q.Encode()
 	resp := engine.Response{Status: http.StatusFound, Header: http.Header{}}
 	c.mark(r, &resp)
@@ -216,7 +77,7 @@ func (c *company) token(tx *engine.Tx, r *engine.Request) engine.Response {
 	if r.Method != http.MethodPost || app == "" {
 		return c.oauthError(r, http.StatusUnauthorized, "invalid_client", "")
 	}
-	f := form(r)
+	f := params(r)
 	switch f.Get("grant_type") {
 	case "authorization_code":
 		g := loadGrant[grant](tx, codeFact(f.Get("code")))
@@ -267,7 +128,7 @@ func (c *company) revoke(tx *engine.Tx, r *engine.Request) engine.Response {
 	if app == "" {
 		return c.oauthError(r, http.StatusUnauthorized, "invalid_client", "")
 	}
-	token := form(r).Get("token")
+	token := params(r).Get("token")
 	g := loadGrant[grant](tx, refreshFact(token))
 	if g.App == "" {
 		g = loadGrant[grant](tx, accessFact(token))

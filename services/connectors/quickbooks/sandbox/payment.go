@@ -6,13 +6,16 @@ import (
 	engine "tieout.dev/services/internal/sandbox"
 )
 
-// share is what one line of a payment settles of an invoice.
+// share is what one line of a payment settles of an invoice, or uses of a
+// credit memo.
 type share struct {
-	invoice string
-	amount  *big.Rat
+	form   form
+	txn    string
+	amount *big.Rat
 }
 
-// checkPayment judges a payment and applies it to the invoices it names.
+// checkPayment judges a payment and applies it to the invoices it names, with
+// the help of credit memos if it names some.
 func (x *call) checkPayment(id string, was, now fields) error {
 	if err := x.checkDates(was, now); err != nil {
 		return err
@@ -49,7 +52,7 @@ func (x *call) checkPayment(id string, was, now fields) error {
 		if err := x.apply(id, ref(now, "CustomerRef"), s); err != nil {
 			return err
 		}
-		rest.Sub(rest, s.amount)
+		rest.Sub(rest, s.form.signed(s.amount))
 	}
 	if rest.Sign() < 0 {
 		return business("The lines are more than the payment: %s", num(total))
@@ -80,38 +83,39 @@ func (x *call) shares(now fields) ([]share, error) {
 			return nil, missing("Line.LinkedTxn")
 		}
 		link, _ := links[0].(fields)
-		if text(link, "TxnType") != "Invoice" {
-			return nil, badEnum("Line.LinkedTxn.TxnType", text(link, "TxnType"))
+		f := form(text(link, "TxnType"))
+		if f != invoiceForm && f != creditForm {
+			return nil, badEnum("Line.LinkedTxn.TxnType", string(f))
 		}
-		out = append(out, share{invoice: text(link, "TxnId"), amount: cents(amount)})
+		if amount.Sign() < 0 {
+			return nil, business("A line of a payment is 0 or greater: %s", num(amount))
+		}
+		out = append(out, share{form: f, txn: text(link, "TxnId"), amount: cents(amount)})
 	}
 	return out, nil
 }
 
-// apply settles part of an invoice, or takes a settlement back when the amount
-// is below zero. It moves the invoice's SyncToken: a client must not rely on
-// either.
+// apply settles part of an invoice or uses part of a credit memo, or takes that
+// back when the amount is below zero. It moves the SyncToken of either: a
+// client must not rely on that.
 func (x *call) apply(payment, customer string, s share) error {
-	o := x.tx.Get("invoice", s.invoice)
+	o := x.tx.Get(s.form.typ(), s.txn)
 	if o == nil || o.Deleted {
-		return badRef("Transaction", "Line.LinkedTxn.TxnId", s.invoice)
+		return badRef("Transaction", "Line.LinkedTxn.TxnId", s.txn)
 	}
 	now := engine.Clone(x.tx.Data(o))
 	if ref(now, "CustomerRef") != customer {
-		return business("The payment and the invoice have different customers")
+		return business("The payment and the %s have different customers", s.form)
 	}
 	balance := sub(stored(now, "Balance"), s.amount)
 	if balance.Sign() < 0 {
-		return business("The payment is more than the balance of invoice %s: %s", s.invoice, text(now, "Balance"))
+		return business("The payment is more than the balance of %s %s: %s", s.form, s.txn, text(now, "Balance"))
 	}
-	setFact(x.tx, paidFact(s.invoice), add(fact(x.tx, paidFact(s.invoice)), s.amount))
-	x.owes(customer, new(big.Rat).Neg(s.amount))
-	now["Balance"] = num(balance)
-	if x.c.settings.Multicurrency {
-		now["HomeBalance"] = num(cents(mul(balance, stored(now, "ExchangeRate"))))
-	}
+	setFact(x.tx, paidFact(s.txn), add(fact(x.tx, paidFact(s.txn)), s.amount))
+	x.owes(customer, s.form.signed(new(big.Rat).Neg(s.amount)))
+	x.setBalance(s.form, now, balance)
 	now["LinkedTxn"] = linked(now, payment, s.amount.Sign() > 0)
-	x.write(x.c.kinds["invoice"], s.invoice, now)
+	x.write(x.c.kinds[s.form.typ()], s.txn, now)
 	return nil
 }
 
@@ -137,14 +141,14 @@ func (x *call) withdraw(id string, was fields) {
 		return // a stored payment was judged before
 	}
 	for _, s := range shares {
-		_ = x.apply(id, ref(was, "CustomerRef"), share{s.invoice, new(big.Rat).Neg(s.amount)})
+		_ = x.apply(id, ref(was, "CustomerRef"), share{s.form, s.txn, new(big.Rat).Neg(s.amount)})
 	}
 	x.owes(ref(was, "CustomerRef"), stored(was, "UnappliedAmt"))
 }
 
-// unlink takes every payment off an invoice; the money stays with the customer.
-func (x *call) unlink(invoice string) {
-	list, _ := x.tx.Data(x.tx.Get("invoice", invoice))["LinkedTxn"].([]any)
+// unlink takes every payment off a transaction; the money stays with the customer.
+func (x *call) unlink(f form, txn string) error {
+	list, _ := x.tx.Data(x.tx.Get(f.typ(), txn))["LinkedTxn"].([]any)
 	for _, v := range list {
 		link, _ := v.(fields)
 		id := text(link, "TxnId")
@@ -158,15 +162,17 @@ func (x *call) unlink(invoice string) {
 		var keep []any
 		lines, _ := now["Line"].([]any)
 		for _, l := range lines {
-			if s, err := x.shares(fields{"Line": []any{l}}); err == nil && s[0].invoice != invoice {
+			if s, err := x.shares(fields{"Line": []any{l}}); err == nil && s[0].txn != txn {
 				keep = append(keep, l)
 			}
 		}
 		now["Line"] = keep
-		if x.checkPayment(id, nil, now) == nil {
-			x.write(x.c.kinds["payment"], id, now)
+		if err := x.checkPayment(id, nil, now); err != nil {
+			return err
 		}
+		x.write(x.c.kinds["payment"], id, now)
 	}
+	return nil
 }
 
 func (x *call) voidPayment(id string, was fields) (fields, error) {

@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	engine "tieout.dev/services/internal/sandbox"
 )
@@ -34,13 +36,16 @@ func readPresets() (map[string]preset, error) {
 	return out, nil
 }
 
+// Presets are the countries whose companies can be founded.
+func (c *company) Presets() []string { return slices.Sorted(maps.Keys(c.presets)) }
+
 // Seed founds the company: accounts, tax codes, terms, and no customer or item.
 func (c *company) Seed(tx *engine.Tx, name string) error {
 	p, ok := c.presets[name]
 	if !ok {
 		return fmt.Errorf("unknown company preset %q", name)
 	}
-	found(tx)
+	found(tx, c.shared)
 	tx.SetFact(presetFact, name)
 	tx.SetFact("sequence/docnumber", "1000")
 	for _, typ := range []string{"account", "term", "taxrate", "taxcode"} {
@@ -65,8 +70,8 @@ func (c *company) seedOne(tx *engine.Tx, p preset, k *kind, o fields) {
 	}
 }
 
-// recall reads back what outlives a restart but is not in a request's reach.
-func (c *company) recall(tx *engine.Tx) { c.verifier = tx.Fact(verifierFact) }
+// Opened reads what Sign needs, outside a request's reach.
+func (c *company) Opened(tx *engine.Tx) { c.verifier = tx.Fact(verifierFact) }
 
 // single is an entity of which a company has one, composed when it is read.
 func (x *call) single(k *kind) fields {
@@ -75,7 +80,8 @@ func (x *call) single(k *kind) fields {
 	case "CompanyInfo":
 		out = fields{"CompanyName": x.preset.Company, "LegalName": x.preset.Company, "Country": x.preset.Country,
 			"FiscalYearStartMonth": "January", "SupportedLanguages": "en", "CompanyStartDate": "2020-01-01",
-			"CompanyAddr": fields{"Id": "1", "Country": x.preset.Country}, "Email": fields{"Address": "books@example.com"}, "WebAddr": fields{}}
+			"CompanyAddr": fields{"Id": "1", "Country": x.preset.Country}, "Email": fields{"Address": "books@example.com"}, "WebAddr": fields{},
+			"NameValue": []any{fields{"Name": "SubscriptionStatus", "Value": x.c.settings.Subscription}}}
 	case "Preferences":
 		out = x.preferences()
 	default:

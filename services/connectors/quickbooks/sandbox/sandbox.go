@@ -5,9 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 
 	engine "tieout.dev/services/internal/sandbox"
 )
+
+// defaultPreset is the company that is founded where none is named.
+const defaultPreset = "IE"
+
+var realmID = regexp.MustCompile(`^[1-9][0-9]{0,19}$`)
 
 // DefaultRealm is the company's id unless Config names one.
 const DefaultRealm = "4620816365"
@@ -35,11 +41,12 @@ type Credentials struct {
 	VerifierToken string // signs webhooks
 }
 
-// Sandbox is one QuickBooks Online company as an http.Handler, with the
-// vendor's OAuth endpoints beside it and the control calls under /_sandbox/.
+// Sandbox is a QuickBooks Online company as an http.Handler, and those that
+// were opened beside it, with the vendor's OAuth endpoints and the control
+// calls under /_sandbox/.
 type Sandbox struct {
-	engine *engine.Sandbox
-	realm  string
+	accounts *engine.Accounts
+	realm    string
 }
 
 // New opens the company in cfg.Dir or founds it.
@@ -47,32 +54,40 @@ func New(cfg Config) (*Sandbox, error) {
 	if cfg.Realm == "" {
 		cfg.Realm = DefaultRealm
 	}
-	if cfg.Preset == "" {
-		cfg.Preset = "IE"
-	}
-	c, err := newCompany(cfg.Realm)
+	accounts, err := engine.NewAccounts(cfg.Realm, cfg.Preset, validRealm, cfg.opening)
 	if err != nil {
 		return nil, fmt.Errorf("quickbooks sandbox: %w", err)
 	}
-	e, err := engine.New(engine.Config{Dir: cfg.Dir, Name: "quickbooks", Preset: cfg.Preset, Seed: cfg.Seed,
-		WebhookTarget: cfg.WebhookTarget, Clock: cfg.Clock, Log: cfg.Log}, c)
-	if err != nil {
-		return nil, fmt.Errorf("quickbooks sandbox: %w", err)
+	return &Sandbox{accounts: accounts, realm: cfg.Realm}, nil
+}
+
+// opening is how one company is opened.
+func (cfg Config) opening(realm, preset string, first map[string]string) (engine.Config, engine.Vendor, error) {
+	if preset == "" {
+		preset = defaultPreset
 	}
-	e.View(c.recall)
-	return &Sandbox{engine: e, realm: cfg.Realm}, nil
+	c, err := newCompany(realm, first)
+	return engine.Config{Dir: cfg.Dir, Name: "quickbooks", Preset: preset, Seed: cfg.Seed,
+		WebhookTarget: cfg.WebhookTarget, Clock: cfg.Clock, Log: cfg.Log}, c, err
+}
+
+func validRealm(id string) error {
+	if !realmID.MatchString(id) {
+		return fmt.Errorf("a company's id is a number of up to 20 digits such as %s, not %q", DefaultRealm, id)
+	}
+	return nil
 }
 
 // ServeHTTP answers the vendor's paths and the control calls.
-func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.accounts.ServeHTTP(w, r) }
 
 // Close stops webhooks and closes the files.
-func (s *Sandbox) Close() error { return s.engine.Close() }
+func (s *Sandbox) Close() error { return s.accounts.Close() }
 
-// Credentials are those in force now.
+// Credentials are those of the first company in force now.
 func (s *Sandbox) Credentials() Credentials {
 	out := Credentials{RealmID: s.realm}
-	s.engine.View(func(tx *engine.Tx) {
+	s.accounts.Account("").View(func(tx *engine.Tx) {
 		app := loadGrant[client](tx, clientFact(engine.AppMain))
 		reader := loadGrant[client](tx, clientFact(engine.AppReader))
 		out.ClientID, out.ClientSecret = app.ID, app.Secret

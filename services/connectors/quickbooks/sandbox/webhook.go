@@ -15,16 +15,35 @@ import (
 )
 
 // notified are the entities the vendor sends webhooks for.
-const notified = "customer vendor employee item invoice payment account term"
+const notified = "customer vendor employee item invoice payment creditmemo account term"
 
 // Deliveries makes one body of all a request changed: ids only, no content.
 func (c *company) Deliveries(changes []engine.Change, r *engine.Request) [][]byte {
+	var told []engine.Change
+	for _, change := range changes {
+		if slices.Contains(strings.Fields(notified), change.Object.Type) {
+			told = append(told, change)
+		}
+	}
+	if told == nil {
+		return nil
+	}
+	var content any = c.cloudEvents(told, r)
+	if c.settings.WebhookForm == formLegacy {
+		content = c.legacyEvents(told)
+	}
+	body, err := json.Marshal(content)
+	if err != nil {
+		return nil
+	}
+	return [][]byte{body}
+}
+
+// cloudEvents is the form since 2026.
+func (c *company) cloudEvents(changes []engine.Change, r *engine.Request) []any {
 	var events []any
 	for i, change := range changes {
 		o := change.Object
-		if !slices.Contains(strings.Fields(notified), o.Type) {
-			continue
-		}
 		events = append(events, fields{
 			"specversion": "1.0", "id": eventID(c.realm, r.N, i, o.Version), "source": "intuit." + c.realm,
 			"type":            fmt.Sprintf("qbo.%s.%s.v1", o.Type, happened(change)),
@@ -32,14 +51,21 @@ func (c *company) Deliveries(changes []engine.Change, r *engine.Request) [][]byt
 			"intuitentityid": o.ID, "intuitaccountid": c.realm, "data": fields{},
 		})
 	}
-	if events == nil {
-		return nil
+	return events
+}
+
+// legacyEvents is the form before.
+func (c *company) legacyEvents(changes []engine.Change) fields {
+	operations := map[string]string{"created": "Create", "updated": "Update", "deleted": "Delete", "voided": "Void"}
+	var entities []any
+	for _, change := range changes {
+		o := change.Object
+		entities = append(entities, fields{
+			"name": c.kinds[o.Type].name, "id": o.ID, "operation": operations[happened(change)],
+			"lastUpdated": o.UpdatedAt().UTC().Format("2006-01-02T15:04:05.000Z"),
+		})
 	}
-	body, err := json.Marshal(events)
-	if err != nil {
-		return nil
-	}
-	return [][]byte{body}
+	return fields{"eventNotifications": []any{fields{"realmId": c.realm, "dataChangeEvent": fields{"entities": entities}}}}
 }
 
 // happened names the operation.

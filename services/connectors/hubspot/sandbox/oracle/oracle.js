@@ -369,14 +369,14 @@ async function merging() {
 }
 
 // hook listens on a port of its own, makes it the webhook target and keeps what arrives.
-async function hook() {
+async function hook(refusals = 0) {
   const got = [];
   const server = http.createServer((req, res) => {
     let body = '';
     req.on('data', (d) => (body += d));
     req.on('end', () => {
       got.push({ headers: req.headers, body, path: req.url });
-      res.writeHead(200).end();
+      res.writeHead(got.length > refusals ? 200 : 500).end();
     });
   });
   await new Promise((r) => server.listen(0, '127.0.0.1', r));
@@ -424,8 +424,176 @@ async function webhooks() {
   h.server.close();
 }
 
+const settings = (body) => ours('settings', body);
+const fault = (body) => ours('faults', body);
+
+// ours sends a control call of the sandbox.
+async function ours(path, body) {
+  const r = await fetch(`${base}/_sandbox/${path}`, { method: 'POST', body: JSON.stringify(body) });
+  assert.strictEqual(r.status, 200, await r.clone().text());
+}
+
+const redirect = 'http://127.0.0.1:1/callback';
+const own = (token) => new Client({ accessToken: token, basePath: base, numberOfApiCallRetries: 0 });
+
+// page asks the consent page that the client names, at the sandbox's address.
+async function page(change = {}, portal) {
+  const u = new URL(hubspot.oauth.getAuthorizationUrl(env.HUBSPOT_CLIENT_ID, redirect, 'oauth crm.objects.deals.read', undefined, 'st'));
+  if (portal) u.pathname = `/oauth/${portal}/authorize`;
+  for (const [k, v] of Object.entries(change)) u.searchParams.set(k, v);
+  const r = await fetch(base + u.pathname + u.search, { redirect: 'manual' });
+  return { status: r.status, body: r.status === 400 && (await r.json()), back: r.headers.get('location') && new URL(r.headers.get('location')).searchParams };
+}
+
+const exchange = (code, to = redirect) => hubspot.oauth.tokensApi.create('authorization_code', code, to, env.HUBSPOT_CLIENT_ID, env.HUBSPOT_APP_SECRET);
+const refresh = (token, secret = env.HUBSPOT_APP_SECRET, kind = 'refresh_token') => hubspot.oauth.tokensApi.create(kind, undefined, undefined, env.HUBSPOT_CLIENT_ID, secret, token);
+
+// badly runs f and wants the token endpoint's own kind of refusal.
+async function badly(status, f) {
+  await assert.rejects(f(), (e) => e.code === 400 && (typeof e.body === 'string' ? JSON.parse(e.body) : e.body).status === status);
+}
+
+async function consent() {
+  await check('consent page, code, tokens and what is said of them', async () => {
+    for (const portal of [undefined, '48213']) {
+      const p = await page({}, portal);
+      assert.strictEqual(p.status, 302);
+      assert.strictEqual(p.back.get('state'), 'st');
+      const t = await exchange(p.back.get('code'));
+      const a = await hubspot.oauth.accessTokensApi.get(t.accessToken);
+      assert.strictEqual(a.hubId, 48213);
+      const r = await hubspot.oauth.refreshTokensApi.get(t.refreshToken);
+      assert.strictEqual(r.tokenType, 'refresh');
+      await own(t.accessToken).crm.deals.basicApi.getPage(1);
+      kept.code = p.back.get('code');
+      kept.refresh = t.refreshToken;
+      kept.access = t.accessToken;
+    }
+  });
+  await check('refusals of the token endpoint', async () => {
+    await badly('BAD_AUTH_CODE', () => exchange(kept.code));
+    await badly('BAD_REDIRECT_URI', async () => exchange((await page()).back.get('code'), 'http://127.0.0.1:1/other'));
+    await badly('BAD_CLIENT_SECRET', () => refresh(kept.refresh, 'false'));
+    await badly('BAD_GRANT_TYPE', () => refresh(kept.refresh, env.HUBSPOT_APP_SECRET, 'password'));
+    await badly('BAD_REFRESH_TOKEN', () => refresh('false'));
+  });
+  await check('refusals of the consent page, and of the person', async () => {
+    for (const [name, status] of [['client_id', 'BAD_CLIENT_ID'], ['redirect_uri', 'BAD_REDIRECT_URI']]) {
+      assert.strictEqual((await page({ [name]: 'x' })).body.status, status);
+    }
+    assert.strictEqual((await page({ scope: '' })).body.status, 'BAD_SCOPE');
+    await settings({ consent: 'deny' });
+    assert.strictEqual((await page()).back.get('error'), 'access_denied');
+    await settings({ consent: 'agree' });
+  });
+  await check('401 for a token that has expired', async () => {
+    await fault({ match: { app: 'app' }, effect: 'expire_token', times: 1 });
+    await refused(401, 'EXPIRED_AUTHENTICATION', () => own(kept.access).crm.deals.basicApi.getPage(1));
+    await refused(401, 'EXPIRED_AUTHENTICATION', () => own(kept.access).crm.deals.basicApi.getPage(1));
+    kept.access = (await refresh(kept.refresh)).accessToken;
+    await own(kept.access).crm.deals.basicApi.getPage(1);
+  });
+  await check('a revoked consent, and a new one', async () => {
+    await fault({ effect: 'revoke_consent', times: 1 });
+    await refused(401, 'INVALID_AUTHENTICATION', () => own(kept.access).crm.deals.basicApi.getPage(1));
+    await badly('BAD_REFRESH_TOKEN', () => refresh(kept.refresh));
+    await own(env.HUBSPOT_READER_TOKEN).crm.deals.basicApi.getPage(1);
+    const t = await exchange((await page()).back.get('code'));
+    await own(t.accessToken).crm.deals.basicApi.getPage(1);
+    await hubspot.crm.deals.basicApi.getPage(1);
+    await hubspot.oauth.refreshTokensApi.archive(t.refreshToken);
+    await badly('BAD_REFRESH_TOKEN', () => refresh(t.refreshToken));
+  });
+}
+
+async function rest() {
+  await check('pipelines and stages change', async () => {
+    const p = await hubspot.crm.pipelines.pipelinesApi.update('deals', kept.pipeline, { label: `Renamed ${stamp}` });
+    assert.strictEqual(p.label, `Renamed ${stamp}`);
+    const s = await hubspot.crm.pipelines.pipelineStagesApi.create('deals', kept.pipeline, { label: 'Lost', displayOrder: 2, metadata: { probability: '0.0' } });
+    assert.strictEqual(s.metadata.isClosed, 'true');
+    const r = await hubspot.crm.pipelines.pipelineStagesApi.update('deals', kept.pipeline, kept.signed, { label: 'Signed and paid', metadata: { probability: '1.0' } });
+    assert.strictEqual(r.label, 'Signed and paid');
+  });
+  await check('groups of properties', async () => {
+    const r = await hubspot.crm.properties.groupsApi.getAll('deals');
+    assert(r.results.some((g) => g.name === 'dealinformation'));
+  });
+  await check('v4 batches: default, labels archive, archive', async () => {
+    const v4 = hubspot.crm.associations.v4;
+    const [deal, company] = [await hubspot.crm.deals.basicApi.create({ properties: { dealname: `Links ${stamp}` }, associations: [] }), await hubspot.crm.companies.basicApi.create({ properties: { name: `Links ${stamp}` }, associations: [] })];
+    const pair = { _from: { id: deal.id }, to: { id: company.id } };
+    const ends = async () => (await v4.basicApi.getPage('deals', deal.id, 'companies')).results;
+    await v4.batchApi.createDefault('deals', 'companies', { inputs: [pair] });
+    assert.strictEqual((await ends()).length, 1);
+    await v4.batchApi.create('deals', 'companies', { inputs: [{ ...pair, types: [{ associationCategory: 'HUBSPOT_DEFINED', associationTypeId: 5 }] }] });
+    assert.deepStrictEqual(typeIds((await ends())[0]), [5, 341]);
+    await v4.batchApi.archiveLabels('deals', 'companies', { inputs: [{ ...pair, types: [{ associationCategory: 'HUBSPOT_DEFINED', associationTypeId: 5 }] }] });
+    assert.deepStrictEqual(typeIds((await ends())[0]), [341]);
+    await v4.batchApi.archive('deals', 'companies', { inputs: [{ _from: { id: deal.id }, to: [{ id: company.id }] }] });
+    assert.strictEqual((await ends()).length, 0);
+  });
+  await check('batch with an input that failed inside: 207', async () => {
+    await fault({ effect: 'partial_batch', times: 1 });
+    const r = await hubspot.crm.products.batchApi.create({ inputs: ['a', 'b'].map((n) => ({ properties: { name: `${n} ${stamp}` }, associations: [] })) });
+    assert.strictEqual(r.results.length, 1);
+    assert.strictEqual(r.errors[0].category, 'INTERNAL_ERROR');
+  });
+  await check('an e-mail that is none, a date that is none', async () => {
+    const b = await refused(400, 'VALIDATION_ERROR', () => hubspot.crm.contacts.basicApi.create({ properties: { email: 'nobody' }, associations: [] }));
+    assert.match(b.message, /INVALID_EMAIL/);
+    assert.match((await refused(400, 'VALIDATION_ERROR', () => hubspot.crm.deals.basicApi.create({ properties: { closedate: 'soon' }, associations: [] }))).message, /INVALID_DATE/);
+  });
+  await check('statuses a portal answers now and then', async () => {
+    for (const [status, category] of [[403, 'MISSING_SCOPES'], [423, 'LOCKED'], [500, 'INTERNAL_ERROR']]) {
+      await fault({ effect: 'status', status, times: 1 });
+      await refused(status, category, () => own(env.HUBSPOT_TOKEN).crm.deals.basicApi.getPage(1));
+    }
+  });
+  await check('429 of each policy, and the headers', async () => {
+    const over = async (limit, policy, f) => {
+      await settings({ limits: { [limit]: 1 } });
+      let got;
+      for (let i = 0; i < 3 && !got; i++) await f().catch((e) => (got = e));
+      await settings({ limits: { ten_secondly_rolling: 0, secondly: 0, daily: 0 } });
+      assert.strictEqual(got.code, 429);
+      assert.strictEqual(got.body.policyName, policy);
+      assert.strictEqual(got.body.errorType, 'RATE_LIMIT');
+      return got.headers;
+    };
+    await settings({ limits: { ten_secondly_rolling: 0, secondly: 0, daily: 0 } });
+    const list = () => own(env.HUBSPOT_TOKEN).crm.deals.basicApi.getPage(1);
+    const h = await over('ten_secondly_rolling', 'TEN_SECONDLY_ROLLING', list);
+    assert.strictEqual(h['x-hubspot-ratelimit-interval-milliseconds'], '10000');
+    assert.strictEqual((await over('daily', 'DAILY', list))['x-hubspot-ratelimit-daily-remaining'], '0');
+    await over('secondly', 'SECONDLY', () => own(env.HUBSPOT_TOKEN).crm.deals.searchApi.doSearch(query([], { limit: 1 })));
+  });
+  await check('400 beyond ten thousand results', () => refused(400, 'VALIDATION_ERROR', () => hubspot.crm.deals.searchApi.doSearch(query([], { after: '9991', limit: 10 }))));
+  await check('405 and an unknown type', async () => {
+    const r = await hubspot.apiRequest({ method: 'PUT', path: '/crm/v3/objects/deals', body: {} });
+    assert.strictEqual((await r.json()).category, 'METHOD_NOT_ALLOWED');
+  });
+  await check('generic webhooks, and a retry that is signed anew', async () => {
+    const h = await hook(1);
+    await settings({ webhook_form: 'generic' });
+    await hubspot.crm.companies.basicApi.create({ properties: { name: `Generic ${stamp}` }, associations: [] });
+    await until('a second attempt', () => h.got.length >= 2);
+    const [first, second] = h.got;
+    for (const [d, n] of [[first, 0], [second, 1]]) {
+      for (const e of JSON.parse(d.body)) {
+        assert.strictEqual(e.attemptNumber, n);
+        assert.match(e.subscriptionType, /^object\./);
+        assert.strictEqual(e.objectTypeId, '0-2');
+      }
+      assert(Signature.isValid({ signatureVersion: 'v3', method: 'POST', clientSecret: env.HUBSPOT_APP_SECRET, requestBody: d.body, url: h.url, timestamp: Number(d.headers['x-hubspot-request-timestamp']), signature: d.headers['x-hubspot-signature-v3'] }));
+    }
+    await settings({ webhook_form: 'typed' });
+    h.server.close();
+  });
+}
+
 (async () => {
-  for (const part of [account, pipelines, properties, objects, batches, searching, associations, errors, merging, webhooks]) await part();
+  for (const part of [account, pipelines, properties, objects, batches, searching, associations, errors, merging, webhooks, consent, rest]) await part();
   console.log(`${passed} passed, ${failed} failed`);
   process.exit(failed ? 1 : 0);
 })();

@@ -215,7 +215,110 @@ async function invoices() {
   });
 }
 
+async function credits() {
+  const draft = () => ({ CustomerRef: { value: kept.customer.Id }, Line: [sale(10, kept.item.Id, kept.vat)] });
+  await check('createCreditMemo, getCreditMemo, updateCreditMemo, findCreditMemos', async () => {
+    const r = await call(qbo, 'createCreditMemo', draft());
+    assert.strictEqual(r.TotalAmt, 12.3);
+    assert.strictEqual(r.RemainingCredit, 12.3);
+    assert.strictEqual((await call(qbo, 'getCreditMemo', r.Id)).RemainingCredit, 12.3);
+    kept.memo = await call(qbo, 'updateCreditMemo', { Id: r.Id, SyncToken: r.SyncToken, PrivateNote: 'kept' });
+    assert.strictEqual(kept.memo.TotalAmt, 12.3);
+    const f = await call(qbo, 'findCreditMemos', { DocNumber: r.DocNumber });
+    assert.strictEqual(f.QueryResponse.CreditMemo[0].Id, r.Id);
+  });
+  await check('a payment uses the credit memo; getPayment, findPayments', async () => {
+    const p = await call(qbo, 'createPayment', { CustomerRef: { value: kept.customer.Id }, TotalAmt: 0, Line: [
+      { Amount: 12.3, LinkedTxn: [{ TxnId: kept.invoice.Id, TxnType: 'Invoice' }] }, { Amount: 12.3, LinkedTxn: [{ TxnId: kept.memo.Id, TxnType: 'CreditMemo' }] }] });
+    assert.strictEqual((await call(qbo, 'getCreditMemo', kept.memo.Id)).RemainingCredit, 0);
+    assert.strictEqual((await call(qbo, 'getInvoice', kept.invoice.Id)).Balance, 87.7);
+    assert.strictEqual((await call(qbo, 'getPayment', p.Id)).UnappliedAmt, 0);
+    assert((await call(qbo, 'findPayments', { CustomerRef: kept.customer.Id })).QueryResponse.Payment.length >= 2);
+    kept.payment = p;
+  });
+  await check('2170 a payment of a bill', () => refused('2170', () => call(qbo, 'createPayment', { CustomerRef: { value: kept.customer.Id }, TotalAmt: 1, Line: [{ Amount: 1, LinkedTxn: [{ TxnId: '1', TxnType: 'Bill' }] }] })));
+  await check('voidPayment gives it back', async () => {
+    const p = await call(qbo, 'voidPayment', kept.payment);
+    assert.strictEqual((p.Payment || p).TotalAmt, 0);
+    assert.strictEqual((await call(qbo, 'getCreditMemo', kept.memo.Id)).RemainingCredit, 12.3);
+  });
+  await check('deletePayment, deleteCreditMemo, deleteInvoice', async () => {
+    const p = await call(qbo, 'createPayment', { CustomerRef: { value: kept.customer.Id }, TotalAmt: 5 });
+    assert.strictEqual((await call(qbo, 'deletePayment', p.Id)).Payment.status, 'Deleted');
+    assert.strictEqual((await call(qbo, 'deleteCreditMemo', kept.memo.Id)).CreditMemo.status, 'Deleted');
+    const i = await call(qbo, 'createInvoice', draft());
+    assert.strictEqual((await call(qbo, 'deleteInvoice', i.Id)).Invoice.status, 'Deleted');
+    await refused('610', () => call(qbo, 'getInvoice', i.Id));
+  });
+}
+
+async function lists() {
+  await check('vendors and employees', async () => {
+    for (const [kind, name] of [['Vendor', `Paper ${stamp}`], ['Employee', `Eve ${stamp}`]]) {
+      const r = await call(qbo, `create${kind}`, kind === 'Employee' ? { GivenName: 'Eve', FamilyName: stamp } : { DisplayName: name });
+      assert.strictEqual((await call(qbo, `get${kind}`, r.Id)).DisplayName, name);
+      assert.strictEqual((await call(qbo, `update${kind}`, { ...r, PrintOnCheckName: 'P' })).SyncToken, '1');
+      assert.strictEqual((await call(qbo, `find${kind}s`, { DisplayName: name })).QueryResponse[kind][0].Id, r.Id);
+    }
+  });
+  await check('accounts and terms', async () => {
+    const a = await call(qbo, 'createAccount', { Name: `Till ${stamp}`, AccountType: 'Bank' });
+    assert.strictEqual((await call(qbo, 'getAccount', a.Id)).Classification, 'Asset');
+    const t = await call(qbo, 'createTerm', { Name: `Net 45 ${stamp}`, DueDays: 45 });
+    assert.strictEqual((await call(qbo, 'getTerm', t.Id)).DueDays, 45);
+    assert.strictEqual((await call(qbo, 'getTaxCode', kept.vat)).Name, '23.0% S');
+    assert((await call(qbo, 'findTaxRates', {})).QueryResponse.TaxRate.length >= 3);
+  });
+  await check('exchange rates', async () => {
+    const r = await call(qbo, 'updateExchangeRate', { SourceCurrencyCode: 'USD', AsOfDate: '2026-11-01', Rate: 0.95 });
+    assert.strictEqual((r.ExchangeRate || r).Rate, 0.95);
+    const got = await call(qbo, 'getExchangeRate', { sourcecurrencycode: 'USD', asofdate: '2026-11-01' });
+    assert.strictEqual((got.ExchangeRate || got).TargetCurrencyCode, 'EUR');
+  });
+  await check('2040, 2050, 2020 names the books do not take', async () => {
+    await refused('2040', () => call(qbo, 'createCustomer', { DisplayName: `A:B ${stamp}` }));
+    await refused('2050', () => call(qbo, 'createCustomer', { DisplayName: 'n'.repeat(501) }));
+    await refused('2020', () => call(qbo, 'createCustomer', { Notes: 'nameless' }));
+  });
+  await check('4000 no query', () => refused('4000', () => call(qbo, 'findCustomers', 'where where')));
+  await check('500 an operation an entity does not have', () => refused('500', () => call(qbo, 'createEstimate', {})));
+  await check('6190 subscription ended: reading is left', async () => {
+    await control('settings', { subscription: 'EXPIRED' });
+    await refused('6190', () => call(qbo, 'createCustomer', { DisplayName: `Late ${stamp}` }));
+    await call(qbo, 'getCustomer', kept.customer.Id);
+    await control('settings', { subscription: 'SUBSCRIBED' });
+  });
+  await check('120 the person was removed', async () => {
+    await control('settings', { user: 'removed' });
+    await assert.rejects(call(qbo, 'getCustomer', kept.customer.Id), (e) => e.response.status === 403 && e.response.data.Fault.Error[0].code === '120' && e.response.data.Fault.type === 'AuthorizationFault');
+    await control('settings', { user: 'admin' });
+  });
+  await check('3100 another company', async () => {
+    const other = client(env.QBO_ACCESS_TOKEN, 'none');
+    other.realmId = '1';
+    await assert.rejects(call(other, 'getCustomer', '1'), (e) => e.response.status === 403 && e.response.data.fault.error[0].code === '3100');
+  });
+  await check('500 of the vendor: a fault that is a system fault', async () => {
+    await control('faults', { effect: 'status', status: 500, times: 1 });
+    await assert.rejects(call(qbo, 'getCustomer', kept.customer.Id), (e) => e.response.status === 500 && e.response.data.Fault.type === 'SystemFault' && e.response.data.Fault.Error[0].code === '10000');
+  });
+}
+
 async function many() {
+  await check('batch voids by optionsData, item by item', async () => {
+    const draft = { CustomerRef: { value: kept.customer.Id }, Line: [sale(10, kept.item.Id, kept.vat)] };
+    const made = await call(qbo, 'batch', ['a', 'b'].map((bId) => ({ bId, operation: 'create', Invoice: draft })));
+    const [a, b] = made.BatchItemResponse.map((x) => x.Invoice);
+    const r = await call(qbo, 'batch', [
+      { bId: 'v', operation: 'update', optionsData: 'void', Invoice: { Id: a.Id, SyncToken: a.SyncToken } },
+      { bId: 's', operation: 'update', optionsData: 'void', Invoice: { Id: b.Id, SyncToken: '9' } },
+      { bId: 'd', operation: 'delete', Invoice: { Id: b.Id, SyncToken: b.SyncToken } }]);
+    const by = Object.fromEntries(r.BatchItemResponse.map((x) => [x.bId, x]));
+    assert.strictEqual(by.v.Invoice.TotalAmt, 0);
+    assert.strictEqual(by.s.Fault.Error[0].code, '5010');
+    assert.strictEqual(by.d.Invoice.status, 'Deleted');
+  });
+  await check('1040 more items than a batch may have', () => refused('1040', () => call(qbo, 'batch', Array.from({ length: 31 }, (_, i) => ({ bId: String(i), Query: 'select * from Item' })))));
   await check('batch of create, query and void', async () => {
     const r = await call(qbo, 'batch', [
       { bId: '0', operation: 'create', Customer: { DisplayName: `Batch ${stamp}` } },
@@ -264,6 +367,31 @@ async function webhooks() {
     assert.strictEqual(event.intuitaccountid, realm);
     await control('settings', { webhooks: { target: '' } });
   });
+  await check('the older form of a webhook is signed and names the change', async () => {
+    const hook = await listen();
+    await control('settings', { webhook_form: 'legacy', webhooks: { target: hook.url } });
+    const made = await call(qbo, 'createCustomer', { DisplayName: `Old hook ${stamp}` });
+    const { body, signature } = await hook.arrived;
+    assert.strictEqual(signature, crypto.createHmac('sha256', env.QBO_VERIFIER_TOKEN).update(body).digest('base64'));
+    const [note] = JSON.parse(body).eventNotifications;
+    assert.strictEqual(note.realmId, realm);
+    assert.deepStrictEqual(note.dataChangeEvent.entities.map((e) => [e.name, e.id, e.operation]), [['Customer', made.Id, 'Create']]);
+    await control('settings', { webhook_form: 'cloudevents', webhooks: { target: '' } });
+  });
+}
+
+// listen waits for one delivery.
+async function listen() {
+  let server;
+  const arrived = new Promise((ok) => {
+    server = http.createServer((q, r) => {
+      let body = '';
+      q.on('data', (d) => (body += d));
+      q.on('end', () => { r.end(); server.close(); ok({ body, signature: q.headers['intuit-signature'] }); });
+    });
+  });
+  await new Promise((ok) => server.listen(0, '127.0.0.1', ok));
+  return { url: `http://127.0.0.1:${server.address().port}/hook`, arrived };
 }
 
 function oauth(token) {
@@ -307,6 +435,31 @@ async function tokens() {
     const again = client(c.getToken().access_token, c.getToken().refresh_token);
     await call(again, 'getCustomer', kept.customer.Id);
   });
+  await check('consent that is denied, and a page that is asked wrongly', async () => {
+    await control('settings', { consent: 'deny' });
+    const page = await fetch(oauth().authorizeUri({ scope: [OAuthClient.scopes.Accounting], state: 'st' }), { redirect: 'manual' });
+    const back = new URL(page.headers.get('location')).searchParams;
+    assert.strictEqual(back.get('error'), 'access_denied');
+    assert.strictEqual(back.get('state'), 'st');
+    await control('settings', { consent: 'agree' });
+    for (const [name, value, error] of [['client_id', 'x', 'invalid_client'], ['redirect_uri', 'x', 'invalid_request'], ['response_type', 'token', 'unsupported_response_type'], ['scope', 'openid', 'invalid_scope']]) {
+      const u = new URL(oauth().authorizeUri({ scope: [OAuthClient.scopes.Accounting], state: 'st' }));
+      u.searchParams.set(name, value);
+      const r = await fetch(u, { redirect: 'manual' });
+      assert.strictEqual(r.status, 400);
+      assert.strictEqual((await r.json()).error, error);
+    }
+  });
+  await check('invalid_client, unsupported_grant_type, a code that is not one', async () => {
+    const stranger = new OAuthClient({ clientId: 'x', clientSecret: 'y', environment: 'sandbox', redirectUri });
+    stranger.setToken({ token_type: 'bearer', access_token: 'x', refresh_token: 'r', expires_in: 3600, x_refresh_token_expires_in: 8726400, createdAt: Date.now() });
+    await assert.rejects(stranger.refresh(), (e) => e.error === 'invalid_client');
+    await assert.rejects(stranger.revoke({ refresh_token: 'r' }), (e) => e.error === 'invalid_client');
+    await assert.rejects(oauth({ access_token: 'x', refresh_token: 'r' }).revoke({ refresh_token: 'r' }), (e) => e.error === 'invalid_request');
+    await assert.rejects(oauth().createToken(`${redirectUri}?code=false&state=st&realmId=${realm}`), (e) => e.error === 'invalid_grant');
+    const r = await fetch(OAuthClient.tokenEndpoint, { method: 'POST', body: new URLSearchParams({ grant_type: 'password' }), headers: { authorization: 'Basic ' + Buffer.from(`${env.QBO_CLIENT_ID}:${env.QBO_CLIENT_SECRET}`).toString('base64') } });
+    assert.strictEqual((await r.json()).error, 'unsupported_grant_type');
+  });
   await check('the reader never noticed', async () => {
     await call(client(env.QBO_READER_TOKEN, 'none'), 'getCustomer', kept.customer.Id);
   });
@@ -323,11 +476,13 @@ function paced(names) {
 (async () => {
   const first = Object.getPrototypeOf(qbo);
   const unpaced = first.getCustomer;
-  paced(Object.keys(first).filter((n) => /^(create|update|find|void|batch|changeData|getC|getP|getI|getT)/.test(n)));
+  paced(Object.keys(first).filter((n) => /^(create|update|find|void|batch|changeData|delete|getC|getP|getI|getT|getV|getE|getA)/.test(n)));
   await company();
   await customers();
   await items();
   await invoices();
+  await credits();
+  await lists();
   qbo.getCustomer = unpaced;
   await many();
   await webhooks();
