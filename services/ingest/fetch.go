@@ -23,8 +23,8 @@ const (
 	// are gone.
 	requestsPerAggregates = 8
 	requestsPerObjects    = 2
-	firstBackoff     = time.Second
-	lastBackoff      = time.Minute
+	firstBackoff          = time.Second
+	lastBackoff           = time.Minute
 )
 
 // fetch reads the records that hints name, until ctx ends.
