@@ -170,7 +170,7 @@ func (r *Reconciler) books(ctx context.Context, target string) ([]match.Books, e
 		if err != nil {
 			return nil, fmt.Errorf("list invoices of %s: %w", target, err)
 		}
-		out = append(out, match.Books{Ref: p.Ref.String(), Mark: p.Mark, Void: p.Status == connector.Voided, Net: p.Net, Gross: p.Gross, IssueDate: p.IssueDate})
+		out = append(out, match.Books{Ref: p.Ref.String(), Mark: p.Mark, Void: p.Status == connector.Voided, Net: p.Net, Gross: p.Gross, IssueDate: p.IssueDate, Content: p.Content()})
 	}
 	return out, nil
 }
@@ -178,7 +178,7 @@ func (r *Reconciler) books(ctx context.Context, target string) ([]match.Books, e
 func (r *Reconciler) journal(ctx context.Context, target, entity string) ([]match.Journal, error) {
 	var out []match.Journal
 	err := r.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT source_ref, part, n, other_ref, status, currency, net, gross, issue_date FROM journal WHERE target = $1 AND entity = $2 AND kind = 'INVOICE' ORDER BY source_ref, part, n`, target, entity)
+		rows, err := tx.Query(`SELECT source_ref, part, n, other_ref, status, currency, net, gross, issue_date, content FROM journal WHERE target = $1 AND entity = $2 AND kind = 'INVOICE' ORDER BY source_ref, part, n`, target, entity)
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (r *Reconciler) journal(ctx context.Context, target, entity string) ([]matc
 			var j match.Journal
 			var status, currency string
 			var net, gross int64
-			if err := rows.Scan(&j.SourceRef, &j.Part, &j.N, &j.OtherRef, &status, &currency, &net, &gross, &j.IssueDate); err != nil {
+			if err := rows.Scan(&j.SourceRef, &j.Part, &j.N, &j.OtherRef, &status, &currency, &net, &gross, &j.IssueDate, &j.Content); err != nil {
 				return err
 			}
 			j.Void = status == string(connector.Voided)

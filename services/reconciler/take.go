@@ -49,10 +49,10 @@ func enter(tx *store.Tx, f *trail.Fact) error {
 	if len(f.OpIDs) > 0 {
 		op = f.OpIDs[0]
 	}
-	_, err := tx.Exec(`INSERT INTO journal (target, source_ref, kind, part, n, other_ref, number, status, currency, net, tax, gross, issue_date, entity, op_id, settled_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+	_, err := tx.Exec(`INSERT INTO journal (target, source_ref, kind, part, n, other_ref, number, status, currency, net, tax, gross, issue_date, entity, op_id, settled_at, content)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 		ON CONFLICT (target, source_ref, kind, part, n) DO UPDATE SET other_ref = $6, number = $7, status = $8, currency = $9, net = $10, tax = $11, gross = $12,
-		issue_date = $13, entity = $14, op_id = $15, settled_at = $16`,
-		f.Target, p.SourceRef, p.Kind, p.Part, p.N, p.OtherRef, p.Number, p.Status, p.Gross.Currency, p.Net.Minor, p.Tax.Minor, p.Gross.Minor, p.IssueDate, f.Entity, op, store.Micros(f.Time))
+		issue_date = $13, entity = $14, op_id = $15, settled_at = $16, content = $17`,
+		f.Target, p.SourceRef, p.Kind, p.Part, p.N, p.OtherRef, p.Number, p.Status, p.Gross.Currency, p.Net.Minor, p.Tax.Minor, p.Gross.Minor, p.IssueDate, f.Entity, op, store.Micros(f.Time), p.Content)
 	return err
 }

@@ -242,7 +242,7 @@ func postingFact(f *protocol.Fact) *trail.Posting {
 	p := f.Posting
 	return &trail.Posting{
 		Kind: string(f.Op.Kind), Part: f.Op.Part, N: f.Op.N, OtherRef: p.Ref.String(), Number: p.Number, Version: p.Version, Status: string(p.Status),
-		Net: p.Net, Tax: p.Tax, Gross: p.Gross, CustomerRef: p.Customer.String(), IssueDate: p.IssueDate, SourceRef: f.Op.Subject,
+		Net: p.Net, Tax: p.Tax, Gross: p.Gross, CustomerRef: p.Customer.String(), IssueDate: p.IssueDate, SourceRef: f.Op.Subject, Content: p.Content(),
 	}
 }
 

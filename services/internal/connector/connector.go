@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"tieout.dev/services/internal/document"
@@ -295,6 +296,21 @@ type Posting struct {
 	Net, Tax, Gross, Open money.Amount
 	CreatedAt, ChangedAt  time.Time
 	Fields                map[string]string
+}
+
+// Content is a digest of the fields: two readings of a document with the same
+// content were not edited between.
+func (p *Posting) Content() string {
+	names := make([]string, 0, len(p.Fields))
+	for name := range p.Fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	parts := []string{"content/v1"}
+	for _, name := range names {
+		parts = append(parts, name, p.Fields[name])
+	}
+	return event.Digest(parts...)
 }
 
 // Status of a document in the books.

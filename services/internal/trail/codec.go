@@ -23,7 +23,7 @@ func Encode(f *Fact) ([]byte, error) {
 	if p := f.Posting; p != nil {
 		m.Posting = &auditv1.Posting{
 			Kind: p.Kind, Part: p.Part, N: p.N, OtherRef: p.OtherRef, Number: p.Number, Version: p.Version, Status: p.Status,
-			Net: amount(p.Net), Tax: amount(p.Tax), Gross: amount(p.Gross), CustomerRef: p.CustomerRef, IssueDate: p.IssueDate, SourceRef: p.SourceRef,
+			Net: amount(p.Net), Tax: amount(p.Tax), Gross: amount(p.Gross), CustomerRef: p.CustomerRef, IssueDate: p.IssueDate, SourceRef: p.SourceRef, Content: p.Content,
 		}
 	}
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
@@ -51,7 +51,7 @@ func Decode(b []byte) (*Fact, error) {
 		f.Posting = &Posting{
 			Kind: p.GetKind(), Part: p.GetPart(), N: p.GetN(), OtherRef: p.GetOtherRef(), Number: p.GetNumber(), Version: p.GetVersion(),
 			Status: p.GetStatus(), Net: fromAmount(p.GetNet()), Tax: fromAmount(p.GetTax()), Gross: fromAmount(p.GetGross()),
-			CustomerRef: p.GetCustomerRef(), IssueDate: p.GetIssueDate(), SourceRef: p.GetSourceRef(),
+			CustomerRef: p.GetCustomerRef(), IssueDate: p.GetIssueDate(), SourceRef: p.GetSourceRef(), Content: p.GetContent(),
 		}
 	}
 	if f.EventID == "" || f.Stream == "" || f.Incarnation < 1 || f.Seq < 1 || f.Type == "" {

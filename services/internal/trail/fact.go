@@ -63,6 +63,7 @@ type Posting struct {
 	CustomerRef     string
 	IssueDate       string
 	SourceRef       string
+	Content         string // digest of the owned fields, as the books confirmed them
 }
 
 // Head is the highest fact of a stream that somebody has.

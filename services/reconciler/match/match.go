@@ -49,6 +49,7 @@ type Journal struct {
 	Void            bool
 	Net, Gross      money.Amount
 	IssueDate       string
+	Content         string // digest of the fields; empty where it is not known
 }
 
 // Books is a document as it stands in the books.
@@ -57,6 +58,7 @@ type Books struct {
 	Void       bool
 	Net, Gross money.Amount
 	IssueDate  string
+	Content    string
 }
 
 // Input are the three lists of one target, whole: what is not in them is not there.

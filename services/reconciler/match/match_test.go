@@ -341,3 +341,22 @@ func TestASumThatDoesNotFitIsAnError(t *testing.T) {
 		t.Fatalf("report %+v", r)
 	}
 }
+
+// A hand in the books that leaves the amounts as they are is named all the same.
+func TestAnEditOfOtherFieldsIsNamed(t *testing.T) {
+	net := money.Amount{Minor: 1000, Currency: "EUR"}
+	in := match.Input{
+		Entity: "e", Target: "t",
+		Sources: []match.Source{{Ref: "s", Part: "invoice", Want: match.Issued, Net: net, IssueDate: "2026-11-10"}},
+		Journal: []match.Journal{{SourceRef: "s", Part: "invoice", N: 1, OtherRef: "b", Net: net, Gross: net, IssueDate: "2026-11-10", Content: "as we left it"}},
+		Books:   []match.Books{{Ref: "b", Net: net, Gross: net, IssueDate: "2026-11-10", Content: "as we left it"}},
+	}
+	if r, err := match.Compare(in); err != nil || len(r.Breaks) != 0 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	in.Books[0].Content = "edited"
+	r, err := match.Compare(in)
+	if err != nil || len(r.Breaks) != 1 || r.Breaks[0].Cause != match.Edited || !r.Unexplained() || r.Breaks[0].Amount.Minor != 0 {
+		t.Fatalf("%v, %v", r, err)
+	}
+}

@@ -117,7 +117,7 @@ func (c *comparison) pair(u *unit, b *Books) {
 		return
 	}
 	j, known := u.known[b.Ref]
-	edited := known && (j.Void || j.Net != b.Net || j.Gross != b.Gross || j.IssueDate != b.IssueDate)
+	edited := known && (j.Void || j.Net != b.Net || j.Gross != b.Gross || j.IssueDate != b.IssueDate || j.Content != "" && j.Content != b.Content)
 	switch {
 	case edited:
 		c.found(Stale, Edited, c.in.Open[u.ref], u.ref, b.Ref, u.difference(b)...)

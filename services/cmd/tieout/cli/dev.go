@@ -72,9 +72,9 @@ func addresses(text string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
 		name, address, ok := strings.Cut(part, "=")
-		known := name == "control" || name == "ingest" || name == "hubspot" || name == "quickbooks"
+		known := name == "control" || name == "ingest" || name == "console" || name == "hubspot" || name == "quickbooks"
 		if !ok || !known || address == "" {
-			return nil, usage("TIEOUT_DEV_LISTEN: %q is not control=, ingest=, hubspot= or quickbooks=HOST:PORT", part)
+			return nil, usage("TIEOUT_DEV_LISTEN: %q is not control=, ingest=, console=, hubspot= or quickbooks=HOST:PORT", part)
 		}
 		out[name] = address
 	}

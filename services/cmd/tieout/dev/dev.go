@@ -73,6 +73,7 @@ func (s *stack) work(ctx context.Context) error {
 		return errors.Join(err, <-ended)
 	}
 	s.say("ready after %s: %s", time.Since(s.started).Round(10*time.Millisecond), filepath.Join(s.options.Dir, endpoints.Name))
+	s.say("console: %s", s.file.Console)
 	told := s.tell(ctx)
 	if s.options.Once {
 		err := <-told

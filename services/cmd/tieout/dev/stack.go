@@ -19,6 +19,7 @@ import (
 	quickbookssandbox "tieout.dev/services/connectors/quickbooks/sandbox"
 
 	"tieout.dev/services/cmd/tieout/endpoints"
+	"tieout.dev/services/console"
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/embedded"
 	"tieout.dev/services/internal/run"
@@ -60,6 +61,7 @@ func (s *stack) start(ctx context.Context) error {
 		{"topics", func(ctx context.Context) error { return s.rt.Bus.EnsureTopics(ctx, s.rt.Topics()) }},
 		{"five services", s.startServices},
 		{"control plane", s.serveControl},
+		{"console", s.startConsole},
 	}
 	for _, step := range steps {
 		s.say("%5s  starting %s", time.Since(s.started).Round(10*time.Millisecond), step.what)
@@ -133,6 +135,28 @@ func (s *stack) startControl() error {
 // serveControl answers once every service is registered.
 func (s *stack) serveControl(context.Context) error {
 	s.listener(s.controlAt, func(l net.Listener) error { return s.control.Serve(l) })
+	return nil
+}
+
+// startConsole serves the console, a client of the control plane like any other.
+func (s *stack) startConsole(context.Context) error {
+	l, err := s.listen("console")
+	if err != nil {
+		return err
+	}
+	var entities []string
+	for _, e := range s.file.Entities {
+		entities = append(entities, e.ID)
+	}
+	c, err := console.New(s.conn, entities, s.log, time.Now)
+	if err != nil {
+		return err
+	}
+	h, err := c.Handler()
+	if err != nil {
+		return err
+	}
+	s.file.Console = s.serveHTTP(l, h)
 	return nil
 }
 

@@ -22,6 +22,7 @@ type File struct {
 	PID       int                `json:"pid"`
 	Services  map[string]Service `json:"services"`
 	Control   Control            `json:"control"`
+	Console   string             `json:"console,omitempty"`
 	API       *API               `json:"api,omitempty"`
 	Kafka     []string           `json:"kafka,omitempty"`
 	Redis     string             `json:"redis,omitempty"`
