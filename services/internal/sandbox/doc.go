@@ -23,7 +23,17 @@
 // The rest of a vendor is optional, each an interface the engine looks for:
 // Limiter (quotas and the answer to exceeding them), Spoiler (effects only the
 // vendor knows: partial_batch, expire_token, ...), Configurer (settings of its
-// own), Notifier (webhooks), Publisher (what export shows).
+// own), Presetter (which fresh worlds there are), Notifier and Renotifier
+// (webhooks and their repeats), Opener (what it reads of an open world).
+//
+// # Accounts
+//
+// Accounts puts several accounts of a vendor behind one address: a request goes
+// to the one that claims it (Claimant), and a control call to the one that
+// ?account=ID names, else to the first. POST /_sandbox/accounts {"id","preset"}
+// opens one more and says how to be let in (Crediter); GET lists them. One app
+// stands before all of them (Sharer); each has a world, limits, faults,
+// settings and a file of its own.
 //
 // # Writes
 //
@@ -35,7 +45,12 @@
 // only: Clone before changing one.
 //
 // Facts whose key begins with "grant/" survive reset and restore, so a client
-// that was let in stays let in.
+// that was let in stays let in. Settings and faults survive them too; a
+// snapshot has the idempotency keys of its world.
+//
+// All that was acknowledged, faults and how far they have counted included, is
+// there again after a restart. A late commit and a webhook that were still to
+// come are not: the vendor had promised neither.
 //
 // # Apps
 //

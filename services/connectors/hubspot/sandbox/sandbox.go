@@ -1,6 +1,12 @@
 // Package sandbox is a HubSpot portal for tests and for trying things out: the
 // CRM API on its ordinary paths, with HubSpot's errors, limits and webhooks.
 // What a new portal has is all it starts with.
+//
+// Settings of its own under POST /_sandbox/settings: webhook_form ("typed" or
+// "generic") and consent (what the person at the consent page does, "agree" or
+// "deny"). Limits: for each app ten_secondly_rolling 100 and secondly 5 (of
+// searches), for the account daily 250000. A revoked consent makes every token
+// of the app worthless until a person agrees again at /oauth/authorize.
 package sandbox
 
 import (
