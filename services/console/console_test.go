@@ -178,7 +178,7 @@ func TestPagesSayWhatAPersonNeeds(t *testing.T) {
 		"/exceptions?owner=nobody": {"None."},
 		"/exceptions":              {"match", "finance", "1\u202f234.56\u00a0EUR", `<a href="/record/hubspot/1/deal/7">`},
 		"/exceptions/w-1":          {"merge them", "tieout exceptions link w-1 --ref …", "runbook page match.md", "5.00\u00a0EUR"},
-		"/record/1001":             {"dealname", "Order 1", "lines.1.price", "deal.dealname", "line.price", "+1500 ms", "abc", "https://crm.example/1"},
+		"/record/1001":             {"dealname", "Order 1", "lines.1.price", "deal.dealname", "line.price", "1500 ms", "abc", "https://crm.example/1"},
 	} {
 		code, body, h := p.get(t, http.MethodGet, path)
 		if code != http.StatusOK {

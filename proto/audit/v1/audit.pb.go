@@ -107,7 +107,9 @@ type Posting struct {
 	// Issue date, YYYY-MM-DD.
 	IssueDate string `protobuf:"bytes,12,opt,name=issue_date,json=issueDate,proto3" json:"issue_date,omitempty"`
 	// Source ref of the subject.
-	SourceRef     string `protobuf:"bytes,13,opt,name=source_ref,json=sourceRef,proto3" json:"source_ref,omitempty"`
+	SourceRef string `protobuf:"bytes,13,opt,name=source_ref,json=sourceRef,proto3" json:"source_ref,omitempty"`
+	// SHA-256 of the fields that we own, as the books confirmed them.
+	Content       string `protobuf:"bytes,14,opt,name=content,proto3" json:"content,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -229,6 +231,13 @@ func (x *Posting) GetIssueDate() string {
 func (x *Posting) GetSourceRef() string {
 	if x != nil {
 		return x.SourceRef
+	}
+	return ""
+}
+
+func (x *Posting) GetContent() string {
+	if x != nil {
+		return x.Content
 	}
 	return ""
 }
@@ -529,7 +538,7 @@ const file_audit_v1_audit_proto_rawDesc = "" +
 	"\x14audit/v1/audit.proto\x12\baudit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"9\n" +
 	"\x05Money\x12\x14\n" +
 	"\x05minor\x18\x01 \x01(\x03R\x05minor\x12\x1a\n" +
-	"\bcurrency\x18\x02 \x01(\tR\bcurrency\"\xf4\x02\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\"\x8e\x03\n" +
 	"\aPosting\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\tR\x04part\x12\f\n" +
@@ -546,7 +555,8 @@ const file_audit_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"issue_date\x18\f \x01(\tR\tissueDate\x12\x1d\n" +
 	"\n" +
-	"source_ref\x18\r \x01(\tR\tsourceRef\"\xaa\x06\n" +
+	"source_ref\x18\r \x01(\tR\tsourceRef\x12\x18\n" +
+	"\acontent\x18\x0e \x01(\tR\acontent\"\xaa\x06\n" +
 	"\x04Fact\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12 \n" +
