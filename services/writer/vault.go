@@ -23,16 +23,17 @@ const expiresSoon = 2 * time.Minute
 // one refresh at a time, and a new token is stored before it is used, since a
 // vendor that rotates refresh tokens has forgotten the old one by then.
 type Vault struct {
-	db  *store.DB
-	now func() time.Time
+	db   *store.DB
+	seal *Seal
+	now  func() time.Time
 
 	mu    sync.Mutex
 	known map[string]*Tokens
 }
 
-// NewVault returns a vault over the writer's database.
-func NewVault(db *store.DB, now func() time.Time) *Vault {
-	return &Vault{db: db, now: now, known: map[string]*Tokens{}}
+// NewVault returns a vault over the writer's database; what it stores is sealed.
+func NewVault(db *store.DB, seal *Seal, now func() time.Time) *Vault {
+	return &Vault{db: db, seal: seal, now: now, known: map[string]*Tokens{}}
 }
 
 // Tokens returns the tokens of a connection. first is what the configuration
@@ -137,6 +138,9 @@ func (t *Tokens) load(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("read the token of %s: %w", t.connection, err)
 	default:
+		if access, refresh, err = t.unsealed(access, refresh); err != nil {
+			return err
+		}
 		t.current = connector.Grant{Access: connector.Secret(access), Refresh: connector.Secret(refresh), Expires: store.Time(expires), RefreshExpires: store.Time(refreshExpires)}
 	}
 	t.loaded = true
@@ -144,11 +148,30 @@ func (t *Tokens) load(ctx context.Context) error {
 	return nil
 }
 
+func (t *Tokens) unsealed(access, refresh string) (string, string, error) {
+	a, err := t.vault.seal.open(access, t.about("access"))
+	if err != nil {
+		return "", "", err
+	}
+	r, err := t.vault.seal.open(refresh, t.about("refresh"))
+	return a, r, err
+}
+
+func (t *Tokens) about(what string) string { return t.connection + "/api/" + what }
+
 func (t *Tokens) store(ctx context.Context, g connector.Grant) error {
-	err := t.vault.db.Write(ctx, func(tx *store.Tx) error {
+	access, err := t.vault.seal.seal(g.Access.Reveal(), t.about("access"))
+	if err != nil {
+		return err
+	}
+	refresh, err := t.vault.seal.seal(g.Refresh.Reveal(), t.about("refresh"))
+	if err != nil {
+		return err
+	}
+	err = t.vault.db.Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`INSERT INTO credential (connection, purpose, access, refresh, version, expires, refresh_expires) VALUES ($1, 'api', $2, $3, 1, $4, $5)
 			ON CONFLICT (connection, purpose) DO UPDATE SET access = $2, refresh = $3, version = credential.version + 1, expires = $4, refresh_expires = $5`,
-			t.connection, g.Access.Reveal(), g.Refresh.Reveal(), store.Micros(g.Expires), store.Micros(g.RefreshExpires))
+			t.connection, access, refresh, store.Micros(g.Expires), store.Micros(g.RefreshExpires))
 		return err
 	})
 	if err != nil {

@@ -36,7 +36,11 @@ func openVault(t *testing.T, path string, endpoint *rotating) *Tokens {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	tokens := NewVault(db, time.Now).Tokens("books", connector.Grant{Access: "a0", Refresh: "r0", Expires: time.Now().Add(time.Hour)})
+	seal, err := MakeSeal(filepath.Join(filepath.Dir(path), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := NewVault(db, seal, time.Now).Tokens("books", connector.Grant{Access: "a0", Refresh: "r0", Expires: time.Now().Add(time.Hour)})
 	tokens.Refresher = endpoint.refresh
 	return tokens
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	controlv1 "tieout.dev/proto/control/v1"
@@ -115,7 +116,11 @@ func (s *stack) startWriter(ctx context.Context, reg *registry.Registry) error {
 	if err != nil {
 		return err
 	}
-	vault := writer.NewVault(p.DB, time.Now)
+	seal, err := writer.MakeSeal(filepath.Join(s.options.Dir, "key"))
+	if err != nil {
+		return err
+	}
+	vault := writer.NewVault(p.DB, seal, time.Now)
 	byAccount := map[string]*connector.Connection{}
 	for _, c := range reg.Connections {
 		sb := s.file.Sandboxes[c.System]
