@@ -32,7 +32,7 @@ test: ## unit, property, scenario tests; with the race detector where it pays
 check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated files, links in docs
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run gofmt -w on these"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(STATICCHECK) ./...) || exit 1; done
-	cd services && $(GO) vet -tags oracles ./connectors/...
+	cd services && $(GO) vet -tags oracles ./connectors/... ./console
 	cd services && $(GO) test -count=1 ./internal/arch
 	cd proto && $(BUF) lint && $(BUF) breaking --against released/v1.binpb
 	@$(MAKE) --no-print-directory generate
@@ -42,9 +42,9 @@ check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated f
 generate: ## generated code
 	cd proto && GOWORK=off $(BUF) generate
 
-oracles: ## the vendors' own clients against the sandboxes (needs Node with npm)
+oracles: ## the vendors' own clients against the sandboxes, a browser against the console (needs Node with npm, Chromium)
 	@command -v npm >/dev/null || { echo "oracles: npm is not here; install Node 20 or newer"; exit 3; }
-	cd services && $(GO) test -count=1 -tags oracles -run TestOracle ./connectors/...
+	cd services && $(GO) test -count=1 -tags oracles -run TestOracle ./connectors/... ./console
 
 clean: ## remove what the targets made here
 	rm -rf bin .tieout
