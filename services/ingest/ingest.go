@@ -51,6 +51,8 @@ type Deps struct {
 	Tracer trace.Tracer
 	Log    *slog.Logger
 	Now    func() time.Time
+	// APIKey is what callers of the HTTP API show; without one nobody may call.
+	APIKey string
 	// Instance is random per process start.
 	Instance string
 	Version  string
@@ -118,10 +120,11 @@ func (in *Ingest) Run(ctx context.Context) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// Handler serves the vendors' webhooks.
+// Handler serves the vendors' webhooks and the HTTP API.
 func (in *Ingest) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /webhooks/{app}", in.webhook)
+	in.api(mux)
 	return mux
 }
 

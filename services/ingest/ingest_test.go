@@ -141,7 +141,7 @@ func open(t *testing.T) *world {
 	}
 	w.in, err = New(Deps{
 		DB: db, Bus: bus, Registry: reg, Connections: map[string]*connector.Connection{"crm": {Source: w.portal, Webhook: hook{}}},
-		Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Now: time.Now, Instance: "one",
+		Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Now: time.Now, Instance: "one", APIKey: "k",
 	})
 	if err != nil {
 		t.Fatal(err)

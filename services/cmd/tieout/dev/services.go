@@ -191,15 +191,20 @@ func (s *stack) startIngest(ctx context.Context, reg *registry.Registry) error {
 	if err != nil {
 		return err
 	}
+	key, err := s.secret("api.key")
+	if err != nil {
+		return err
+	}
 	in, err := ingest.New(ingest.Deps{
-		DB: p.DB, Bus: p.Bus, Redis: s.rt.Redis, Registry: reg, Connections: conns, Heads: s.heads, Takers: s.takers(), Tracer: p.Tracer,
+		APIKey: key,
+		DB:     p.DB, Bus: p.Bus, Redis: s.rt.Redis, Registry: reg, Connections: conns, Heads: s.heads, Takers: s.takers(), Tracer: p.Tracer,
 		Log: p.Log, Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
 	})
 	if err != nil {
 		return err
 	}
 	controlv1.RegisterIngestServiceServer(s.control, in.Server())
-	s.file.API = &endpoints.API{BaseURL: s.serveHTTP(s.ingest, in.Handler())}
+	s.file.API = &endpoints.API{BaseURL: s.serveHTTP(s.ingest, in.Handler()), Key: key}
 	s.services = append(s.services, run.Service{Name: ingest.Name, Run: in.Run})
 	return nil
 }

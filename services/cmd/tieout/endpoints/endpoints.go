@@ -44,9 +44,10 @@ type Control struct {
 	Token   string `json:"token"`
 }
 
-// API is ingest's HTTP address.
+// API is ingest's HTTP address and the key for it.
 type API struct {
 	BaseURL string `json:"base_url"`
+	Key     string `json:"key"`
 }
 
 // Entity is a fiscal entity.
