@@ -55,6 +55,7 @@ func (o *outside) customers() map[string]string {
 // A company renamed while its first invoice is made keeps its customer in the
 // books, in every currency, under the new name.
 func TestARenamedCompanyKeepsItsCustomer(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	ctx := context.Background()
 	id, err := o.portal.Company(ctx, map[string]string{"name": "Old Name Ltd"})
@@ -83,6 +84,7 @@ func TestARenamedCompanyKeepsItsCustomer(t *testing.T) {
 // Two companies merged with invoices in flight: nothing is made twice, and the
 // survivor's next deal goes to the customer that it has.
 func TestCompaniesMergedInFlight(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	ctx := context.Background()
 	d := newDeals(o, 2)
@@ -114,6 +116,7 @@ func TestCompaniesMergedInFlight(t *testing.T) {
 
 // A vendor that is away: one exception, and everything flows again by itself.
 func TestTheBooksAreAwayForAWhile(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	d := newDeals(o, 3)
 	d.win("First")
@@ -138,14 +141,17 @@ func TestTheBooksAreAwayForAWhile(t *testing.T) {
 	}
 }
 
-// Every fault that a vendor has, each at one request in ten, and kills.
+// Every fault that a vendor has, each at one request in ten, and kills. Each
+// ends after a few: while more than half of all requests fail, the breaker
+// rightly waits ever longer, and a test has an end.
 func TestEveryFaultAtOnce(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	for _, effect := range []string{
 		`"effect":"reset_after"`, `"effect":"reset_before"`, `"effect":"late_commit","delay":"2s","status":500`, `"effect":"partial_batch"`, `"effect":"throttle"`,
 		`"effect":"expire_token"`, `"effect":"truncate"`, `"effect":"fault_in_200"`,
 	} {
-		o.fault("quickbooks", `{"match":{"path":"/v3/**","probability":0.1,"app":"app"},`+effect+`}`)
+		o.fault("quickbooks", `{"match":{"path":"/v3/**","probability":0.1,"app":"app"},"times":4,`+effect+`}`)
 	}
 	d := newDeals(o, 4)
 	for kill := range 4 {
@@ -156,7 +162,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		o.kill()
 		o.up()
 	}
-	o.run("wait", "--settled", "--at-least", "16", "--timeout", "180s")
+	o.run("wait", "--settled", "--at-least", "16", "--timeout", "300s")
 	d.check("under every fault")
 	o.clearFaults("quickbooks")
 	o.run("reconcile")
@@ -186,6 +192,7 @@ func (o *outside) until(what string, ok func() bool) {
 
 // What was there before is read in bulk; what is won meanwhile does not wait.
 func TestBackfillLetsWonDealsPass(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	d := newDeals(o, 5)
 	o.post(o.file.Sandboxes["hubspot"].BaseURL+"/_sandbox/settings", `{"webhooks":{"deliver":false}}`)

@@ -230,6 +230,7 @@ func (d *deals) check(when string) {
 }
 
 func TestFiftyDealsBecomeFiftyInvoices(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	d := newDeals(o, 6)
 	for i := range 50 {
@@ -284,6 +285,7 @@ func (d *deals) checkJourney() {
 }
 
 func TestTheSameChangesTwiceAndTheWayBack(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	ctx := context.Background()
 	d := newDeals(o, 1)
@@ -344,6 +346,7 @@ func (o *outside) redeliver(deal string, times int) {
 }
 
 func TestLostAnswersMakeNoSecondInvoice(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	o.fault("quickbooks", `{"match":{"method":"POST","path":"/v3/company/*","nth":3},"effect":"reset_after"}`)
 	d := newDeals(o, 4)
@@ -355,6 +358,7 @@ func TestLostAnswersMakeNoSecondInvoice(t *testing.T) {
 }
 
 func TestKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
 	o := start(t)
 	d := newDeals(o, 4)
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
