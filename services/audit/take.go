@@ -58,6 +58,9 @@ func (a *Audit) record(ctx context.Context, tx *store.Tx, f *trail.Fact, r *stre
 	if err := index(tx, f); err != nil {
 		return err
 	}
+	if err := note(tx, f); err != nil {
+		return err
+	}
 	return a.publish(ctx, tx, f)
 }
 

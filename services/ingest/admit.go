@@ -289,7 +289,27 @@ func (in *Ingest) raise(tx *store.Tx, ref event.Ref, kind exception.Kind, reason
 }
 
 // releaseRaised: the record was admitted, so what was said of it no longer holds.
-func releaseRaised(tx *store.Tx, ref event.Ref) error {
-	_, err := tx.Exec(`UPDATE exception SET state = 'released', action = 'admitted', acted_by = 'tieout', acted_at = $1 WHERE subject = $2 AND state = 'open'`, tx.Now(), ref.String())
-	return err
+func releaseRaised(tx *store.Tx, ref event.Ref) (err error) {
+	rows, err := tx.Query(`UPDATE exception SET state = 'released', action = 'admitted', acted_by = 'tieout', acted_at = $1 WHERE subject = $2 AND state = 'open' RETURNING id`,
+		tx.Now(), ref.String())
+	if err != nil {
+		return err
+	}
+	var facts []trail.Fact
+	defer func() {
+		if err = errors.Join(err, rows.Close()); err == nil {
+			err = trail.Append(tx, facts...)
+		}
+	}()
+	for rows.Next() {
+		f := trail.Fact{
+			Stream: Name + "/" + ref.AccountRef() + "/", Type: "exception.acted", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name, Subject: ref.String(),
+			Outcome: "admitted", Detail: "the record was read again and admitted",
+		}
+		if err := rows.Scan(&f.Exception); err != nil {
+			return err
+		}
+		facts = append(facts, f)
+	}
+	return rows.Err()
 }

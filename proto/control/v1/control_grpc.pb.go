@@ -1118,10 +1118,12 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	AuditService_AuditStatus_FullMethodName = "/control.v1.AuditService/AuditStatus"
-	AuditService_Journey_FullMethodName     = "/control.v1.AuditService/Journey"
-	AuditService_StreamHeads_FullMethodName = "/control.v1.AuditService/StreamHeads"
-	AuditService_Search_FullMethodName      = "/control.v1.AuditService/Search"
+	AuditService_AuditStatus_FullMethodName       = "/control.v1.AuditService/AuditStatus"
+	AuditService_Journey_FullMethodName           = "/control.v1.AuditService/Journey"
+	AuditService_StreamHeads_FullMethodName       = "/control.v1.AuditService/StreamHeads"
+	AuditService_Search_FullMethodName            = "/control.v1.AuditService/Search"
+	AuditService_ListNotifications_FullMethodName = "/control.v1.AuditService/ListNotifications"
+	AuditService_TestNotification_FullMethodName  = "/control.v1.AuditService/TestNotification"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -1138,6 +1140,11 @@ type AuditServiceClient interface {
 	StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error)
 	// Search lists audit entries that match, oldest first.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
+	// ListNotifications lists messages about exceptions, newest first.
+	ListNotifications(ctx context.Context, in *ListNotificationsRequest, opts ...grpc.CallOption) (*ListNotificationsResponse, error)
+	// TestNotification sends a message to every channel at once, so that a wrong
+	// address is found before it matters.
+	TestNotification(ctx context.Context, in *TestNotificationRequest, opts ...grpc.CallOption) (*TestNotificationResponse, error)
 }
 
 type auditServiceClient struct {
@@ -1188,6 +1195,26 @@ func (c *auditServiceClient) Search(ctx context.Context, in *SearchRequest, opts
 	return out, nil
 }
 
+func (c *auditServiceClient) ListNotifications(ctx context.Context, in *ListNotificationsRequest, opts ...grpc.CallOption) (*ListNotificationsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNotificationsResponse)
+	err := c.cc.Invoke(ctx, AuditService_ListNotifications_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) TestNotification(ctx context.Context, in *TestNotificationRequest, opts ...grpc.CallOption) (*TestNotificationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestNotificationResponse)
+	err := c.cc.Invoke(ctx, AuditService_TestNotification_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -1202,6 +1229,11 @@ type AuditServiceServer interface {
 	StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error)
 	// Search lists audit entries that match, oldest first.
 	Search(context.Context, *SearchRequest) (*SearchResponse, error)
+	// ListNotifications lists messages about exceptions, newest first.
+	ListNotifications(context.Context, *ListNotificationsRequest) (*ListNotificationsResponse, error)
+	// TestNotification sends a message to every channel at once, so that a wrong
+	// address is found before it matters.
+	TestNotification(context.Context, *TestNotificationRequest) (*TestNotificationResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -1223,6 +1255,12 @@ func (UnimplementedAuditServiceServer) StreamHeads(context.Context, *StreamHeads
 }
 func (UnimplementedAuditServiceServer) Search(context.Context, *SearchRequest) (*SearchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Search not implemented")
+}
+func (UnimplementedAuditServiceServer) ListNotifications(context.Context, *ListNotificationsRequest) (*ListNotificationsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNotifications not implemented")
+}
+func (UnimplementedAuditServiceServer) TestNotification(context.Context, *TestNotificationRequest) (*TestNotificationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestNotification not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -1317,6 +1355,42 @@ func _AuditService_Search_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_ListNotifications_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNotificationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ListNotifications(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ListNotifications_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ListNotifications(ctx, req.(*ListNotificationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_TestNotification_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestNotificationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).TestNotification(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_TestNotification_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).TestNotification(ctx, req.(*TestNotificationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1339,6 +1413,14 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Search",
 			Handler:    _AuditService_Search_Handler,
+		},
+		{
+			MethodName: "ListNotifications",
+			Handler:    _AuditService_ListNotifications_Handler,
+		},
+		{
+			MethodName: "TestNotification",
+			Handler:    _AuditService_TestNotification_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

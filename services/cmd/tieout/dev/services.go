@@ -32,6 +32,12 @@ const pollEvery = 5 * time.Second
 // reconcileEvery is how often the running month is reconciled here.
 const reconcileEvery = 10 * time.Minute
 
+// People are told soon here, so that one who tries it need not wait.
+const (
+	noticeWait  = 3 * time.Second
+	noticeEvery = 30 * time.Second
+)
+
 // Names of the installation that runs in one process.
 const (
 	tenant       = "acme"
@@ -268,8 +274,13 @@ func (s *stack) startAudit(ctx context.Context, reg *registry.Registry) error {
 	if err != nil {
 		return err
 	}
+	channels, err := s.options.Notify.Channels(time.Now)
+	if err != nil {
+		return err
+	}
 	a, err := audit.New(audit.Deps{
 		DB: p.DB, Bus: p.Bus, Registry: reg, Tracer: p.Tracer, Log: p.Log, Now: time.Now, Instance: s.rt.Instance, Version: s.options.Version,
+		Notices: audit.Notices{Channels: channels, Wait: noticeWait, Every: noticeEvery, Console: s.options.Notify.Console, Runbook: "docs/runbook/"},
 	})
 	if err != nil {
 		return err
