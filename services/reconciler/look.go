@@ -54,6 +54,9 @@ func (r *Reconciler) look(ctx context.Context, entity, target, period string, se
 	if in.Journal, err = r.journal(ctx, target, entity); err != nil {
 		return nil, err
 	}
+	if err := r.customers(ctx, entity, &in); err != nil {
+		return nil, err
+	}
 	if in.Open, err = r.deps.Open(ctx); err != nil {
 		return nil, fmt.Errorf("ask what is on its way: %w", err)
 	}
