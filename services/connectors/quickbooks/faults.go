@@ -46,6 +46,9 @@ func faultOf(resp *http.Response, body []byte, p purpose, wait time.Duration) er
 		e.Kind = fault.Unauthorized
 	case e.Code != "":
 		e.Kind, e.Field = kindOfCode(e.Code, e.Field, p)
+		if named := missing(e.Text); e.Kind == fault.Unresolved && named != "" {
+			e.Field = named
+		}
 	case resp.StatusCode >= 200 && resp.StatusCode < 300 && readable:
 		return nil
 	case resp.StatusCode == http.StatusNotFound:
@@ -88,6 +91,17 @@ func kindOfCode(code, element string, p purpose) (fault.Kind, string) {
 		return fault.Transient, element
 	}
 	return fault.Rejected, element
+}
+
+// missing is the field whose reference is not there: the answer names the
+// entity in its words only ("Currency element id KWD not found").
+func missing(text string) string {
+	for entity, field := range map[string]string{"Currency element id": "currency", "TaxCode element id": "tax", "Tax Code element id": "tax"} {
+		if strings.Contains(text, entity) {
+			return field
+		}
+	}
+	return ""
 }
 
 func retryAfter(h http.Header, otherwise time.Duration) time.Duration {

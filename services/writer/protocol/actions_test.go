@@ -429,3 +429,18 @@ func TestUpdateOnlyMakesNothing(t *testing.T) {
 		t.Fatalf("ended %v, looks %v", ch.Ended, eff.Looks)
 	}
 }
+
+func TestAFaultsFieldDecidesTheException(t *testing.T) {
+	for _, c := range []struct {
+		kind  fault.Kind
+		field string
+		want  exception.Kind
+	}{
+		{fault.Unresolved, "currency", exception.Currency}, {fault.Unresolved, "tax", exception.Tax}, {fault.Unresolved, "account", exception.Mapping},
+		{fault.Rejected, "period", exception.Period}, {fault.Rejected, "", exception.Validation}, {fault.Conflict, "name", exception.Match},
+	} {
+		if got := kindOf(&fault.Error{Kind: c.kind, Field: c.field}); got != c.want {
+			t.Errorf("%v at %q is %s, want %s", c.kind, c.field, got, c.want)
+		}
+	}
+}
