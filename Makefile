@@ -39,8 +39,9 @@ check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated f
 	git diff --exit-code -- proto services docs
 	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || exit 1; done
 
-generate: ## generated code
+generate: ## generated code, tables in docs
 	cd proto && GOWORK=off $(BUF) generate
+	cd services && $(GO) run ./cmd/tieout mapping matrix > ../docs/mappings/matrix.md
 
 oracles: ## the vendors' own clients against the sandboxes, a browser against the console (needs Node with npm, Chromium)
 	@command -v npm >/dev/null || { echo "oracles: npm is not here; install Node 20 or newer"; exit 3; }
