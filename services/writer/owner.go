@@ -152,7 +152,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		if in.Commands, err = commands(tx, o.target); err != nil {
 			return err
 		}
-		if err := loadView(tx, v, o.memory, in); err != nil {
+		if err := protocol.Load(tables{tx, o.target}, v, o.memory, in); err != nil {
 			return err
 		}
 		o.limit.sees(v.Heads)
