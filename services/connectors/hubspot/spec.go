@@ -36,7 +36,10 @@ const (
 	settingGuard          = "guard"
 	settingProperties     = "properties_of_" // + type: more properties that count
 	settingPage           = "page_url"       // of the web application
+	settingScopes         = "scopes"         // instead of scopesNeeded, separated by spaces
+	settingAuthorize      = "authorize_url"
 	secretApp             = "app_secret"
+	secretClientID        = "client_id"
 )
 
 // Spec is the connector as the list of connectors holds it.
@@ -98,6 +101,11 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v := cfg.Settings[settingAuthorize]; v != "" {
+		if err := checkURL("setting "+settingAuthorize, v); err != nil {
+			return nil, err
+		}
+	}
 	schema, err := schemaOf(cfg.Settings)
 	if err != nil {
 		return nil, err
@@ -111,12 +119,15 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 		Claims:   claims,
 		Children: map[string]string{typeLineItem: typeDeal},
 		Setup:    func(ctx context.Context) error { return setup(ctx, c) },
+		Missing:  func(ctx context.Context) ([]string, error) { return lacking(ctx, c) },
+		Check:    func(ctx context.Context) []connector.Check { return c.check(ctx, cfg, account) },
 		Page:     pageOf(cfg.Settings[settingPage]),
 	}
 	if secret := cfg.Secrets[secretApp]; secret != "" {
 		conn.Webhook = &webhook{secret: secret, now: cfg.Now}
 	}
-	if cfg.Secrets["client_id"] != "" {
+	if cfg.Secrets[secretClientID] != "" {
+		conn.Consent = consentOf(c, cfg, account)
 		conn.RefreshToken = func(ctx context.Context, refresh string) (connector.Grant, error) {
 			return c.refresh(ctx, cfg, refresh)
 		}

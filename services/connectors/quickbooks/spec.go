@@ -67,8 +67,19 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &connector.Connection{Target: &target{client: c, realm: realm}, Claims: claims, Page: pageOf(cfg.Settings[settingPage])}
+	for _, name := range []string{settingTokenURL, settingAuthorize, settingRevoke} {
+		if v := cfg.Settings[name]; v != "" {
+			if err := checkURL("setting "+name, v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	conn := &connector.Connection{Target: &target{client: c, realm: realm}, Claims: claims, Page: pageOf(cfg.Settings[settingPage]), Check: c.check}
 	if cfg.Secrets[secretClientID] != "" {
+		conn.Consent = consentOf(c, cfg)
 		conn.RefreshToken = func(ctx context.Context, refresh string) (connector.Grant, error) {
 			return c.refresh(ctx, cfg, refresh)
 		}
