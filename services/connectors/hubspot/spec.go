@@ -6,6 +6,7 @@ package hubspot
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,9 +53,19 @@ func Spec() connector.Spec {
 			{Name: typeContact, Fields: fieldsOf(typeContact)},
 			{Name: typeProduct, Fields: fieldsOf(typeProduct)},
 		},
-		Kinds: []document.Kind{document.MarkerKind},
-		Open:  Open,
+		Kinds:    []document.Kind{document.MarkerKind},
+		Secrets:  []string{secretClientID, secretApp},
+		Settings: settingNames(),
+		Open:     Open,
 	}
+}
+
+func settingNames() []string {
+	names := []string{settingSearchLag, settingLongestRequest, settingGuard, settingPage, settingScopes, settingAuthorize}
+	for _, typ := range []string{typeDeal, typeCompany, typeContact, typeProduct, typeLineItem} {
+		names = append(names, settingProperties+typ)
+	}
+	return names
 }
 
 // propertiesOf are the properties read of a type. All of them count: a change
@@ -90,8 +101,8 @@ func fieldsOf(typ string) []string {
 // Open makes a connection; it sends nothing.
 func Open(cfg connector.Config) (*connector.Connection, error) {
 	account, ok := strings.CutPrefix(cfg.Account, System+"/")
-	if !ok || account == "" || strings.Contains(account, "/") {
-		return nil, fmt.Errorf("account %q is not %s/PORTAL", cfg.Account, System)
+	if _, err := strconv.ParseUint(account, 10, 64); !ok || err != nil {
+		return nil, fmt.Errorf("account %q is not %s/PORTAL with the number that the vendor shows", cfg.Account, System)
 	}
 	claims, err := claimsOf(cfg.Settings)
 	if err != nil {

@@ -24,6 +24,8 @@ type Spec struct {
 	Types []Type
 	// Kinds are the document kinds that a target writes.
 	Kinds []document.Kind
+	// Secrets and settings that a connection can be configured with, by name.
+	Secrets, Settings []string
 	// Open makes a connection from its configuration; it sends nothing.
 	Open func(Config) (*Connection, error)
 }
