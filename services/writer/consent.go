@@ -165,6 +165,9 @@ func (s *Server) authorized(tx *store.Tx, c registry.Connection, g connector.Gra
 	}); err != nil {
 		return false, err
 	}
+	if err := s.w.checkGrant(tx, c); err != nil { // what was said about the end of the grant before
+		return false, err
+	}
 	var state, alert string
 	err = tx.QueryRow(`SELECT state, alert FROM target WHERE target = $1`, c.Account).Scan(&state, &alert)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && (state != "paused" || alert == "") {

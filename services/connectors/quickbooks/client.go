@@ -173,6 +173,7 @@ func (c *client) post(ctx context.Context, cfg connector.Config, endpoint string
 	req.SetBasicAuth(cfg.Secrets[secretClientID].Reveal(), cfg.Secrets[secretClientSecret].Reveal())
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("x-include-refresh-token-hard-expires-in", "true") // a grant is refreshed for five years and not longer
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, lost(err, reading)
@@ -206,13 +207,16 @@ func grant(body []byte, now time.Time) (connector.Grant, error) {
 		Refresh        string `json:"refresh_token"`
 		Seconds        int64  `json:"expires_in"`
 		RefreshSeconds int64  `json:"x_refresh_token_expires_in"`
+		HardSeconds    int64  `json:"x_refresh_token_hard_expires_in"`
 	}
 	if err := json.Unmarshal(body, &g); err != nil || g.Access == "" || g.Refresh == "" {
 		return connector.Grant{}, fault.New(fault.Transient, "the token endpoint's answer is not readable")
 	}
 	out := connector.Grant{Access: connector.Secret(g.Access), Refresh: connector.Secret(g.Refresh), Expires: now.Add(time.Duration(g.Seconds) * time.Second)}
-	if g.RefreshSeconds > 0 { // left out, the end is not known
-		out.RefreshExpires = now.Add(time.Duration(g.RefreshSeconds) * time.Second)
+	for _, seconds := range []int64{g.RefreshSeconds, g.HardSeconds} { // left out, the end is not known
+		if end := now.Add(time.Duration(seconds) * time.Second); seconds > 0 && (out.RefreshExpires.IsZero() || end.Before(out.RefreshExpires)) {
+			out.RefreshExpires = end
+		}
 	}
 	return out, nil
 }

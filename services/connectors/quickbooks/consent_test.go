@@ -166,3 +166,18 @@ func TestAnUnknownEndIsNotNow(t *testing.T) {
 		t.Errorf("%v, %v", g.RefreshExpires, err)
 	}
 }
+
+// Whichever end comes first: a grant that is refreshed in time still ends for good.
+func TestTheEarlierEndCounts(t *testing.T) {
+	now := time.Now()
+	for body, want := range map[string]time.Duration{
+		`"x_refresh_token_expires_in":8640000,"x_refresh_token_hard_expires_in":60`: time.Minute,
+		`"x_refresh_token_expires_in":60,"x_refresh_token_hard_expires_in":8640000`: time.Minute,
+		`"x_refresh_token_hard_expires_in":60`:                                      time.Minute,
+	} {
+		g, err := grant([]byte(`{"access_token":"a","refresh_token":"r","expires_in":3600,`+body+`}`), now)
+		if err != nil || !g.RefreshExpires.Equal(now.Add(want)) {
+			t.Errorf("%s: %v, %v", body, g.RefreshExpires, err)
+		}
+	}
+}

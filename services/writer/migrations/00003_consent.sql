@@ -8,3 +8,10 @@ CREATE TABLE consent (
     actor        TEXT   NOT NULL,
     created_at   BIGINT NOT NULL
 );
+
+-- What was said about a grant that ends: one row while it does.
+CREATE TABLE grant_alarm (
+    connection TEXT   NOT NULL PRIMARY KEY,
+    days       BIGINT NOT NULL,
+    exception  TEXT   NOT NULL
+);
