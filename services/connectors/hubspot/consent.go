@@ -13,8 +13,9 @@ import (
 	"tieout.dev/services/internal/fault"
 )
 
-// authorizeURL is HubSpot's consent page.
-const authorizeURL = "https://app.hubspot.com/oauth/authorize"
+// authorizeURL is HubSpot's consent page for one portal, so that nobody picks
+// another by mistake.
+const authorizeURL = "https://app.hubspot.com/oauth/%s/authorize"
 
 // scopesNeeded are what reading deals with all that belongs to them, making
 // the marker's properties and writing it take.
@@ -38,7 +39,7 @@ func consentOf(c *client, cfg connector.Config, account string) *connector.Conse
 		URL: func(redirect, state string) string {
 			page := cfg.Settings[settingAuthorize]
 			if page == "" {
-				page = authorizeURL
+				page = fmt.Sprintf(authorizeURL, account)
 			}
 			q := url.Values{"client_id": {cfg.Secrets[secretClientID].Reveal()}, "scope": {strings.Join(scopesOf(cfg), " ")}, "redirect_uri": {redirect}, "state": {state}}
 			return page + "?" + q.Encode()

@@ -133,7 +133,7 @@ func TestChecksNameWhatIsMissing(t *testing.T) {
 
 func TestAddressesAndPortalOfAConsent(t *testing.T) {
 	s := newStage(t, nil)
-	if u := s.conn.Consent.URL(back, "x"); !strings.HasPrefix(u, "https://app.hubspot.com/oauth/authorize?") {
+	if u := s.conn.Consent.URL(back, "x"); !strings.HasPrefix(u, "https://app.hubspot.com/oauth/"+s.portal.Account[len("hubspot/"):]+"/authorize?") {
 		t.Errorf("%s", u)
 	}
 	cfg := connector.Config{Account: "hubspot/1", Tokens: s.tokens, Settings: map[string]string{"authorize_url": "http://example.com/authorize"}}
