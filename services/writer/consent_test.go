@@ -305,9 +305,16 @@ type closedBooks struct {
 	connector.Target
 	through string
 	err     error
+	busy    int // so many requests are throttled first
 }
 
-func (b *closedBooks) LockedThrough(context.Context) (string, error) { return b.through, b.err }
+func (b *closedBooks) LockedThrough(context.Context) (string, error) {
+	if b.busy--; b.busy >= 0 {
+		return "", &fault.Error{Kind: fault.RateLimited, RetryAfter: time.Millisecond, Text: "too many"}
+	}
+	return b.through, b.err
+}
+
 func (b *closedBooks) References(context.Context) ([]connector.Reference, error) {
 	return []connector.Reference{{Kind: "account", Key: "Sales"}, {Kind: "tax", Key: "23.0% S"}}, b.err
 }
@@ -355,6 +362,13 @@ func TestTestConnectionSaysWhatWorks(t *testing.T) {
 	if c := d.test()["bindings"]; !c.GetOk() {
 		t.Errorf("%v", c)
 	}
+	for busy, ok := range []bool{true, true, false} {
+		books.busy = busy
+		if c := d.test()["closing date"]; c.GetOk() != ok || !ok && c.GetNext() != "try again" {
+			t.Errorf("throttled %d times: %v", busy, c)
+		}
+	}
+	books.busy = 0
 	books.err = fault.New(fault.Unauthorized, "no")
 	if c := d.test()["closing date"]; c.GetOk() || c.GetNext() != "tieout connections authorize books" {
 		t.Errorf("%v", c)
@@ -400,5 +414,22 @@ func TestPrepareConnectionMakesWhatIsMissingOnce(t *testing.T) {
 	}
 	if n := d.count(`SELECT COUNT(*) FROM outbox`); n != 1 {
 		t.Errorf("%d facts", n)
+	}
+}
+
+// What a check reads counts like any other request, and waits for its turn.
+func TestChecksKeepToTheQuota(t *testing.T) {
+	d := newDesk(t)
+	o := &owner{limit: newLimits(connector.Claims{Limits: []connector.Limit{{Requests: 10, Window: time.Second}}}, 100)}
+	d.server.w.setOwner("books/1", o)
+	d.conn.Target = &closedBooks{}
+	d.conn.Check = func(context.Context) []connector.Check {
+		d.now = d.now.Add(time.Second)
+		return nil
+	}
+	o.limit.all.Spend(d.now.Add(-time.Second), 10) // out of the window
+	d.test()
+	if used, _, _ := o.limit.used(d.now); used != checkReads {
+		t.Errorf("%d requests were counted in the last second", used)
 	}
 }
