@@ -348,7 +348,7 @@ func (o *outside) redeliver(deal string, times int) {
 func TestLostAnswersMakeNoSecondInvoice(t *testing.T) {
 	t.Parallel()
 	o := start(t)
-	o.fault("quickbooks", `{"match":{"method":"POST","path":"/v3/company/*","nth":3},"effect":"reset_after"}`)
+	o.fault("quickbooks", `{"match":{"method":"POST","path":"/v3/company/**","nth":3},"effect":"reset_after"}`)
 	d := newDeals(o, 4)
 	for i := range 15 {
 		d.win(fmt.Sprintf("Deal %d", i))
