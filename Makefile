@@ -10,7 +10,7 @@ MODULES := proto services
 RACE := ./writer/... ./ingest/... ./transform/... ./audit/... ./reconciler/... ./internal/stream/... ./internal/store/... ./internal/trail/... ./internal/sandbox/... ./internal/control/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check generate oracles clean
+.PHONY: help build run test check generate oracles sim mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,13 @@ generate: ## generated code, tables in docs
 oracles: ## the vendors' own clients against the sandboxes, a browser against the console (needs Node with npm, Chromium)
 	@command -v npm >/dev/null || { echo "oracles: npm is not here; install Node 20 or newer"; exit 3; }
 	cd services && $(GO) test -count=1 -tags oracles -run TestOracle ./connectors/... ./console
+
+SEEDS ?= 100000
+sim: ## schedules of the writer's core by seed; SEEDS=… BASE=… MIX=… CLASS=…, or SEED=… MIX=… TRACE=1 for one
+	@cd services && $(GO) run ./cmd/tieout-lab sim --seeds $(SEEDS) --base $(or $(BASE),1) --mix $(or $(MIX),all) --class $(or $(CLASS),all) $(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace)
+
+mutants: ## the core with one guard taken out at a time; each must be noticed within 1,000 seeds
+	@cd services && $(GO) run ./cmd/tieout-lab mutants
 
 clean: ## remove what the targets made here
 	rm -rf bin .tieout

@@ -107,13 +107,51 @@ func TestRerenderTakesOverTheNewerRendering(t *testing.T) {
 	}
 }
 
+// A reissue reads first: what is gone or void is made anew under another
+// number, what still stands is not.
 func TestReissueOpensAnotherDocument(t *testing.T) {
-	v, c := parked(exception.Conflict)
-	l := linked(v, "a")
-	c.Action = ReissueIt
-	ch, eff := Step(v, NewMemory(), Inputs{Commands: []Command{c}})
-	if l.State != link.Gone || len(eff.Send) != 1 || ch.Ops[0].N != 2 || len(facts(ch, "link.gone")) != 1 {
-		t.Fatalf("link %s, sent %v, ops %+v", l.State, eff.Send, ch.Ops)
+	for _, c := range []struct {
+		name  string
+		found LookAnswer
+		gone  bool
+	}{
+		{"deleted", LookAnswer{Err: fault.New(fault.NotFound, "it is gone")}, true},
+		{"void", LookAnswer{Postings: []connector.Posting{*posting("a", connector.Voided)}}, true},
+		{"standing", LookAnswer{Postings: []connector.Posting{*posting("a", connector.Open)}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v, cmd := parked(exception.Conflict)
+			l, m := linked(v, "a"), NewMemory()
+			cmd.Action = ReissueIt
+			ch, eff := Step(v, m, Inputs{Commands: []Command{cmd}})
+			if len(eff.Looks) != 1 || len(eff.Send) != 0 || len(ch.Commands) != 0 {
+				t.Fatalf("before the read: looks %v, sent %v, applied %v", eff.Looks, eff.Send, ch.Commands)
+			}
+			c.found.Key = eff.Looks[0].Key
+			ch, eff = Step(v, m, Inputs{Looks: []LookAnswer{c.found}, Commands: []Command{cmd}})
+			if got := l.State == link.Gone; got != c.gone || len(ch.Commands) != 1 {
+				t.Fatalf("link %s, applied %v", l.State, ch.Commands)
+			}
+			if c.gone && (len(eff.Send) != 1 || ch.Ops[0].N != 2 || len(facts(ch, "link.gone")) != 1) || !c.gone && len(eff.Send) != 0 {
+				t.Fatalf("sent %v, ops %+v", eff.Send, ch.Ops)
+			}
+		})
+	}
+}
+
+// A void in doubt is not proven by a document that stands.
+func TestALinkDoesNotSettleWhatItDoesNotShow(t *testing.T) {
+	op := &Op{Effect: connector.Void, TargetRef: posting("a", connector.Open).Ref.String(), Mark: "TO-1"}
+	if unproven(op, posting("a", connector.Open)) == "" || unproven(op, posting("a", connector.Voided)) != "" {
+		t.Error("a void is settled by a standing document, or not by a void one")
+	}
+	op = &Op{Effect: connector.Create, Mark: "TO-1"}
+	if unproven(op, posting("a", connector.Open)) == "" {
+		t.Error("a create is settled by another document of ours")
+	}
+	op = &Op{Effect: connector.Update, TargetRef: posting("a", connector.Open).Ref.String(), Fields: map[string]string{"line.1.net": "b"}}
+	if unproven(op, posting("a", connector.Open)) == "" || unproven(op, posting("b", connector.Open)) != "" {
+		t.Error("an update is settled by what it does not say, or not by what it says")
 	}
 }
 

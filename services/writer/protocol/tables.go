@@ -296,6 +296,9 @@ func (l *loader) own(subject string) (err error) {
 		return err
 	}
 	for _, x := range l.v.Own[subject] {
+		if err := l.part(x.Key); err != nil { // also of a part that the rendering no longer names
+			return err
+		}
 		if err := l.same(x.Base["customer"]); err != nil {
 			return err
 		}
