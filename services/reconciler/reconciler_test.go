@@ -50,12 +50,12 @@ type vendors struct {
 	// companies of the CRM, customers of the books
 	companies []int
 	customers []connector.Posting
-	open     map[string]string
-	busy     int // reads that are refused for a moment
-	broken   bool
-	leaveOut bool
-	largest  int // batch that was fetched
-	listed   func()
+	open      map[string]string
+	busy      int // reads that are refused for a moment
+	broken    bool
+	leaveOut  bool
+	largest   int // batch that was fetched
+	listed    func()
 }
 
 func (v *vendors) Changes(context.Context, string, string) iter.Seq2[connector.Change, error] {
@@ -280,7 +280,7 @@ func newWorld(t *testing.T) *world {
 	r, err := reconciler.New(reconciler.Deps{
 		DB: w.db, Bus: bus, Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Now: time.Now, Instance: "i", Version: "v",
 		Registry: &registry.Registry{
-			Entities: []registry.Entity{{ID: "acme", Tenant: "t", Currency: "EUR", Zone: "Europe/Dublin"}, {ID: "idle", Currency: "USD", Zone: "UTC"}},
+			Entities:    []registry.Entity{{ID: "acme", Tenant: "t", Currency: "EUR", Zone: "Europe/Dublin"}, {ID: "idle", Currency: "USD", Zone: "UTC"}},
 			Connections: []registry.Connection{{ID: "crm", Account: "hubspot/1"}},
 			Routes: []registry.Route{
 				{ID: "deals", Connection: "crm", Type: "deal", Target: target, Entity: "acme"},

@@ -79,6 +79,9 @@ func (t *tables) putCall(c *protocol.Call) {
 
 func (t *tables) putOp(o *protocol.Op) {
 	x := *o
+	if o.State == protocol.Done {
+		t.w.books.checkDone(o)
+	}
 	i, found := slices.BinarySearchFunc(t.ops, &x, func(a, b *protocol.Op) int { return cmp.Compare(a.ID, b.ID) })
 	if found {
 		t.w.cover.op(t.ops[i].State, o.State)

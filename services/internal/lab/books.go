@@ -28,6 +28,7 @@ type doc struct {
 type remembered struct {
 	at       micros
 	outcomes []connector.Outcome
+	done     []bool
 }
 
 // books are a vendor of one class. What they acknowledged they keep.
@@ -37,8 +38,9 @@ type books struct {
 	tokens  bool // updates carry a version
 	docs    []*doc
 	byID    map[string]*doc
-	keys    map[string]remembered
+	keys    map[string]*remembered
 	applied map[string]int64 // subject -> newest revision applied
+	effects map[string]int   // op -> how often it took effect
 	lanes   map[string]int64 // lane -> newest slot applied
 	down    micros           // until then
 	refuses micros           // the grant is gone until then
@@ -46,7 +48,7 @@ type books struct {
 }
 
 func newBooks(w *world) *books {
-	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]remembered{}, applied: map[string]int64{}, lanes: map[string]int64{}}
+	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}}
 	financial := w.class
 	b.tokens = w.class != connector.Opaque && w.chance(0.8)
 	b.claims = connector.Claims{
@@ -91,8 +93,12 @@ func (b *books) request(c connector.Call, answer func([]connector.Outcome)) {
 		})
 	case w.hits(f.lostRequest, "request lost"):
 		lost()
-	case w.hits(f.late, "request late"):
+	case w.hits(f.late, "request late"): // an error comes at once or much later; what was asked for is done meanwhile
 		b.effect(c, micros(w.n(int(longest))), nil)
+		if w.chance(0.5) {
+			w.after(soon, func() { answer(all(fault.New(fault.InDoubt, "504"))) })
+			return
+		}
 		lost()
 	case w.hits(f.lostAnswer, "answer lost"):
 		b.effect(c, soon, nil)
@@ -117,50 +123,52 @@ func (b *books) protected(c connector.Call) bool {
 }
 
 // effect carries a call out at a moment, item by item: in any order, and of a
-// batch perhaps only some.
+// batch perhaps only some. A key that is remembered finishes what was begun and
+// repeats what was done.
 func (b *books) effect(c connector.Call, wait micros, answer func([]connector.Outcome)) {
 	w := b.w
 	w.after(wait, func() {
-		if k, known := b.keys[c.Key]; known && w.class == connector.KeyRemembered && time.Duration(w.now-k.at)*time.Microsecond < b.claims.KeyLife {
-			if answer != nil {
-				answer(k.outcomes)
-			}
-			return
-		}
-		out := make([]connector.Outcome, len(c.Items))
-		order := w.rng.Perm(len(c.Items))
-		for i := range order {
-			if len(c.Items) == 1 || !w.hits(w.f.shuffled, "batch shuffled") {
-				order[i] = i
-			}
+		k := b.keys[c.Key]
+		if k == nil || w.class != connector.KeyRemembered || time.Duration(w.now-k.at)*time.Microsecond >= b.claims.KeyLife {
+			k = &remembered{w.now, make([]connector.Outcome, len(c.Items)), make([]bool, len(c.Items))}
+			b.keys[c.Key] = k
 		}
 		half := len(c.Items) > 1 && w.hits(w.f.half, "batch half answered")
-		done := make([]bool, len(c.Items))
-		for _, i := range order {
-			if done[i] {
-				continue
-			}
-			done[i] = true
+		told := make([]connector.Outcome, len(c.Items))
+		for _, i := range b.order(len(c.Items)) {
 			if half && w.chance(0.5) {
-				out[i].Err = fault.New(fault.InDoubt, "no answer for the item")
+				told[i].Err = fault.New(fault.InDoubt, "no answer for the item")
 				if w.chance(0.5) {
 					continue
 				}
-				b.apply(c.Items[i])
+				b.carry(k, c, i)
 				continue
 			}
-			out[i] = b.apply(c.Items[i])
+			told[i] = b.carry(k, c, i)
 		}
-		for i := range done {
-			if !done[i] {
-				out[i] = b.apply(c.Items[i])
-			}
-		}
-		b.keys[c.Key] = remembered{w.now, out}
 		if answer != nil {
-			answer(out)
+			answer(told)
 		}
 	})
+}
+
+func (b *books) carry(k *remembered, c connector.Call, i int) connector.Outcome {
+	if !k.done[i] {
+		k.done[i], k.outcomes[i] = true, b.apply(c.Items[i])
+	}
+	return k.outcomes[i]
+}
+
+// order is that in which the items of a batch are worked.
+func (b *books) order(n int) []int {
+	if n > 1 && b.w.hits(b.w.f.shuffled, "batch shuffled") {
+		return b.w.rng.Perm(n)
+	}
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
 }
 
 // apply is one item taking effect.
@@ -270,6 +278,9 @@ func (b *books) look(l protocol.Look) protocol.LookAnswer {
 
 func (b *books) find(p *connector.Probe) []connector.Posting {
 	var out []connector.Posting
+	if b.w.class == connector.Opaque && p.Kind == document.InvoiceKind {
+		return nil // nothing can be searched there
+	}
 	for _, d := range b.docs {
 		if d.deleted || d.visible > b.w.now || d.kind != p.Kind {
 			continue

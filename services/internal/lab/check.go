@@ -23,6 +23,7 @@ func (b *books) checkOne(made *doc) {
 // checkOrder is I3: what reaches the books of one record never goes back to an
 // older revision, and own documents of a lane come in the order of its slots.
 func (b *books) checkOrder(item connector.Item, d *doc) {
+	b.effects[item.OpID]++
 	for _, o := range b.w.db.ops {
 		if o.ID != item.OpID || o.Rev == 0 {
 			continue
@@ -36,6 +37,34 @@ func (b *books) checkOrder(item connector.Item, d *doc) {
 		}
 		b.lanes[o.Lane] = max(b.lanes[o.Lane], o.Seq)
 	}
+}
+
+// checkDone is I5 when an op is said to be done: the books show its effect, and
+// a created document bears its mark.
+func (b *books) checkDone(o *protocol.Op) {
+	ref, _ := event.ParseRef(o.TargetRef)
+	d := b.byID[ref.ID]
+	switch {
+	case d == nil:
+		b.w.violated("I5", "op %s is done by %s, which was never made", o.ID[:8], o.TargetRef)
+	case o.Effect == connector.Create && d.mark != "" && d.mark != o.Mark:
+		b.w.violated("I5", "a create of mark %s is done by %s, which bears %s", o.Mark, o.TargetRef, d.mark)
+	case b.effects[o.ID] == 0 && o.Effect == connector.Void && d.status != connector.Voided && !d.deleted:
+		b.w.violated("I5", "a void is done and %s stands", o.TargetRef)
+	case b.effects[o.ID] == 0 && o.Effect == connector.Update && !d.says(o.Fields):
+		b.w.violated("I5", "an update of %s is done, and never reached the books", o.TargetRef)
+	}
+}
+
+// says reports whether a document has these fields.
+func (d *doc) says(fields map[string]string) bool {
+	own := map[string]string{"customer": d.customer, "issue_date": d.day, "note": d.note, "line.1.net": d.net, "name": d.name}
+	for k, v := range fields {
+		if own[k] != v {
+			return false
+		}
+	}
+	return true
 }
 
 // checkEnd is what must hold when everything came to rest.

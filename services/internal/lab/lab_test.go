@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"crypto/sha256"
 	"os"
 	"strconv"
 	"strings"
@@ -46,4 +47,14 @@ func TestOneSeed(t *testing.T) {
 	for _, v := range bad {
 		t.Errorf("%s: %s", v.Invariant, v.Detail)
 	}
+}
+
+// BenchmarkSchedule is one schedule of the general mix.
+func BenchmarkSchedule(b *testing.B) {
+	cover := NewCoverage()
+	for i := range b.N {
+		play(uint64(i), Options{Mix: "all"}, cover, sha256.New(), nil)
+	}
+	b.ReportMetric(float64(cover.Events)/float64(cover.Seeds), "events/op")
+	b.ReportMetric(float64(cover.Turns)/float64(cover.Seeds), "turns/op")
 }

@@ -97,8 +97,10 @@ func (w *world) stress(mix string) {
 	case "kafka":
 		f.busLag, f.busTwice, f.busTail, f.replay, f.slowFact, f.rebalance = 0.6, 0.5, 0.3, 5*minute, 0.5, 5*minute
 	case "merge":
-		f.merges, f.companies, f.deals, f.edits = 1, 2+w.n(2), 2+w.n(3), 4+w.n(6)
+		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(2), 2+w.n(3), 4+w.n(6), 0.2
 	case "people":
-		f.hand, f.operator, f.rejects, f.lock, f.edits = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6)
+		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
+	case "class-A", "class-B", "class-C", "class-D":
+		f.late, f.lostAnswer, f.edits, f.lasts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(8), 15*minute
 	}
 }
