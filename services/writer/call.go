@@ -41,7 +41,7 @@ func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) pr
 	ctx, span := o.span(ctx, "post", c.Items[0].OpID)
 	defer span.End()
 	span.SetAttributes(attribute.String("op.id", c.Items[0].OpID), attribute.String("op.effect", string(c.Items[0].Effect)), attribute.String("document.kind", string(c.Items[0].Kind)))
-	if guard := o.conn.Claims.Guard; guard > 0 && o.w.deps.Now().Sub(decided) > guard {
+	if !protocol.MayLeave(o.conn.Claims.Guard, o.w.deps.Now().Sub(decided)) {
 		span.SetAttributes(attribute.String("sync.outcome", "not_sent"))
 		return protocol.Answer{Call: c.Key, NotSent: true}
 	}

@@ -35,7 +35,7 @@ type owner struct {
 	conn    *connector.Connection
 	limit   *limits
 	refs    *references
-	epoch   int64
+	lease   protocol.Lease
 	started time.Time
 	memory  *protocol.Memory
 	probeAt atomic.Int64 // µs, 0 while the target is not paused
@@ -54,7 +54,7 @@ func newOwner(w *Writer, target string) *owner {
 	}
 	return &owner{
 		w: w, target: target, conn: conn, limit: newLimits(conn.Claims, share), memory: protocol.NewMemory(),
-		refs: newReferences(w, target), signal: make(chan struct{}, 1), started: w.deps.Now(),
+		refs: newReferences(w, target), lease: protocol.Lease{Owner: w.deps.Instance}, signal: make(chan struct{}, 1), started: w.deps.Now(),
 	}
 }
 
@@ -108,7 +108,7 @@ func (o *owner) run(ctx context.Context) error {
 // take raises the epoch, once: whatever a former owner still tries fails.
 func (o *owner) take(ctx context.Context) error {
 	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		return tx.QueryRow(`UPDATE target SET epoch = epoch + 1, owner = $1 WHERE target = $2 RETURNING epoch, tenant`, o.w.deps.Instance, o.target).Scan(&o.epoch, &o.tenant)
+		return tx.QueryRow(`UPDATE target SET epoch = epoch + 1, owner = $1 WHERE target = $2 RETURNING epoch, tenant`, o.w.deps.Instance, o.target).Scan(&o.lease.Epoch, &o.tenant)
 	})
 	if err != nil {
 		return fmt.Errorf("take %s: %w", o.target, err)
@@ -158,7 +158,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		o.limit.sees(v.Heads)
 		changes, eff := protocol.Step(v, o.memory, in)
 		effects, paused = eff, v.Paused
-		return (&applier{w: o.w, tx: tx, v: v, epoch: o.epoch, owner: o.w.deps.Instance}).apply(&changes)
+		return (&applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner}).apply(&changes)
 	})
 	if err != nil {
 		return 0, err
@@ -173,21 +173,20 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 // fence starts the transaction: one row serialises the target, and an owner
 // that is no longer one changes nothing.
 func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View, error) {
-	n, err := tx.Exec(`UPDATE target SET turns = turns + 1 WHERE target = $1 AND epoch = $2 AND owner = $3`, o.target, o.epoch, o.w.deps.Instance)
+	var row protocol.Lease
+	var state, reason, alert, heldBy string
+	err := tx.QueryRow(`UPDATE target SET turns = turns + 1 WHERE target = $1 RETURNING epoch, owner, state, reason, alert, held_by`, o.target).
+		Scan(&row.Epoch, &row.Owner, &state, &reason, &alert, &heldBy)
 	if err != nil {
 		return nil, err
 	}
-	if n == 0 {
-		return nil, errFenced
+	if !o.lease.Holds(row) {
+		return nil, errFenced // the transaction rolls back
 	}
 	v := &protocol.View{
-		Now: now.UnixMicro(), Mono: now.Sub(o.started), Tenant: o.tenant, Target: o.target, Claims: o.conn.Claims,
+		Now: now.UnixMicro(), Mono: now.Sub(o.started), Tenant: o.tenant, Target: o.target, Claims: o.conn.Claims, Reason: reason, Alert: alert, HeldBy: heldBy,
 		Budget: most.all, RealtimeMost: most.realtime, BulkMost: most.bulk, Batches: most.batches,
 		Encode: o.conn.Target.Encode, Symbol: o.refs.symbol,
-	}
-	var state string
-	if err := tx.QueryRow(`SELECT state, reason, alert, held_by FROM target WHERE target = $1`, o.target).Scan(&state, &v.Reason, &v.Alert, &v.HeldBy); err != nil {
-		return nil, err
 	}
 	v.Paused = state == "paused"
 	return v, nil

@@ -12,6 +12,7 @@ import (
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
+	"tieout.dev/services/writer/protocol"
 )
 
 // receive stores a fetched batch: slots by primary key, later renderings beside
@@ -89,11 +90,11 @@ func (w *Writer) again(tx *store.Tx, r *document.Rendering, doc []byte) error {
 	if err := tx.QueryRow(`SELECT event_id, render FROM slot WHERE target = $1 AND lane = $2 AND seq = $3`, r.Target, r.Lane, r.Seq).Scan(&eventID, &render); err != nil {
 		return err
 	}
-	if eventID != r.EventID {
-		return w.collision(tx, r, eventID)
-	}
-	if r.Render <= render {
+	switch protocol.Receive(eventID, render, r) {
+	case protocol.Repeat:
 		return nil
+	case protocol.Collision:
+		return w.collision(tx, r, eventID)
 	}
 	_, err := tx.Exec(`INSERT INTO slot_render (target, lane, seq, render, doc, mapping_hash) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (target, lane, seq, render) DO NOTHING`,
 		r.Target, r.Lane, r.Seq, r.Render, doc, r.MappingHash)

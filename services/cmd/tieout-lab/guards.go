@@ -11,12 +11,16 @@ const (
 	commandFile   = "writer/protocol/command.go"
 	mergeFile     = "writer/protocol/merge.go"
 	tablesFile    = "writer/protocol/tables.go"
+	leaseFile     = "writer/protocol/lease.go"
 	admissionFile = "ingest/admission/admission.go"
 )
 
 // mutants are the guards, each taken out alone.
 func mutants() []mutant {
 	return []mutant{
+		{"fence", leaseFile, "return l == row", "return true", "small"},
+		{"send guard", leaseFile, "return guard <= 0 || waited <= guard", "return true", "small"},
+		{"a repeat keeps its place", leaseFile, "case r.Render > storedRender:", "case true:", "kafka"},
 		{"quarantine", doubtFile, "return t.v.Mono + t.v.Claims.Q()", "return t.v.Mono + resendAfter", "class-C"},
 		{"half key life", doubtFile, "age >= t.v.Claims.KeyLife/2", "age >= 10000*t.v.Claims.KeyLife", "class-A"},
 		{"resend only what is protected", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 {", "if c.Sends > 1 {", "class-B"},

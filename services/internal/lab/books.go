@@ -50,7 +50,7 @@ type books struct {
 func newBooks(w *world) *books {
 	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}}
 	financial := w.class
-	b.tokens = w.class != connector.Opaque && w.chance(0.8)
+	b.tokens = w.class != connector.Opaque && w.chance(0.6)
 	b.claims = connector.Claims{
 		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CustomerKind: connector.UniqueReference, document.ItemKind: connector.UniqueReference},
 		KeyLife:   2 * time.Minute, SearchLag: time.Duration(w.n(3)) * time.Second, LongestRequest: time.Duration(2+w.n(20)) * time.Second, Guard: 2 * time.Second,

@@ -102,6 +102,12 @@ func (w *world) edit() {
 		}
 	}
 	w.edited(r)
+	if w.chance(w.f.bursts) { // and again, before the first change has settled
+		w.after(w.exp(10*second), func() {
+			r.amount = 1 + int64(w.n(9))
+			w.edited(r)
+		})
+	}
 }
 
 func (w *world) editCompany(r *record) {

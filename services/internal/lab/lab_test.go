@@ -10,7 +10,7 @@ import (
 
 // TestSchedules plays every mix for some seeds. LAB_SEEDS plays more.
 func TestSchedules(t *testing.T) {
-	seeds := uint64(2000)
+	seeds := uint64(250)
 	if n, err := strconv.ParseUint(os.Getenv("LAB_SEEDS"), 10, 64); err == nil {
 		seeds = n
 	}

@@ -25,7 +25,7 @@ type faults struct {
 	lock                                            bool   // the books close a period
 	lasts                                           micros // how long faults go on
 	deals, companies, edits                         int
-	merges, rejects, bulk, matchOnly                float64
+	merges, rejects, bulk, matchOnly, bursts        float64
 	batch                                           int
 }
 
@@ -76,7 +76,7 @@ func (w *world) blend(mix string) {
 	f.hand, f.operator, f.poll = every(0.5, 20*minute), 5*minute+w.exp(10*minute), 2*minute+w.exp(5*minute)
 	f.lock = w.chance(0.2)
 	f.companies, f.deals, f.edits = 1+w.n(2), 1+w.n(3), 1+w.n(6)
-	f.merges, f.rejects, f.bulk, f.matchOnly = some(0.3), some(0.15), some(0.8), some(0.1)
+	f.merges, f.rejects, f.bulk, f.matchOnly, f.bursts = some(0.3), some(0.15), some(0.8), some(0.1), some(0.3)
 	f.batch = []int{1, 1, 2, 5}[w.n(4)]
 	if w.class == connector.KeyRemembered || w.class == connector.UniqueReference {
 		f.doubled = some(0.2)
@@ -101,6 +101,6 @@ func (w *world) stress(mix string) {
 	case "people":
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
 	case "class-A", "class-B", "class-C", "class-D":
-		f.late, f.lostAnswer, f.edits, f.lasts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(8), 15*minute
+		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
 	}
 }

@@ -19,7 +19,7 @@ type process struct {
 	id      string
 	life    int // of the process: what an earlier one let go answers nobody
 	alive   bool
-	epoch   int64
+	lease   protocol.Lease
 	memory  *protocol.Memory
 	started micros
 	thaws   micros // frozen until then
@@ -37,9 +37,9 @@ func (w *world) assign(p *process) {
 	w.owner = p
 	p.life++
 	p.alive, p.memory, p.started, p.in, p.idle, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 5*second, 0
-	w.db.epoch++
-	p.epoch, w.db.owner = w.db.epoch, p.id+itoa(int64(p.life))
-	w.log("%s takes the target: epoch %d", p.id, p.epoch)
+	w.db.lease = protocol.Lease{Epoch: w.db.lease.Epoch + 1, Owner: p.id + itoa(int64(p.life))}
+	p.lease = w.db.lease
+	w.log("%s takes the target: epoch %d", p.id, p.lease.Epoch)
 	p.plan(milli)
 }
 
@@ -106,7 +106,7 @@ func (p *process) turn() {
 		p.plan(milli)
 		return
 	}
-	if db.epoch != p.epoch || db.owner != p.id+itoa(int64(p.life)) {
+	if !p.lease.Holds(db.lease) {
 		w.cover.Faults["fenced"]++
 		p.die("fenced")
 		return
@@ -184,8 +184,7 @@ func (p *process) carryOut(e protocol.Effects) {
 
 func (p *process) put(c connector.Call, decided micros) {
 	w := p.w
-	late := time.Duration(w.now-decided)*time.Microsecond > w.books.claims.Guard
-	if late && !w.hits(w.f.residual, "guard passed") {
+	if !protocol.MayLeave(w.books.claims.Guard, time.Duration(w.now-decided)*time.Microsecond) && !w.hits(w.f.residual, "guard passed") {
 		w.cover.Faults["guard"]++
 		p.answer(protocol.Answer{Call: c.Key, NotSent: true})
 		return

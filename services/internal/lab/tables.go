@@ -42,8 +42,7 @@ type excRow struct {
 // which dies before its commit changed nothing.
 type tables struct {
 	w      *world
-	epoch  int64
-	owner  string
+	lease  protocol.Lease // of the target
 	offset int
 
 	paused        bool
@@ -90,11 +89,14 @@ func (t *tables) receive(r *document.Rendering) {
 }
 
 func (t *tables) again(old *slotRow, r *document.Rendering) {
-	if old.EventID != r.EventID {
+	switch protocol.Receive(old.EventID, old.Rendering.Render, r) {
+	case protocol.Repeat:
+		return
+	case protocol.Collision:
 		t.w.violated("I2", "slot %s/%d holds event %s, and %s claims it", laneID(r.Lane), r.Seq, old.EventID[:8], r.EventID[:8])
 		return
 	}
-	if r.Render > old.Rendering.Render && !slices.ContainsFunc(old.newer, func(n *document.Rendering) bool { return n.Render == r.Render }) {
+	if !slices.ContainsFunc(old.newer, func(n *document.Rendering) bool { return n.Render == r.Render }) {
 		old.newer = append(old.newer, r)
 	}
 }
