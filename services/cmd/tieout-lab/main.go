@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -15,6 +16,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	debug.SetGCPercent(800) // schedules are short-lived: collect rarely
 	root := &cobra.Command{Use: "tieout-lab", Short: "Proves what the writer promises", SilenceUsage: true, SilenceErrors: true}
 	root.AddCommand(simCommand(), mutantsCommand())
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -205,7 +205,10 @@ func (b *books) create(r request, item connector.Item) connector.Outcome {
 		}
 	} else if b.w.class == connector.UniqueReference {
 		for _, d := range b.docs {
-			if d.mark == r.Mark && !d.deleted { // refused, and read back by the connector
+			if d.mark == r.Mark && d.deleted {
+				return refused(fault.Rejected, "reference", "the reference was used") // it stays used
+			}
+			if d.mark == r.Mark { // refused, and read back by the connector
 				return connector.Outcome{Posting: b.posting(d)}
 			}
 		}

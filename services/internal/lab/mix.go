@@ -64,7 +64,7 @@ func (w *world) blend(mix string) {
 		}
 		return mean/4 + w.exp(mean)
 	}
-	f.lasts = []micros{20 * minute, hour, 4 * hour}[w.n(3)]
+	f.lasts = []micros{10 * minute, 10 * minute, 30 * minute, 2 * hour}[w.n(4)]
 	f.crash, f.freeze = some(0.04), some(0.04)
 	f.freezeMean = []micros{second, 20 * second, 5 * minute, 2 * hour}[w.n(4)]
 	f.lostRequest, f.lostAnswer, f.late, f.refused = some(0.2), some(0.3), some(0.3), some(0.1)

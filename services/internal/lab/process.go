@@ -30,7 +30,7 @@ type process struct {
 
 // idleMost is how long an owner sleeps when nothing wakes it. It grows from
 // five seconds, so that quiet hours cost few turns.
-const idleMost = 2 * minute
+const idleMost = 10 * minute
 
 // assign gives a process the target: it takes the epoch, with an empty memory.
 func (w *world) assign(p *process) {

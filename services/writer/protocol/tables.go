@@ -83,7 +83,6 @@ func Load(tables Tables, v *View, m *Memory, in Inputs) error {
 	l := &loader{Tables: tables, v: v, seen: map[string]bool{}}
 	v.Ops, v.Links, v.Own = map[string]*Op{}, map[link.Key][]*link.Link{}, map[string][]*link.Link{}
 	v.Owners = map[string]link.Key{}
-	v.Merged, v.Same, v.Queued, v.Waits, v.Aside = map[string][]*link.Link{}, map[string]string{}, map[string][]Place{}, map[string][]string{}, map[string][]*Slot{}
 	steps := []func() error{
 		l.calls, func() error { return l.named(in) }, l.movable, l.around, l.needed, func() error { return l.answered(m, in) }, l.links,
 	}
@@ -209,9 +208,11 @@ func (l *loader) aroundHead(h *Head) (err error) {
 		return err
 	}
 	if _, known := l.v.Aside[s.Subject]; !known {
-		if l.v.Aside[s.Subject], err = l.AsideOf(s.Subject); err != nil {
+		aside, err := l.AsideOf(s.Subject)
+		if err != nil {
 			return err
 		}
+		keep(&l.v.Aside, s.Subject, aside)
 	}
 	if err := l.ops(l.OpsAt(Place{h.Lane, s.Seq})); err != nil {
 		return err
@@ -253,7 +254,7 @@ func (l *loader) merged(r *document.Rendering) error {
 		if err != nil {
 			return err
 		}
-		l.v.Merged[loser] = links
+		keep(&l.v.Merged, loser, links)
 		for _, x := range links {
 			if err := l.part(link.Key{SourceRef: r.Ref, Kind: x.Kind, Part: x.Part}); err != nil {
 				return err
@@ -341,7 +342,7 @@ func (l *loader) same(customer string) error {
 		at = next
 	}
 	if at != customer {
-		l.v.Same[customer] = at
+		keep(&l.v.Same, customer, at)
 	}
 	return nil
 }
@@ -369,7 +370,7 @@ func (l *loader) needed() error {
 		if err != nil {
 			return err
 		}
-		l.v.Queued[ref] = places
+		keep(&l.v.Queued, ref, places)
 		for _, p := range places {
 			if _, known := l.v.Waits[p.Lane]; known {
 				continue
@@ -378,7 +379,7 @@ func (l *loader) needed() error {
 			if err != nil {
 				return err
 			}
-			l.v.Waits[p.Lane] = waits
+			keep(&l.v.Waits, p.Lane, waits)
 			next = append(next, waits...)
 		}
 	}
@@ -411,6 +412,14 @@ func (l *loader) answered(m *Memory, in Inputs) error {
 		}
 	}
 	return nil
+}
+
+// keep makes a map when it is first written to: most turns need few of them.
+func keep[V any](m *map[string]V, key string, v V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[key] = v
 }
 
 // links reads those of the ops at hand.
