@@ -33,7 +33,6 @@ func mutants() []mutant {
 		{"a void is proven by a void document", doubtFile, "if p.Status == connector.Voided {", "if true {", "class-C"},
 		{"an update is proven by its fields", doubtFile, "if sameFields(op.Fields, p.Fields) {", "if true {", "class-C"},
 		{"lane hold", laneFile, "case t.openOp(h):\n\t\treturn\n\tcase h.Overtaken", "case h.Overtaken", "class-D"},
-		{"a running lane does not move", laneFile, "if h.Slot != nil && (h.State == Ready", "if h.Slot != nil && (h.State == Running || h.State == Ready", "class-D"},
 		{"subject hold", laneFile, "if lane, held := t.busy[h.Slot.Subject]; held && lane != h.Lane {", "if false {", "merge"},
 		{"revision guard", laneFile, "case h.Overtaken:", "case false:", "merge"},
 		{"vanished part", laneFile, "if l.Live() && !named(r.Parts, l) {", "if l.Live() && !named(r.Parts, l) && false {", "all"},

@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
@@ -79,9 +80,6 @@ func (t *tables) putCall(c *protocol.Call) {
 
 func (t *tables) putOp(o *protocol.Op) {
 	x := *o
-	if o.State == protocol.Done {
-		t.w.books.checkDone(o)
-	}
 	i, found := slices.BinarySearchFunc(t.ops, &x, func(a, b *protocol.Op) int { return cmp.Compare(a.ID, b.ID) })
 	if found {
 		t.w.cover.op(t.ops[i].State, o.State)
@@ -138,6 +136,9 @@ func (t *tables) applyTarget(ch *protocol.Changes) {
 // fact hands ingest what it must know.
 func (t *tables) fact(f *protocol.Fact) {
 	t.w.logFact(f)
+	if f.Type == "op.settled" && f.Outcome == "posted" {
+		t.w.books.checkDone(f.Op, strings.HasPrefix(f.Detail, "found by a person"))
+	}
 	out := fact{kind: f.Type, outcome: f.Outcome}
 	if f.Slot != nil {
 		out.event, out.subject, out.render = f.Slot.EventID, f.Slot.Subject, f.Slot.Rendering.Render

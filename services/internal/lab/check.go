@@ -40,14 +40,14 @@ func (b *books) checkOrder(item connector.Item, d *doc) {
 }
 
 // checkDone is I5 when an op is said to be done: the books show its effect, and
-// a created document bears its mark.
-func (b *books) checkDone(o *protocol.Op) {
+// a created document bears its mark, unless a person named it.
+func (b *books) checkDone(o *protocol.Op, byPerson bool) {
 	ref, _ := event.ParseRef(o.TargetRef)
 	d := b.byID[ref.ID]
 	switch {
 	case d == nil:
 		b.w.violated("I5", "op %s is done by %s, which was never made", o.ID[:8], o.TargetRef)
-	case o.Effect == connector.Create && d.mark != "" && d.mark != o.Mark:
+	case o.Effect == connector.Create && d.mark != o.Mark && (!byPerson || d.mark != ""):
 		b.w.violated("I5", "a create of mark %s is done by %s, which bears %s", o.Mark, o.TargetRef, d.mark)
 	case b.effects[o.ID] == 0 && o.Effect == connector.Void && d.status != connector.Voided && !d.deleted:
 		b.w.violated("I5", "a void is done and %s stands", o.TargetRef)

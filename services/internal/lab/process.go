@@ -174,6 +174,9 @@ func (p *process) carryOut(e protocol.Effects) {
 		call := connector.Call{Key: c.ID, Items: append([]connector.Item(nil), c.Items...)}
 		p.when(w.exp(2*milli), func() { p.put(call, decided) })
 	}
+	if len(e.Send) > 0 && w.hits(w.f.freeze, "freeze before sending") {
+		p.freeze()
+	}
 	for _, l := range e.Looks {
 		p.when(w.exp(2*milli), func() { p.look(l) })
 	}
