@@ -89,7 +89,7 @@ func (c *client) readAt(ctx context.Context, method, path string, body, into any
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := decode(a.body, into); err != nil {
+	if err := decodeWhole(a.body, into); err != nil {
 		return time.Time{}, unreadable(err, reading)
 	}
 	served, err := http.ParseTime(a.header.Get("Date"))

@@ -35,6 +35,7 @@ func kindOf(method, path string) purpose {
 
 // refusal is the shape of all of HubSpot's errors, on their own and inside a batch.
 type refusal struct {
+	Status   string              `json:"status"`
 	Message  string              `json:"message"`
 	Category string              `json:"category"`
 	Policy   string              `json:"policyName"`
@@ -81,8 +82,16 @@ func faultOf(a answer, p purpose) error {
 	code, field := r.code()
 	e := &fault.Error{Code: code, Field: field, Text: clip(r.Message), Status: a.status}
 	switch {
-	case a.status >= 200 && a.status < 300:
+	case a.status >= 200 && a.status < 300 && r.Status != "error":
 		return nil
+	case a.status >= 200 && a.status < 300: // an error in the clothes of a success does not say what was done
+		e.Kind = fault.Transient
+		if p == writing {
+			e.Kind = fault.InDoubt
+		}
+		if e.Text == "" {
+			e.Text = "an error under a status of success"
+		}
 	case a.status == http.StatusBadRequest && code == "PROPERTY_DOESNT_EXIST":
 		e.Kind = fault.Unresolved
 	case a.status == http.StatusBadRequest, a.status == http.StatusRequestEntityTooLarge, a.status == http.StatusUnprocessableEntity:

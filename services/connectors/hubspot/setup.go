@@ -45,6 +45,9 @@ func ensure(ctx context.Context, c *client, name string) error {
 		Type string `json:"type"`
 	}
 	err := c.read(ctx, http.MethodGet, "/crm/v3/properties/deals/"+name, nil, &found)
+	if err == nil && found.Type == "" {
+		return fault.New(fault.Transient, "the answer does not say of which type the property is")
+	}
 	if err == nil {
 		if found.Type != "string" {
 			return fault.New(fault.Rejected, "the portal has it as %s, not as text", found.Type)

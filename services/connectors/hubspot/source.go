@@ -222,6 +222,7 @@ func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, erro
 // Count asks the search for the number of live records; it lags by seconds.
 func (s *source) Count(ctx context.Context, typ string) (int64, error) {
 	var found struct {
+		reply
 		Total int64 `json:"total"`
 	}
 	err := s.client.read(ctx, http.MethodPost, "/crm/v3/objects/"+pathOf(typ)+"/search", map[string]any{"limit": 1, "filterGroups": []any{}}, &found)

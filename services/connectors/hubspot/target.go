@@ -91,7 +91,7 @@ func (t *target) patch(ctx context.Context, m marker) connector.Outcome {
 		return connector.Outcome{Err: err}
 	}
 	var o object
-	if err := decode(a.body, &o); err != nil || o.ID == "" {
+	if err := decodeWhole(a.body, &o); err != nil {
 		return connector.Outcome{Err: unreadable(err, writing)}
 	}
 	return t.done(&o)
@@ -114,7 +114,7 @@ func (t *target) update(ctx context.Context, inputs []marker) []connector.Outcom
 		return same(len(inputs), err)
 	}
 	var r reply
-	if err := decode(a.body, &r); err != nil {
+	if err := decodeWhole(a.body, &r); err != nil {
 		return same(len(inputs), unreadable(err, writing))
 	}
 	out := make([]connector.Outcome, len(inputs))
