@@ -3,9 +3,11 @@ package quickbooks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,8 +93,11 @@ func (t *target) Get(ctx context.Context, kind document.Kind, ref event.Ref) (co
 		return connector.Posting{}, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
 	}
 	p, err := t.posting(kind, &o)
+	if err == nil && p.Ref != ref {
+		err = fmt.Errorf("it is of %s", p.Ref)
+	}
 	if err != nil {
-		return p, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
+		return connector.Posting{}, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
 	}
 	return p, nil
 }
@@ -153,7 +158,7 @@ func (t *target) findCustomer(ctx context.Context, p connector.Probe) ([]connect
 func (t *target) LockedThrough(ctx context.Context) (string, error) {
 	var answer struct {
 		Preferences struct {
-			AccountingInfoPrefs struct {
+			AccountingInfoPrefs *struct {
 				BookCloseDate string `json:"BookCloseDate"`
 			} `json:"AccountingInfoPrefs"`
 		} `json:"Preferences"`
@@ -161,7 +166,11 @@ func (t *target) LockedThrough(ctx context.Context) (string, error) {
 	if err := t.client.read(ctx, "preferences", nil, &answer); err != nil {
 		return "", fmt.Errorf("read the closing date: %w", err)
 	}
-	return answer.Preferences.AccountingInfoPrefs.BookCloseDate, nil
+	prefs := answer.Preferences.AccountingInfoPrefs
+	if prefs == nil { // not to know is not "the books are open"
+		return "", fault.New(fault.Transient, "the answer has no accounting preferences: whether the books are closed is not known")
+	}
+	return prefs.BookCloseDate, nil
 }
 
 func (t *target) collect(ctx context.Context, kind document.Kind, where string, keep func(*connector.Posting) bool) ([]connector.Posting, error) {
@@ -233,13 +242,43 @@ func (t *target) page(ctx context.Context, entity, where string, start int) ([]o
 	if err := t.client.read(ctx, "query", url.Values{"query": {statement}}, &answer); err != nil {
 		return nil, err
 	}
-	raw, ok := answer.QueryResponse[entity]
+	out, err := rows(answer.QueryResponse, entity)
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
+	}
+	return out, nil
+}
+
+// rows are the objects of a query's answer. Intuit answers "none" by an empty
+// QueryResponse; anything less, or rows of something else, is no answer, and
+// must not end a scan as if the books were empty.
+func rows(response map[string]json.RawMessage, entity string) ([]object, error) {
+	if response == nil {
+		return nil, errors.New("it has no QueryResponse")
+	}
+	raw, ok := response[entity]
 	if !ok {
+		for name := range response {
+			if !slices.Contains([]string{"startPosition", "maxResults", "totalCount"}, name) {
+				return nil, fmt.Errorf("it has %q and no %s", name, entity)
+			}
+		}
+		if n := strings.TrimSpace(string(response["maxResults"])); n != "" && n != "0" {
+			return nil, fmt.Errorf("it announces %s rows and has none", n)
+		}
 		return nil, nil
 	}
 	var out []object
 	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
+		return nil, err
+	}
+	if out == nil {
+		return nil, fmt.Errorf("%s is null", entity)
+	}
+	for i := range out {
+		if out[i].ID == "" {
+			return nil, fmt.Errorf("a row of %s has no Id", entity)
+		}
 	}
 	return out, nil
 }
