@@ -2,7 +2,6 @@ package hubspot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -144,7 +143,7 @@ type missing struct {
 func (m *missing) add(asked []string, answered map[string]bool, errs []refusal) error {
 	for _, e := range errs {
 		if e.Category != "OBJECT_NOT_FOUND" {
-			return &fault.Error{Kind: fault.Transient, Code: e.Category, Text: clip(e.Message), Status: http.StatusMultiStatus}
+			return partial(e, reading)
 		}
 		for _, id := range e.Context["ids"] {
 			m.listed[id] = true
@@ -211,7 +210,7 @@ func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, erro
 				return
 			}
 			if next == after {
-				yield(event.Ref{}, errors.New("list "+typ+": the cursor does not move"))
+				yield(event.Ref{}, fault.New(fault.Transient, "list %s: the cursor does not move", typ))
 				return
 			}
 			after = next

@@ -1,8 +1,12 @@
 package hubspot
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"tieout.dev/services/internal/connector"
@@ -120,4 +124,94 @@ func TestAPollThatBreaksOffKeepsItsCursor(t *testing.T) {
 			t.Errorf("%s: the change is lost after %s", path, moved)
 		}
 	}
+}
+
+// A vendor that answers every page with the same one is left, not asked for ever.
+func TestPagesThatDoNotMoveEnd(t *testing.T) {
+	var page []string
+	for range searchPage {
+		page = append(page, `{"id":"7","updatedAt":"2026-11-24T12:00:00Z"}`)
+	}
+	search := `{"results":[` + strings.Join(page, ",") + `],"paging":{"next":{"after":"7"}}}`
+	conn := with(t, roundTrip(func(r *http.Request) *http.Response {
+		if strings.HasPrefix(r.URL.Path, "/crm/v4/") {
+			return respond(http.StatusOK, strings.NewReader(`{"results":[{"from":{"id":"7"},"to":[],"paging":{"next":{"after":"1"}}}]}`))
+		}
+		return respond(http.StatusOK, strings.NewReader(search))
+	}))
+	for _, name := range []string{"list", "changes", "markers", "fetch deals", "fetch lines"} {
+		if err := reads(t, conn)[name](); fault.KindOf(err) != fault.Transient {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var last error
+	for _, last = range conn.Source.Changes(t.Context(), typeCompany, "") {
+	}
+	if fault.KindOf(last) != fault.Transient {
+		t.Errorf("changes of one moment: %v", last)
+	}
+}
+
+// No answer, whatever it holds, makes the decoders panic, and none but a whole
+// one counts: what is read has an id, and nothing is "gone" or "none" because
+// an answer was garbage.
+func FuzzAnswers(f *testing.F) {
+	for _, body := range hollow() {
+		f.Add(200, []byte(body))
+	}
+	names, err := filepath.Glob("testdata/faults/*.http")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		a := fixture(f, strings.TrimSuffix(filepath.Base(name), ".http"))
+		f.Add(a.status, a.body)
+	}
+	f.Add(200, []byte(`{"results":[{"id":"7","properties":{"hs_is_closed_won":"true","closedate":"x","hs_merged_object_ids":"8;;9"},"archived":true,"updatedAt":"2026-11-24T12:00:00Z"}],"total":1}`))
+	f.Add(207, []byte(`{"results":[{"from":{"id":"7"},"to":[{"toObjectId":8,"associationTypes":[{"label":null},{"label":"Primary"}]}],"paging":{"next":{"after":"8"}}}],"errors":[{"category":"OBJECT_NOT_FOUND","context":{"fromObjectId":["7"],"ids":["7"]}}]}`))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		if status < 200 || status > 599 {
+			return
+		}
+		var sent atomic.Int64
+		conn := with(t, roundTrip(func(*http.Request) *http.Response {
+			if sent.Add(1) > 40 { // a page that always names a next one
+				return respond(http.StatusNotFound, strings.NewReader(""))
+			}
+			return respond(status, bytes.NewReader(body))
+		}))
+		fine := status < 300 && json.Valid(body)
+		for _, typ := range []string{typeDeal, typeCompany, typeLineItem} {
+			sent.Store(0)
+			records, err := conn.Source.Fetch(t.Context(), typ, []string{"7"})
+			if err == nil && (!fine || (typ != typeLineItem && len(records) == 0)) {
+				t.Fatalf("fetch %s: %v out of %d %q", typ, records, status, body)
+			}
+			for _, r := range records {
+				if r.Ref.ID == "" || len(r.Data) == 0 {
+					t.Fatalf("%+v out of %q", r, body)
+				}
+			}
+		}
+		sent.Store(0)
+		for ref, err := range conn.Source.List(t.Context(), typeDeal) {
+			if err == nil && (ref.ID == "" || !fine) {
+				t.Fatalf("listed %s out of %d %q", ref, status, body)
+			}
+		}
+		sent.Store(0)
+		for c, err := range conn.Source.Changes(t.Context(), typeCompany, "") {
+			if err == nil && !fine {
+				t.Fatalf("%+v out of %d %q", c, status, body)
+			}
+		}
+		items := []connector.Item{{Body: []byte(`{"id":"7","properties":{}}`)}, {Body: []byte(`{"id":"8","properties":{}}`)}}
+		for n := range 2 {
+			for _, o := range conn.Target.Put(t.Context(), connector.Call{Items: items[:n+1]}) {
+				if (o.Err == nil) == (o.Posting == nil) || (o.Err == nil && (!fine || o.Posting.Ref.ID == "")) {
+					t.Fatalf("%+v, %v out of %d %q", o.Posting, o.Err, status, body)
+				}
+			}
+		}
+	})
 }
