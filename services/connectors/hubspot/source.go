@@ -185,6 +185,16 @@ func (s *source) gone(ctx context.Context, typ string, m missing) ([]connector.R
 // List yields the refs of all live records, by pages in the order of ids, so
 // that a record made or removed meanwhile moves no other.
 func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, error] {
+	return s.list(ctx, typ, false)
+}
+
+// Archived yields the refs of the records that were archived; HubSpot forgets
+// them after 90 days.
+func (s *source) Archived(ctx context.Context, typ string) iter.Seq2[event.Ref, error] {
+	return s.list(ctx, typ, true)
+}
+
+func (s *source) list(ctx context.Context, typ string, archived bool) iter.Seq2[event.Ref, error] {
 	return func(yield func(event.Ref, error) bool) {
 		after := ""
 		for {
@@ -193,6 +203,9 @@ func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, erro
 				Paging paging `json:"paging"`
 			}
 			q := url.Values{"limit": {strconv.Itoa(batchMax)}}
+			if archived {
+				q.Set("archived", "true")
+			}
 			if after != "" {
 				q.Set("after", after)
 			}
