@@ -85,7 +85,11 @@ func (hook) Receive(r *http.Request, _ string, body []byte) ([]connector.Hint, e
 	}
 	var out []connector.Hint
 	for _, id := range strings.Fields(string(body)) {
-		out = append(out, connector.Hint{Ref: dealRef(id)})
+		h := connector.Hint{Ref: dealRef(id)}
+		if delivery := r.Header.Get("Delivery"); delivery != "" {
+			h.DeliveryID = delivery + id
+		}
+		out = append(out, h)
 	}
 	return out, nil
 }
@@ -140,7 +144,7 @@ func openOn(t *testing.T, crm registry.Connection, conn *connector.Connection) *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	memory := redis.NewClient(&redis.Options{Addr: parts.Redis, MaxRetries: -1})
+	memory := redis.NewClient(&redis.Options{Addr: parts.Redis, MaxRetries: -1, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { memory.Close() })
 	w := &world{t: t, db: db, bus: bus}
 	reg := &registry.Registry{
@@ -173,9 +177,10 @@ func (w *world) run() {
 	})
 }
 
-func (w *world) deliver(signature, body string) int {
+func (w *world) deliver(signature, body string, delivery ...string) int {
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/hubspot", strings.NewReader(body))
 	r.Header.Set("Signature", signature)
+	r.Header.Set("Delivery", strings.Join(delivery, ""))
 	out := httptest.NewRecorder()
 	w.in.Handler().ServeHTTP(out, r)
 	return out.Code
