@@ -112,6 +112,7 @@ type world struct {
 	portal *portal
 	db     *store.DB
 	bus    *stream.Client
+	doc    func() *described // of the HTTP API
 }
 
 func open(t *testing.T) *world {
@@ -146,7 +147,7 @@ func openOn(t *testing.T, crm registry.Connection, conn *connector.Connection) *
 	t.Cleanup(func() { db.Close() })
 	memory := redis.NewClient(&redis.Options{Addr: parts.Redis, MaxRetries: -1, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { memory.Close() })
-	w := &world{t: t, db: db, bus: bus}
+	w := &world{t: t, db: db, bus: bus, doc: sync.OnceValue(func() *described { return readDocument(t) })}
 	reg := &registry.Registry{
 		Entities:    []registry.Entity{{ID: "ie", Tenant: "acme", Zone: "UTC"}},
 		Connections: []registry.Connection{crm, {ID: "books", Account: "quickbooks/9"}},
