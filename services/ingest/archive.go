@@ -84,10 +84,9 @@ func (s *source) archived(ctx context.Context, typ string, at time.Time) error {
 func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, typ string) error {
 	page := make([]event.Ref, 0, archivePage)
 	keep := func() error {
-		if err := s.spend(ctx, 1); err != nil {
+		if _, err := s.reserve(ctx, 1); err != nil {
 			return err
 		}
-		s.limit.Spend(s.in.deps.Now(), 1)
 		gone, err := s.takenForLive(ctx, page)
 		page = page[:0]
 		if err != nil || len(gone) == 0 {

@@ -110,6 +110,7 @@ func (c *client) send(ctx context.Context, method, path string, body any) (answe
 	if err != nil {
 		return answer{}, &fault.Error{Kind: fault.Internal, Err: err}
 	}
+	connector.CountRequest(ctx)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer{}, lost(err, kindOf(method, path))
