@@ -151,10 +151,9 @@ func (s *source) listFrom(ctx context.Context, r *run, after string) (bool, erro
 // storeRunPage makes a page of refs bulk hints and moves the run with them. It
 // waits while enough of the run is under way.
 func (s *source) storeRunPage(ctx context.Context, r *run, page []event.Ref) error {
-	if err := s.spend(ctx, 1); err != nil {
+	if _, err := s.reserve(ctx, 1); err != nil {
 		return err
 	}
-	s.limit.Spend(s.in.deps.Now(), 1)
 	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		why, err := s.held(tx, r)
 		if err != nil {

@@ -10,21 +10,26 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/store"
 )
 
 const (
-	// fetchBatch is how many records are read at once.
-	fetchBatch = 50
+	// fetchBatch is how many records are read at once: what vendors take in one
+	// request.
+	fetchBatch = 100
 	// fetchIdle is how long the fetcher sleeps when nothing wakes it.
 	fetchIdle = 2 * time.Second
-	// What reading one batch costs at most: of aggregates, the objects, their
+	// What reading one batch is expected to cost; what it really took is charged
+	// after it: of aggregates, the objects, their
 	// associations and each related type; of others, the objects and those that
 	// are gone.
 	requestsPerAggregates = 8
 	requestsPerObjects    = 2
 	firstBackoff          = time.Second
 	lastBackoff           = time.Minute
+	// gatherMost bounds how long due records wait for others to go with them.
+	gatherMost = 2 * time.Second
 )
 
 // fetch reads the records that hints name, until ctx ends.
@@ -59,24 +64,35 @@ func (s *source) rest(ctx context.Context) {
 
 func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
 	for _, typ := range s.hinted() {
-		cost := s.cost(typ)
-		if err := s.spend(ctx, cost); err != nil {
-			return worked, err
-		}
-		hints, err := s.claim(ctx, typ, fetchBatch)
+		due, err := s.isDue(ctx, typ)
 		if err != nil {
 			return worked, err
 		}
-		if len(hints) == 0 {
+		if !due {
 			continue
 		}
-		worked = true
-		if err := s.fetchBatch(ctx, typ, hints); err != nil {
+		some, err := s.fetchType(ctx, typ)
+		if worked = worked || some; err != nil {
 			return worked, err
 		}
-		s.limit.Spend(s.in.deps.Now(), cost)
 	}
 	return worked, nil
+}
+
+// fetchType reads one batch of a type, within our share. Where the share runs
+// low it waits a little: a batch costs the same for one record as for many.
+func (s *source) fetchType(ctx context.Context, typ string) (worked bool, err error) {
+	cost := s.cost(typ)
+	if wait := min(s.limit.Pace(s.in.deps.Now(), cost), gatherMost); wait > 0 && !pause(ctx, wait) {
+		return false, ctx.Err()
+	}
+	return s.metered(ctx, cost, func(ctx context.Context) (bool, error) {
+		hints, err := s.claim(ctx, typ, fetchBatch)
+		if err != nil || len(hints) == 0 {
+			return false, err
+		}
+		return true, s.fetchBatch(ctx, typ, hints)
+	})
 }
 
 // cost is what reading a batch of a type takes: a type that has children is
@@ -90,17 +106,36 @@ func (s *source) cost(typ string) int {
 	return requestsPerObjects
 }
 
-// spend waits until our share allows n requests more.
-func (s *source) spend(ctx context.Context, n int) error {
+// reserve waits until our share allows n requests more, and takes them.
+func (s *source) reserve(ctx context.Context, n int) (quota.Reservation, error) {
 	for {
-		free, at := s.limit.Available(s.in.deps.Now())
-		if free >= n || free > 0 && len(s.conn.Claims.Limits) == 0 {
-			return nil
+		now := s.in.deps.Now()
+		r, again, ok := s.limit.Reserve(now, n)
+		if ok {
+			return r, nil
 		}
-		if !pause(ctx, max(at.Sub(s.in.deps.Now()), 50*time.Millisecond)) {
-			return ctx.Err()
+		if !pause(ctx, max(again.Sub(now), 10*time.Millisecond)) {
+			return quota.Reservation{}, ctx.Err()
 		}
 	}
+}
+
+// metered does a task that is expected to cost so many requests, and charges
+// what it took. A source that does not count is charged what was expected. The
+// task says whether it asked the vendor at all.
+func (s *source) metered(ctx context.Context, cost int, task func(context.Context) (asked bool, err error)) (asked bool, err error) {
+	r, err := s.reserve(ctx, cost)
+	if err != nil {
+		return false, err
+	}
+	ctx, meter := connector.WithMeter(ctx)
+	asked, err = task(ctx)
+	used := meter.Requests()
+	if asked && used == 0 {
+		used = cost
+	}
+	s.limit.Settle(s.in.deps.Now(), r, used)
+	return asked, err
 }
 
 // fetchBatch reads and admits. The read's number is taken before it starts, so

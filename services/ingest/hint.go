@@ -83,6 +83,14 @@ func (in *Ingest) sourceOf(ref event.Ref) *source {
 	return nil
 }
 
+// isDue: some hint of the type may be claimed.
+func (s *source) isDue(ctx context.Context, typ string) (due bool, err error) {
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM hint WHERE connection = $1 AND type = $2 AND due_at <= $3 AND claimed_until < $3)`, s.config.ID, typ, tx.Now()).Scan(&due)
+	})
+	return due, err
+}
+
 // claim takes due hints of one type: realtime first, oldest first.
 func (s *source) claim(ctx context.Context, typ string, limit int) ([]hint, error) {
 	var out []hint

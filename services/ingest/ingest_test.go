@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace/noop"
 
 	controlv1 "tieout.dev/proto/control/v1"
@@ -84,7 +85,11 @@ func (hook) Receive(r *http.Request, _ string, body []byte) ([]connector.Hint, e
 	}
 	var out []connector.Hint
 	for _, id := range strings.Fields(string(body)) {
-		out = append(out, connector.Hint{Ref: dealRef(id)})
+		h := connector.Hint{Ref: dealRef(id)}
+		if delivery := r.Header.Get("Delivery"); delivery != "" {
+			h.DeliveryID = delivery + id
+		}
+		out = append(out, h)
 	}
 	return out, nil
 }
@@ -107,9 +112,19 @@ type world struct {
 	portal *portal
 	db     *store.DB
 	bus    *stream.Client
+	doc    func() *described // of the HTTP API
 }
 
 func open(t *testing.T) *world {
+	t.Helper()
+	p := &portal{records: map[string]connector.Record{}}
+	w := openOn(t, registry.Connection{ID: "crm", Account: "hubspot/1", App: "hubspot", PollEvery: time.Hour}, &connector.Connection{Source: p, Webhook: hook{}})
+	w.portal = p
+	return w
+}
+
+// openOn makes the service for one connection of deals.
+func openOn(t *testing.T, crm registry.Connection, conn *connector.Connection) *world {
 	t.Helper()
 	dir := t.TempDir()
 	parts, err := embedded.Start(t.Context(), embedded.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
@@ -130,17 +145,19 @@ func open(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	w := &world{t: t, portal: &portal{records: map[string]connector.Record{}}, db: db, bus: bus}
+	memory := redis.NewClient(&redis.Options{Addr: parts.Redis, MaxRetries: -1, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { memory.Close() })
+	w := &world{t: t, db: db, bus: bus, doc: sync.OnceValue(func() *described { return readDocument(t) })}
 	reg := &registry.Registry{
 		Entities:    []registry.Entity{{ID: "ie", Tenant: "acme", Zone: "UTC"}},
-		Connections: []registry.Connection{{ID: "crm", Account: "hubspot/1", App: "hubspot", PollEvery: time.Hour}, {ID: "books", Account: "quickbooks/9"}},
+		Connections: []registry.Connection{crm, {ID: "books", Account: "quickbooks/9"}},
 		Routes: []registry.Route{
 			{ID: "deals", Connection: "crm", Type: "deal", Target: "quickbooks/9", Entity: "ie", Mapping: "m"},
 			{ID: "back", Connection: "books", Type: "INVOICE", Target: "hubspot/1", Entity: "ie", Mapping: "b", WriteBack: true},
 		},
 	}
 	w.in, err = New(Deps{
-		DB: db, Bus: bus, Registry: reg, Connections: map[string]*connector.Connection{"crm": {Source: w.portal, Webhook: hook{}}},
+		DB: db, Bus: bus, Redis: memory, Registry: reg, Connections: map[string]*connector.Connection{"crm": conn},
 		Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Now: time.Now, Instance: "one", APIKey: "k",
 	})
 	if err != nil {
@@ -161,9 +178,10 @@ func (w *world) run() {
 	})
 }
 
-func (w *world) deliver(signature, body string) int {
+func (w *world) deliver(signature, body string, delivery ...string) int {
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/hubspot", strings.NewReader(body))
 	r.Header.Set("Signature", signature)
+	r.Header.Set("Delivery", strings.Join(delivery, ""))
 	out := httptest.NewRecorder()
 	w.in.Handler().ServeHTTP(out, r)
 	return out.Code

@@ -69,10 +69,11 @@ func (s *source) pollOnce(ctx context.Context) {
 }
 
 func (s *source) pollType(ctx context.Context, typ string) error {
-	if err := s.spend(ctx, requestsPerPoll); err != nil {
-		return err
-	}
-	s.limit.Spend(s.in.deps.Now(), requestsPerPoll)
+	_, err := s.metered(ctx, requestsPerPoll, func(ctx context.Context) (bool, error) { return true, s.listChanges(ctx, typ) })
+	return err
+}
+
+func (s *source) listChanges(ctx context.Context, typ string) error {
 	since, err := s.position(ctx, typ)
 	if err != nil {
 		return err

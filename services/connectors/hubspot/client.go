@@ -89,7 +89,7 @@ func (c *client) readAt(ctx context.Context, method, path string, body, into any
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := decode(a.body, into); err != nil {
+	if err := decodeWhole(a.body, into); err != nil {
 		return time.Time{}, unreadable(err, reading)
 	}
 	served, err := http.ParseTime(a.header.Get("Date"))
@@ -110,6 +110,7 @@ func (c *client) send(ctx context.Context, method, path string, body any) (answe
 	if err != nil {
 		return answer{}, &fault.Error{Kind: fault.Internal, Err: err}
 	}
+	connector.CountRequest(ctx)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer{}, lost(err, kindOf(method, path))

@@ -65,6 +65,8 @@ func hasProperty(ctx context.Context, c *client, name string) (bool, error) {
 		return false, nil
 	case err != nil:
 		return false, err
+	case found.Type == "":
+		return false, fault.New(fault.Transient, "the answer does not say of which type the property is")
 	case found.Type != "string":
 		return false, fault.New(fault.Rejected, "the portal has it as %s, not as text", found.Type)
 	}

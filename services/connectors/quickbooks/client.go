@@ -76,7 +76,7 @@ const (
 // read sends a request that changes nothing; a token refused once is replaced.
 func (c *client) read(ctx context.Context, path string, query url.Values, into any) error {
 	body, err := c.send(ctx, reading, http.MethodGet, path, query, nil)
-	if fault.KindOf(err) == fault.Unauthorized {
+	if f := fault.As(err); f != nil && f.Status == http.StatusUnauthorized && f.Err == nil {
 		body, err = c.send(ctx, reading, http.MethodGet, path, query, nil) // send asked for another token
 	}
 	if err != nil {

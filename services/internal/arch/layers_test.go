@@ -155,7 +155,7 @@ func TestOwnersOfThirdParties(t *testing.T) {
 		"go.opentelemetry.io/otel/sdk":          {"internal/telemetry"},
 		"go.opentelemetry.io/otel/exporters":    {"internal/telemetry/otlp"},
 		"cel.dev/cel-go":                        {"internal/mapping"},
-		"github.com/spf13/cobra":                {"cmd/tieout"},
+		"github.com/spf13/cobra":                {"cmd/tieout", "cmd/tieout-lab"},
 		"tieout.dev/services/internal/embedded": {"cmd/tieout/dev", "cmd/tieout/cli"},
 	}
 	for _, p := range packages(t) {

@@ -120,6 +120,15 @@ type Source interface {
 	List(ctx context.Context, typ string) iter.Seq2[event.Ref, error]
 }
 
+// Archiver is a source whose changes do not show that a record was taken away,
+// and that can list those that were.
+type Archiver interface {
+	// Archived yields the refs of the archived or deleted records of a type, as
+	// far back as the vendor knows them; an error means that the listing is not
+	// complete.
+	Archived(ctx context.Context, typ string) iter.Seq2[event.Ref, error]
+}
+
 // Counter is a source that knows how many live records of a type there are,
 // for an estimate.
 type Counter interface {
