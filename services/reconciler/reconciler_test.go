@@ -25,6 +25,7 @@ import (
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/reconciler"
@@ -181,7 +182,7 @@ func open(t *testing.T, name string) *store.DB {
 	if name == reconciler.Name {
 		cfg.Migrations = reconciler.Migrations
 	}
-	db, err := store.Open(t.Context(), cfg)
+	db, err := store.Open(t.Context(), storetest.On(t, cfg))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 )
 
 // rotating is a token endpoint that takes each refresh token once.
@@ -31,7 +32,7 @@ func (r *rotating) refresh(_ context.Context, refresh string) (connector.Grant, 
 
 func openVault(t *testing.T, path string, endpoint *rotating) *Tokens {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: path, Name: Name, Migrations: Migrations})
+	db, err := store.Open(t.Context(), storetest.On(t, store.Config{Path: path, Name: Name, Migrations: Migrations}))
 	if err != nil {
 		t.Fatal(err)
 	}
