@@ -426,7 +426,7 @@ func TestRepairedWhenSeenEqual(t *testing.T) {
 	if s := w.text(`SELECT state FROM breaks`); s != "repaired" {
 		t.Errorf("the break is %s", s)
 	}
-	if s := w.text(`SELECT group_concat(state) FROM run`); s != "done,done,done" {
+	if s := w.text(`SELECT string_agg(state, ',') FROM run`); s != "done,done,done" {
 		t.Errorf("runs %s", s)
 	}
 	until(t, "runs on the trail", func() bool { return w.text(`SELECT count(*) FROM outbox WHERE published_at IS NOT NULL`) == "6" })

@@ -79,3 +79,22 @@ func TestATokenThatCannotBeRefreshedSaysSo(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 }
+
+// Two replicas whose tokens are refused at once refresh once, and both go on
+// with the new token.
+func TestReplicasRefreshOnce(t *testing.T) {
+	path, endpoint := filepath.Join(t.TempDir(), "w.db"), &rotating{}
+	var wait sync.WaitGroup
+	for range 4 {
+		replica := openVault(t, path, endpoint)
+		wait.Go(func() {
+			if got, err := replica.Refresh(t.Context(), "a0"); err != nil || got != "a1" {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	wait.Wait()
+	if endpoint.used != 1 {
+		t.Errorf("%d refreshes", endpoint.used)
+	}
+}
