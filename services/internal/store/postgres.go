@@ -37,7 +37,26 @@ type postgres struct {
 	readers *pgxpool.Pool
 }
 
+// ErrAway means that the database cannot be reached, or does not let us in, now.
+var ErrAway = errors.New("the database is away")
+
 func openPostgres(ctx context.Context, cfg Config) (*postgres, error) {
+	p, err := newPostgres(ctx, cfg)
+	var refused *pgconn.ConnectError
+	var broken net.Error
+	if errors.As(err, &refused) || errors.As(err, &broken) || answered(err) && away(err) {
+		err = fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	return p, err
+}
+
+// answered tells what a server said from what happened on the way.
+func answered(err error) bool {
+	var refusal *pgconn.PgError
+	return errors.As(err, &refusal)
+}
+
+func newPostgres(ctx context.Context, cfg Config) (*postgres, error) {
 	config, err := pgx.ParseConfig(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("address of the database: %w", err) // pgx leaves the password out

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -188,6 +189,9 @@ func TestAddressesThatDoNotFit(t *testing.T) {
 		"mysql://x:secret@127.0.0.1/none":      "address of the database",
 	} {
 		_, err := store.Open(ctx, store.Config{URL: url, Name: "writer"})
+		if away := strings.HasPrefix(url, "postgres"); errors.Is(err, store.ErrAway) != away {
+			t.Errorf("%s: %v; away is %v", url, err, !away)
+		}
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v, want %q and no password", url, err, want)
 		}

@@ -59,13 +59,12 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if db.clock == nil {
 		db.clock = time.Now
 	}
-	var err error
+	open := func() (engine, error) { return openSQLite(ctx, cfg.Path, cfg.Migrations) }
 	if cfg.URL != "" {
-		db.engine, err = openPostgres(ctx, cfg)
-	} else {
-		db.engine, err = openSQLite(ctx, cfg.Path, cfg.Migrations)
+		open = func() (engine, error) { return openPostgres(ctx, cfg) }
 	}
-	if err != nil {
+	var err error
+	if db.engine, err = open(); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", cfg.Name, err)
 	}
 	return db, nil
