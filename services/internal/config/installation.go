@@ -26,29 +26,35 @@ type Installation struct {
 
 // fileInstallation is the file's shape.
 type fileInstallation struct {
-	Entities []struct {
-		ID         string            `yaml:"id"`
-		Tenant     string            `yaml:"tenant"`
-		Currency   string            `yaml:"currency"`
-		Zone       string            `yaml:"zone"`
-		Country    string            `yaml:"country"`
-		NetDays    int               `yaml:"net_days"`
-		Currencies []string          `yaml:"currencies"`
-		Bindings   map[string]string `yaml:"bindings"`
-	} `yaml:"entities"`
+	Entities    []fileEntity     `yaml:"entities"`
 	Connections []fileConnection `yaml:"connections"`
-	Routes      []struct {
-		ID         string    `yaml:"id"`
-		Connection string    `yaml:"connection"`
-		Type       string    `yaml:"type"`
-		Target     string    `yaml:"target"`
-		Entity     string    `yaml:"entity"`
-		Mapping    string    `yaml:"mapping"`
-		WriteBack  bool      `yaml:"write_back"`
-		CutOff     time.Time `yaml:"cut_off"`
-		UpdateOnly bool      `yaml:"update_only"`
-		Unmatched  string    `yaml:"unmatched"`
-	} `yaml:"routes"`
+	Routes      []fileRoute      `yaml:"routes"`
+}
+
+// fileEntity has the fields of registry.Entity, in their order.
+type fileEntity struct {
+	ID         string            `yaml:"id"`
+	Tenant     string            `yaml:"tenant"`
+	Currency   string            `yaml:"currency"`
+	Zone       string            `yaml:"zone"`
+	Country    string            `yaml:"country"`
+	NetDays    int               `yaml:"net_days"`
+	Currencies []string          `yaml:"currencies,omitempty"`
+	Bindings   map[string]string `yaml:"bindings,omitempty"`
+}
+
+// fileRoute has the fields of registry.Route, in their order.
+type fileRoute struct {
+	ID         string    `yaml:"id"`
+	Connection string    `yaml:"connection"`
+	Type       string    `yaml:"type"`
+	Target     string    `yaml:"target"`
+	Entity     string    `yaml:"entity"`
+	Mapping    string    `yaml:"mapping"`
+	WriteBack  bool      `yaml:"write_back,omitempty"`
+	CutOff     time.Time `yaml:"cut_off,omitempty"`
+	UpdateOnly bool      `yaml:"update_only,omitempty"`
+	Unmatched  string    `yaml:"unmatched,omitempty"`
 }
 
 type fileConnection struct {
@@ -89,15 +95,13 @@ func readInstallation(path, service string, problems *Problems) *Installation {
 	}
 	in := &Installation{Secrets: map[string]map[string]string{}}
 	for _, e := range f.Entities {
-		in.Registry.Entities = append(in.Registry.Entities, registry.Entity{ID: e.ID, Tenant: e.Tenant, Currency: e.Currency, Zone: e.Zone, Country: e.Country,
-			NetDays: e.NetDays, Currencies: e.Currencies, Bindings: e.Bindings})
+		in.Registry.Entities = append(in.Registry.Entities, registry.Entity(e))
 	}
 	for _, c := range f.Connections {
 		in.connection(path, service, c, problems)
 	}
 	for _, r := range f.Routes {
-		in.Registry.Routes = append(in.Registry.Routes, registry.Route{ID: r.ID, Connection: r.Connection, Type: r.Type, Target: r.Target, Entity: r.Entity, Mapping: r.Mapping,
-			WriteBack: r.WriteBack, CutOff: r.CutOff, UpdateOnly: r.UpdateOnly, Unmatched: r.Unmatched})
+		in.Registry.Routes = append(in.Registry.Routes, registry.Route(r))
 	}
 	in.check(path, problems)
 	return in
@@ -154,4 +158,25 @@ func (in *Installation) check(path string, problems *Problems) {
 			*problems = append(*problems, Problem{File: path, Key: "installation", Value: line, Expected: "an installation that agrees with itself"})
 		}
 	}
+}
+
+// InstallationYAML writes an installation as readInstallation reads it; files
+// names the files with the secrets of a connection.
+func InstallationYAML(r *registry.Registry, files func(connection string) (map[string]string, error)) ([]byte, error) {
+	var f fileInstallation
+	for _, e := range r.Entities {
+		f.Entities = append(f.Entities, fileEntity(e))
+	}
+	for _, c := range r.Connections {
+		secrets, err := files(c.ID)
+		if err != nil {
+			return nil, err
+		}
+		f.Connections = append(f.Connections, fileConnection{ID: c.ID, Tenant: c.Tenant, System: c.System, Account: c.Account, BaseURL: c.BaseURL, App: c.App,
+			PublicURL: c.PublicURL, PollEvery: c.PollEvery, Settings: c.Settings, Secrets: secrets})
+	}
+	for _, x := range r.Routes {
+		f.Routes = append(f.Routes, fileRoute(x))
+	}
+	return yaml.Marshal(f)
 }

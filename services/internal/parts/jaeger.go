@@ -28,7 +28,7 @@ func startJaeger(ctx context.Context, cfg Config) (*Jaeger, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := ports(ctx, cfg.Dir, "jaeger", 3)
+	p, err := Ports(ctx, cfg.Dir, "jaeger", 3)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func startKafka(ctx context.Context, cfg Config) (*Kafka, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := ports(ctx, cfg.Dir, "kafka", 3*brokers)
+	p, err := Ports(ctx, cfg.Dir, "kafka", 3*brokers)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -19,9 +18,9 @@ const (
 	portRange = 10000
 )
 
-// ports returns n free loopback ports for a part, the same ones each time for
+// Ports returns n free loopback ports for a part, the same ones each time for
 // the same folder.
-func ports(ctx context.Context, dir, part string, n int) ([]int, error) {
+func Ports(ctx context.Context, dir, part string, n int) ([]int, error) {
 	file := filepath.Join(dir, part+".ports")
 	var kept []int
 	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &kept) == nil && len(kept) == n && allFree(ctx, kept) {
@@ -58,16 +57,6 @@ func free(ctx context.Context, port int) bool {
 }
 
 func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// FreePort returns a free loopback port below the range of outgoing connections.
-func FreePort(ctx context.Context) (int, error) {
-	for range 100 {
-		if p := firstPort + rand.IntN(portRange); free(ctx, p) {
-			return p, nil
-		}
-	}
-	return 0, fmt.Errorf("there is no free port from %d to %d", firstPort, firstPort+portRange-1)
-}
 
 // answers reports whether something accepts connections.
 func answers(ctx context.Context, address string) bool {

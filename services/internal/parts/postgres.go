@@ -48,7 +48,7 @@ func startPostgres(ctx context.Context, cfg Config) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := ports(ctx, cfg.Dir, "postgres", 1)
+	port, err := Ports(ctx, cfg.Dir, "postgres", 1)
 	if err != nil {
 		return nil, err
 	}

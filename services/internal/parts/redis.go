@@ -23,7 +23,7 @@ func startRedis(ctx context.Context, cfg Config) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := ports(ctx, cfg.Dir, "redis", 1)
+	port, err := Ports(ctx, cfg.Dir, "redis", 1)
 	if err != nil {
 		return nil, err
 	}
