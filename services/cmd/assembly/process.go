@@ -33,6 +33,7 @@ const (
 type process struct {
 	name    string
 	cfg     *config.Config
+	base    *slog.Logger // the parts name their service themselves
 	log     *slog.Logger
 	version string
 	build   Builder
@@ -149,7 +150,7 @@ func (p *process) until(ctx context.Context, what string, tell func(what, why st
 func (p *process) runtime() run.Config {
 	c := run.Config{
 		Dir: p.cfg.SQLiteDir, Postgres: p.cfg.Postgres.URL, Schema: p.cfg.Postgres.Schema, Kafka: p.cfg.Kafka.Brokers, Redis: p.cfg.Redis,
-		Partitions: p.cfg.Kafka.Partitions, Replication: p.cfg.Kafka.Replication, Version: p.version, Log: p.log, Now: time.Now,
+		Partitions: p.cfg.Kafka.Partitions, Replication: p.cfg.Kafka.Replication, Version: p.version, Log: p.base, Now: time.Now,
 	}
 	if p.cfg.OTLP != "" {
 		c.Exporter = func(ctx context.Context) (telemetry.Exporter, error) { return otlp.New(ctx, p.cfg.OTLP) }
