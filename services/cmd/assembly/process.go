@@ -106,6 +106,9 @@ func (p *process) prepare(ctx context.Context) (*Built, error) {
 		return nil, err
 	}
 	p.until(ctx, "broker", p.status.Wait, func(ctx context.Context) error { return p.rt.Bus.EnsureTopics(ctx, p.rt.Topics()) })
+	if ctx.Err() != nil {
+		return nil, nil
+	}
 	var built *Built
 	var broken error
 	p.until(ctx, "database", p.status.Wait, func(ctx context.Context) error {
@@ -116,7 +119,10 @@ func (p *process) prepare(ctx context.Context) (*Built, error) {
 		}
 		return err
 	})
-	if broken != nil || ctx.Err() != nil {
+	if ctx.Err() != nil { // told to stop: what that broke is no failure
+		return nil, nil
+	}
+	if broken != nil {
 		return nil, broken
 	}
 	built.Register(p.control)

@@ -75,7 +75,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.dir, "dir", DefaultDir, "state folder whose endpoints.json names address and token")
 	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.reconcile(), a.mapping(), a.open(),
+	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.reconcile(), a.mapping(), a.config(), a.open(),
 		a.doctor(), a.sandbox(), a.version())
 	return root
 }
