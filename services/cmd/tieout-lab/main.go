@@ -31,6 +31,8 @@ const (
 const usage = `usage:
   tieout-lab up   [--dir DIR] [--writers N] [--no-jaeger] [--foreground]   real parts, sandboxes, five processes
   tieout-lab down [--dir DIR]                                             end them; the data stays
+  tieout-lab fetch [--no-jaeger]                                          get every program and start nothing
+  tieout-lab postgres COMMAND…      run a command with TIEOUT_TEST_POSTGRES naming a server that ends with it
 `
 
 // stopWithin bounds how long 'down' waits.
@@ -64,23 +66,41 @@ func run(args []string, out, errOut io.Writer) int {
 		}
 	case "down":
 		err = down(ctx, *dir, out)
+	case "fetch":
+		err = parts.Fetch(ctx, parts.Config{Jaeger: !*noJaeger, Out: out})
+	case "postgres":
+		err = withPostgres(ctx, flags.Args(), out, errOut)
 	default:
 		fmt.Fprint(errOut, usage)
 		return exitUsage
 	}
 	var absent *parts.AbsentError
-	var exit *exec.ExitError
+	var other *otherEnded
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &exit):
-		return exit.ExitCode() // it has said why
+	case errors.As(err, &other):
+		return other.code
 	case errors.As(err, &absent):
 		fmt.Fprintf(errOut, "tieout-lab: %v\n", absent)
 		return exitAbsent
 	}
 	fmt.Fprintf(errOut, "tieout-lab: %v\n", err)
 	return exitError
+}
+
+// otherEnded means that a program we started ended with an error, and said why.
+type otherEnded struct{ code int }
+
+// Error names the code.
+func (e *otherEnded) Error() string { return fmt.Sprintf("ended with exit code %d", e.code) }
+
+func asOther(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return &otherEnded{exit.ExitCode()}
+	}
+	return err
 }
 
 // stay runs everything until it is told to end.
@@ -138,7 +158,7 @@ func leave(ctx context.Context, dir string, args []string, out io.Writer) error 
 		case err := <-ended:
 			timer.Stop()
 			show()
-			return err
+			return asOther(err)
 		case <-ctx.Done():
 			timer.Stop()
 			return errors.Join(cmd.Process.Signal(syscall.SIGTERM), <-ended)
@@ -151,6 +171,34 @@ func leave(ctx context.Context, dir string, args []string, out io.Writer) error 
 		}
 		show()
 	}
+}
+
+// withPostgres runs a command beside a server of its own.
+func withPostgres(ctx context.Context, command []string, out, errOut io.Writer) error {
+	if len(command) == 0 {
+		return errors.New("which command? tieout-lab postgres COMMAND…")
+	}
+	dir, err := os.MkdirTemp("", "tieout-postgres-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // the server's own user enters it
+		return err
+	}
+	p, err := parts.StartPostgres(ctx, parts.Config{Dir: dir, Out: out})
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Env = append(os.Environ(), "TIEOUT_TEST_POSTGRES="+p.URLWithPassword())
+	cmd.Stdout, cmd.Stderr = out, errOut
+	err = asOther(cmd.Run())
+	if serr := p.Stop(); serr != nil {
+		return errors.Join(err, serr)
+	}
+	return err
 }
 
 // down ends what runs on a folder, also what a killed supervisor left behind.
