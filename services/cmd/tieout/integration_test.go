@@ -5,9 +5,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -147,6 +149,7 @@ func TestFiveProcessesOnRealParts(t *testing.T) {
 	}
 	o.run("reconcile", "--wait")
 	d.checkWrittenBack()
+	o.checkTraced(ctx, o.live()["nothing is harmed 0"][0].DocNumber)
 	if list := o.run("exceptions", "list"); !strings.Contains(list, "no open exceptions") {
 		t.Errorf("something is left for a person: %s", list)
 	}
@@ -182,4 +185,57 @@ func (o *outside) revive(ctx context.Context, l *lab.Lab) error {
 		return l.Parts.Kafka.StartBroker(ctx, n+1)
 	}
 	return nil
+}
+
+// checkTraced: whoever has an invoice's number finds its whole way, through every
+// process and both topics, in one trace.
+func (o *outside) checkTraced(ctx context.Context, number string) {
+	o.t.Helper()
+	query := url.Values{"service": {"writer"}, "lookback": {"2h"}, "limit": {"20"}, "tags": {fmt.Sprintf(`{"accounting.invoice.number":%q}`, number)}}
+	missing := []string{"no trace"}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-time.After(250 * time.Millisecond) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.file.Jaeger+"/api/traces?"+query.Encode(), http.NoBody)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		var found struct{ Data []jaegerTrace }
+		err = json.NewDecoder(resp.Body).Decode(&found)
+		_ = resp.Body.Close()
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		for _, trace := range found.Data {
+			if missing = trace.lacks("ingest admit", "transform process", "writer process", "writer post", "audit "); len(missing) == 0 {
+				o.t.Logf("invoice %s leads to trace %s of %d spans", number, trace.TraceID, len(trace.Spans))
+				return
+			}
+		}
+	}
+	o.t.Errorf("the trace of invoice %s lacks %v", number, missing)
+}
+
+// jaegerTrace is a trace as Jaeger's HTTP API shows it.
+type jaegerTrace struct {
+	TraceID   string
+	Spans     []struct{ OperationName, ProcessID string }
+	Processes map[string]struct{ ServiceName string }
+}
+
+// lacks returns which of "service operation…" no span begins with.
+func (j jaegerTrace) lacks(want ...string) []string {
+	var missing []string
+	for _, w := range want {
+		found := false
+		for _, s := range j.Spans {
+			found = found || strings.HasPrefix(j.Processes[s.ProcessID].ServiceName+" "+s.OperationName, w)
+		}
+		if !found {
+			missing = append(missing, w)
+		}
+	}
+	return missing
 }

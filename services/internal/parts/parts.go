@@ -104,6 +104,15 @@ func Start(ctx context.Context, cfg Config) (*Parts, error) {
 	return p, nil
 }
 
+// StartKafka starts the three brokers alone.
+func StartKafka(ctx context.Context, cfg Config) (*Kafka, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	return startKafka(ctx, cfg)
+}
+
 // StartPostgres starts the database alone.
 func StartPostgres(ctx context.Context, cfg Config) (*Postgres, error) {
 	cfg, err := cfg.complete()
