@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/stream"
 )
@@ -110,6 +112,7 @@ func TestLossesOfBrokersOnRealParts(t *testing.T) {
 				t.Fatalf("%s, and healed: %v", name, err)
 			}
 			reach(t, p, s, name+", and healed", 40*time.Second)
+			within(t, "all three replicas in sync", time.Minute, func() bool { return inSync(ctx, k.Brokers) })
 		}
 	}
 	stop()
@@ -121,6 +124,22 @@ func TestLossesOfBrokersOnRealParts(t *testing.T) {
 	within(t, "all that was acknowledged", 40*time.Second, func() bool { return len(distinct(s.values())) == acked })
 	inOrder(t, s.values())
 	t.Logf("%d records acknowledged and read, %d of them more than once in the log", acked, len(s.values())-acked)
+}
+
+// inSync reports whether each partition has all its replicas: the loss of two
+// brokers at once is another promise.
+func inSync(ctx context.Context, brokers []string) bool {
+	cl := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 5 * time.Second, Transport: &kafka.Transport{MetadataTTL: time.Millisecond}}
+	res, err := cl.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{"t"}})
+	if err != nil {
+		return false
+	}
+	for _, p := range res.Topics[0].Partitions {
+		if len(p.Isr) != 3 {
+			return false
+		}
+	}
+	return len(res.Topics[0].Partitions) == 6
 }
 
 // reach waits until what is acknowledged from now on is read, in each partition.
