@@ -23,6 +23,7 @@ import (
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
 )
@@ -82,7 +83,7 @@ func open(t *testing.T, name string) *store.DB {
 	if name == audit.Name {
 		cfg.Migrations = audit.Migrations
 	}
-	db, err := store.Open(t.Context(), cfg)
+	db, err := store.Open(t.Context(), storetest.On(t, cfg))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
 )
@@ -140,7 +141,7 @@ func openOn(t *testing.T, crm registry.Connection, conn *connector.Connection) *
 	if err := bus.EnsureTopics(t.Context(), []stream.Topic{{Name: event.Realtime.Topic(), Partitions: 1}, {Name: event.Bulk.Topic(), Partitions: 1}, {Name: trail.Topic, Partitions: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, "ingest.db"), Name: Name, Migrations: Migrations})
+	db, err := store.Open(t.Context(), storetest.On(t, store.Config{Path: filepath.Join(dir, "ingest.db"), Name: Name, Migrations: Migrations}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/reconciler"
@@ -251,7 +252,7 @@ func open(t *testing.T, name string) *store.DB {
 	if name == reconciler.Name {
 		cfg.Migrations = reconciler.Migrations
 	}
-	db, err := store.Open(t.Context(), cfg)
+	db, err := store.Open(t.Context(), storetest.On(t, cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -496,7 +497,7 @@ func TestRepairedWhenSeenEqual(t *testing.T) {
 	if s := w.text(`SELECT state FROM breaks`); s != "repaired" {
 		t.Errorf("the break is %s", s)
 	}
-	if s := w.text(`SELECT group_concat(state) FROM run`); s != "done,done,done" {
+	if s := w.text(`SELECT string_agg(state, ',') FROM run`); s != "done,done,done" {
 		t.Errorf("runs %s", s)
 	}
 	until(t, "runs on the trail", func() bool { return w.text(`SELECT count(*) FROM outbox WHERE published_at IS NOT NULL`) == "6" })

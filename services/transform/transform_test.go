@@ -17,6 +17,7 @@ import (
 	"tieout.dev/services/internal/mapping"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
 )
@@ -63,7 +64,7 @@ func open(t *testing.T) *world {
 	if err := bus.EnsureTopics(t.Context(), append(topics, stream.Topic{Name: trail.Topic, Partitions: 1})); err != nil {
 		t.Fatal(err)
 	}
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, "t.db"), Name: Name, Migrations: Migrations})
+	db, err := store.Open(t.Context(), storetest.On(t, store.Config{Path: filepath.Join(dir, "t.db"), Name: Name, Migrations: Migrations}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func (w *world) renderings(n int) []*document.Rendering {
 	ctx, stop := context.WithTimeout(w.t.Context(), 30*time.Second)
 	defer stop()
 	got := make(chan *document.Rendering, 100)
-	reader, err := store.Open(ctx, store.Config{Path: filepath.Join(w.t.TempDir(), "r.db"), Name: "reader"})
+	reader, err := store.Open(ctx, storetest.On(w.t, store.Config{Path: filepath.Join(w.t.TempDir(), "r.db"), Name: "reader"}))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tieout.dev/services/internal/store/storetest"
 )
 
 func keyFile(t *testing.T, lines ...string) string {
@@ -79,6 +81,7 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 
 // No file of the writer's database holds a token that can be read.
 func TestTokensAreNotReadableAtRest(t *testing.T) {
+	t.Setenv(storetest.Variable, "") // the files of a SQLite database are looked into
 	dir := t.TempDir()
 	endpoint := &rotating{}
 	if _, err := openVault(t, filepath.Join(dir, "w.db"), endpoint).Refresh(t.Context(), "a0"); err != nil {

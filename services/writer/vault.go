@@ -2,6 +2,7 @@ package writer
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -23,9 +24,10 @@ const expiresSoon = 2 * time.Minute
 // one refresh at a time, and a new token is stored before it is used, since a
 // vendor that rotates refresh tokens has forgotten the old one by then.
 type Vault struct {
-	db   *store.DB
-	seal *Seal
-	now  func() time.Time
+	db    *store.DB
+	seal  *Seal
+	now   func() time.Time
+	owner string // of the lease under which a token is refreshed
 
 	mu    sync.Mutex
 	known map[string]*Tokens
@@ -33,7 +35,7 @@ type Vault struct {
 
 // NewVault returns a vault over the writer's database; what it stores is sealed.
 func NewVault(db *store.DB, seal *Seal, now func() time.Time) *Vault {
-	return &Vault{db: db, seal: seal, now: now, known: map[string]*Tokens{}}
+	return &Vault{db: db, seal: seal, now: now, owner: rand.Text(), known: map[string]*Tokens{}}
 }
 
 // Tokens returns the tokens of a connection. first is what the configuration
@@ -129,6 +131,11 @@ func (t *Tokens) refresh(ctx context.Context) (string, error) {
 	if t.Refresher == nil || t.current.Refresh == "" {
 		return "", fault.New(fault.Unauthorized, "connection %s has a token that cannot be refreshed: authorize it again", t.connection)
 	}
+	done, release, err := t.alone(ctx)
+	if err != nil || done {
+		return t.current.Access.Reveal(), err
+	}
+	defer release()
 	g, err := t.Refresher(ctx, t.current.Refresh.Reveal())
 	if fault.KindOf(err) == fault.Unauthorized { // somebody else may have replaced it
 		if token, ok := t.newer(ctx); ok {

@@ -11,6 +11,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 )
 
 // rotating is a token endpoint that takes each refresh token once.
@@ -31,7 +32,7 @@ func (r *rotating) refresh(_ context.Context, refresh string) (connector.Grant, 
 
 func openVault(t *testing.T, path string, endpoint *rotating) *Tokens {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: path, Name: Name, Migrations: Migrations})
+	db, err := store.Open(t.Context(), storetest.On(t, store.Config{Path: path, Name: Name, Migrations: Migrations}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,5 +77,24 @@ func TestATokenThatCannotBeRefreshedSaysSo(t *testing.T) {
 	tokens.Refresher = nil
 	if _, err := tokens.Refresh(t.Context(), "a0"); fault.KindOf(err) != fault.Unauthorized {
 		t.Fatalf("%v", err)
+	}
+}
+
+// Two replicas whose tokens are refused at once refresh once, and both go on
+// with the new token.
+func TestReplicasRefreshOnce(t *testing.T) {
+	path, endpoint := filepath.Join(t.TempDir(), "w.db"), &rotating{}
+	var wait sync.WaitGroup
+	for range 4 {
+		replica := openVault(t, path, endpoint)
+		wait.Go(func() {
+			if got, err := replica.Refresh(t.Context(), "a0"); err != nil || got != "a1" {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	wait.Wait()
+	if endpoint.used != 1 {
+		t.Errorf("%d refreshes", endpoint.used)
 	}
 }

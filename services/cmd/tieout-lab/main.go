@@ -1,26 +1,44 @@
-// Command tieout-lab proves what the writer promises: schedules by seed
-// against the real core, and the core with a guard taken out. It is no part of
-// an installation.
+// Command tieout-lab proves what Tieout promises: it runs it on real parts,
+// plays schedules by seed against the writer's core, and takes the core's
+// guards out one at a time. It is no part of an installation.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tieout.dev/services/internal/parts"
+)
+
+// Exit codes, as those of tieout.
+const (
+	exitError  = 1
+	exitAbsent = 3
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	debug.SetGCPercent(800) // schedules are short-lived: collect rarely
-	root := &cobra.Command{Use: "tieout-lab", Short: "Proves what the writer promises", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(simCommand(), mutantsCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
+	root := &cobra.Command{Use: "tieout-lab", Short: "Proves what Tieout promises", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(append(realCommands(), simCommand(), mutantsCommand())...)
+	err := root.ExecuteContext(ctx)
+	var absent *parts.AbsentError
+	var other *otherEnded
+	switch {
+	case err == nil:
+		return
+	case errors.As(err, &other):
+		os.Exit(other.code)
+	case errors.As(err, &absent):
 		fmt.Fprintln(os.Stderr, "tieout-lab:", err)
-		os.Exit(1)
+		os.Exit(exitAbsent)
 	}
+	fmt.Fprintln(os.Stderr, "tieout-lab:", err)
+	os.Exit(exitError)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,7 @@ func simCommand() *cobra.Command {
 			if one >= 0 {
 				return replay(uint64(one), o, trace)
 			}
+			debug.SetGCPercent(800) // schedules are short-lived: collect rarely
 			return simulate(o)
 		},
 	}

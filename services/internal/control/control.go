@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -20,32 +21,71 @@ import (
 
 const header = "authorization"
 
-// Server is a control plane server.
+// Server is a control plane server. It may serve before its services are made:
+// health answers, everything else is told to try again.
 type Server struct {
 	*grpc.Server
 	Health *health.Server
+
+	want []byte
+	mu   sync.Mutex
+	impl map[string]registered // by full method
+	why  string                // what is waited for; "" once all services are here
+}
+
+type registered struct {
+	method grpc.MethodDesc
+	impl   any
 }
 
 // NewServer returns a server that refuses callers without the token. Health
 // answers without one.
 func NewServer(token string) *Server {
-	s := &Server{Server: grpc.NewServer(grpc.ChainUnaryInterceptor(requireToken(token))), Health: health.NewServer()}
+	s := &Server{Health: health.NewServer(), want: []byte("Bearer " + token), impl: map[string]registered{}}
+	s.Server = grpc.NewServer(grpc.UnknownServiceHandler(s.dispatch))
 	healthv1.RegisterHealthServer(s.Server, s.Health)
 	return s
 }
 
-func requireToken(token string) grpc.UnaryServerInterceptor {
-	want := []byte("Bearer " + token)
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		if info.FullMethod == healthv1.Health_Check_FullMethodName {
-			return handler(ctx, req)
-		}
-		md, _ := metadata.FromIncomingContext(ctx)
-		if got := md.Get(header); len(got) != 1 || subtle.ConstantTimeCompare([]byte(got[0]), want) != 1 {
-			return nil, status.Error(codes.Unauthenticated, "the token is missing or not accepted")
-		}
-		return handler(ctx, req)
+// RegisterService adds a service, also while others are being served.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range desc.Methods {
+		s.impl["/"+desc.ServiceName+"/"+m.MethodName] = registered{m, impl}
 	}
+}
+
+// Waiting says what is waited for before all services are here; "" means that
+// they are.
+func (s *Server) Waiting(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.why = why
+}
+
+// dispatch answers one call.
+func (s *Server) dispatch(_ any, stream grpc.ServerStream) error {
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	if got := md.Get(header); len(got) != 1 || subtle.ConstantTimeCompare([]byte(got[0]), s.want) != 1 {
+		return status.Error(codes.Unauthenticated, "the token is missing or not accepted")
+	}
+	method, _ := grpc.MethodFromServerStream(stream)
+	s.mu.Lock()
+	r, known := s.impl[method]
+	why := s.why
+	s.mu.Unlock()
+	switch {
+	case !known && why != "":
+		return status.Error(codes.Unavailable, "the service starts: "+why)
+	case !known:
+		return status.Errorf(codes.Unimplemented, "there is no %s here", method)
+	}
+	res, err := r.method.Handler(r.impl, stream.Context(), stream.RecvMsg, nil)
+	if err != nil {
+		return err
+	}
+	return stream.SendMsg(res)
 }
 
 // Dialer opens the connection to an address; nil means TCP.

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,12 +32,16 @@ const AuditTopic = "tieout.audit.v1"
 // Config says where a process finds its parts.
 type Config struct {
 	Dir        string // databases, a file for each service
+	Postgres   string // URL of the database, instead of files
+	Schema     string // in it; "" is the service's name
 	Kafka      []string
 	Redis      string
 	Partitions int // of every topic
-	Version    string
-	Log        *slog.Logger
-	Now        func() time.Time
+	// Replication of topics that are made; 0 leaves it to the broker.
+	Replication int
+	Version     string
+	Log         *slog.Logger
+	Now         func() time.Time
 	// Exporter makes an exporter of spans for each service; nil: none.
 	Exporter func(ctx context.Context) (telemetry.Exporter, error)
 }
@@ -49,6 +54,7 @@ type Runtime struct {
 	Instance string // random per process start
 
 	mu      sync.Mutex
+	dbs     []*store.DB
 	closers []func(context.Context) error
 }
 
@@ -72,7 +78,7 @@ func New(cfg Config) (*Runtime, error) {
 func (r *Runtime) Topics() []stream.Topic {
 	const day = 24 * 60 * 60 * 1000
 	topic := func(name string, retention int64) stream.Topic {
-		return stream.Topic{Name: name, Partitions: r.Partitions, Config: map[string]string{"cleanup.policy": "delete", "retention.ms": fmt.Sprint(retention)}}
+		return stream.Topic{Name: name, Partitions: r.Partitions, Replication: r.Replication, Config: map[string]string{"cleanup.policy": "delete", "retention.ms": fmt.Sprint(retention)}}
 	}
 	return []stream.Topic{
 		topic(event.Realtime.Topic(), 14*day), topic(event.Bulk.Topic(), 14*day),
@@ -108,11 +114,18 @@ func (r *Runtime) Parts(ctx context.Context, service string, migrations fs.FS) (
 }
 
 func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(r.Dir, service+".db"), Name: service, Migrations: migrations, Clock: r.Now})
+	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, URL: r.Postgres, Schema: r.Schema}
+	if cfg.URL == "" {
+		cfg.Path = filepath.Join(r.Dir, service+".db")
+	}
+	db, err := store.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	r.closing(func(context.Context) error { return db.Close() })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dbs = append(r.dbs, db)
 	return db, nil
 }
 
@@ -130,6 +143,26 @@ func (r *Runtime) tracer(ctx context.Context, service string) (trace.Tracer, err
 	}
 	r.closing(t.Shutdown)
 	return t.Tracer("tieout.dev/services/" + service), nil
+}
+
+// checkFor bounds how long a part may take to answer.
+const checkFor = 3 * time.Second
+
+// Check asks each part that work cannot go on without whether it answers. A
+// cache that is away costs time only and is not asked.
+func (r *Runtime) Check(ctx context.Context) map[string]error {
+	ctx, cancel := context.WithTimeout(ctx, checkFor)
+	defer cancel()
+	r.mu.Lock()
+	dbs := slices.Clone(r.dbs)
+	r.mu.Unlock()
+	out := map[string]error{"broker": r.Bus.Reach(ctx)}
+	var errs []error
+	for _, db := range dbs {
+		errs = append(errs, db.Ping(ctx))
+	}
+	out["database"] = errors.Join(errs...)
+	return out
 }
 
 func (r *Runtime) closing(f func(context.Context) error) {

@@ -2,12 +2,18 @@ package store
 
 import "database/sql"
 
+// rowSource are rows as a database hands them out.
+type rowSource interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close() error
+}
+
 // Rows are the rows of a Query, used like those of database/sql.
 type Rows struct {
-	rows  *sql.Rows
-	tx    *Tx
-	query string
-	stmt  *sql.Stmt
+	rows rowSource
+	tx   *Tx
 }
 
 // Next moves to the next row.
@@ -28,14 +34,7 @@ func (r *Rows) Scan(dest ...any) error { return r.rows.Scan(dest...) }
 func (r *Rows) Err() error { return r.rows.Err() }
 
 // Close ends the rows; it may be called twice.
-func (r *Rows) Close() error {
-	err := r.rows.Close()
-	if r.stmt != nil {
-		r.tx.give(r.query, r.stmt)
-		r.stmt = nil
-	}
-	return err
-}
+func (r *Rows) Close() error { return r.rows.Close() }
 
 // Row is the answer to QueryRow.
 type Row struct {

@@ -1,4 +1,4 @@
-package store
+package store_test
 
 import (
 	"context"
@@ -11,11 +11,19 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 )
 
-func open(t testing.TB, path string, clock func() time.Time) *DB {
+// on says which database a configuration means.
+type on = func(testing.TB, store.Config) store.Config
+
+func file(_ testing.TB, cfg store.Config) store.Config { return cfg }
+
+func open(t testing.TB, where on, path string, clock func() time.Time) *store.DB {
 	t.Helper()
-	db, err := Open(t.Context(), Config{Path: path, Name: "test", Migrations: own("00001_note.sql"), Clock: clock})
+	db, err := store.Open(t.Context(), where(t, store.Config{Path: path, Name: "test", Migrations: own("00001_note.sql"), Clock: clock}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,9 +44,9 @@ func own(names ...string) fstest.MapFS {
 	return files
 }
 
-func count(t testing.TB, db *DB) (n int) {
+func count(t testing.TB, db *store.DB) (n int) {
 	t.Helper()
-	err := db.Read(t.Context(), func(tx *Tx) error { return tx.QueryRow(`SELECT count(*) FROM note`).Scan(&n) })
+	err := db.Read(t.Context(), func(tx *store.Tx) error { return tx.QueryRow(`SELECT count(*) FROM note`).Scan(&n) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +54,8 @@ func count(t testing.TB, db *DB) (n int) {
 }
 
 func TestSettingsAreThoseOfADurableDatabase(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "a file with #? .db"), nil)
-	err := db.Write(t.Context(), func(tx *Tx) error {
+	db := open(t, file, filepath.Join(t.TempDir(), "a file with #? .db"), nil)
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "0", "busy_timeout": "10000"} {
 			var got string
 			if err := tx.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
@@ -62,21 +70,25 @@ func TestSettingsAreThoseOfADurableDatabase(t *testing.T) {
 }
 
 func TestWriteCommitsOrLeavesNothing(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
-	insert := func(tx *Tx, id string) error {
+	storetest.Both(t, testWriteCommitsOrLeavesNothing)
+}
+
+func testWriteCommitsOrLeavesNothing(t *testing.T, where on) {
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), nil)
+	insert := func(tx *store.Tx, id string) error {
 		_, err := tx.Exec(`INSERT INTO note (n, id, body) VALUES ($2, $1, $3)`, id, 7, []byte{0, 1})
 		return err
 	}
-	if err := db.Write(t.Context(), func(tx *Tx) error { return insert(tx, "a") }); err != nil {
+	if err := db.Write(t.Context(), func(tx *store.Tx) error { return insert(tx, "a") }); err != nil {
 		t.Fatal(err)
 	}
 	broken := errors.New("broken")
-	if err := db.Write(t.Context(), func(tx *Tx) error { return errors.Join(insert(tx, "b"), broken) }); !errors.Is(err, broken) {
+	if err := db.Write(t.Context(), func(tx *store.Tx) error { return errors.Join(insert(tx, "b"), broken) }); !errors.Is(err, broken) {
 		t.Fatalf("error %v", err)
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_ = db.Write(t.Context(), func(tx *Tx) error { _ = insert(tx, "c"); panic("in a transaction") })
+		_ = db.Write(t.Context(), func(tx *store.Tx) error { _ = insert(tx, "c"); panic("in a transaction") })
 	}()
 	if n := count(t, db); n != 1 {
 		t.Fatalf("%d rows, want the committed one", n)
@@ -84,8 +96,12 @@ func TestWriteCommitsOrLeavesNothing(t *testing.T) {
 }
 
 func TestFailedStatementEndsTheTransaction(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
-	err := db.Write(t.Context(), func(tx *Tx) error {
+	storetest.Both(t, testFailedStatementEndsTheTransaction)
+}
+
+func testFailedStatementEndsTheTransaction(t *testing.T, where on) {
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), nil)
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		_, _ = tx.Exec(`INSERT INTO note (id, n) VALUES ('a', 1)`)
 		_, _ = tx.Exec(`INSERT INTO note (id, n) VALUES ('a', 2)`)
 		_, _ = tx.Exec(`INSERT INTO note (id, n) VALUES ('b', 3)`)
@@ -94,22 +110,26 @@ func TestFailedStatementEndsTheTransaction(t *testing.T) {
 	if err == nil || count(t, db) != 0 {
 		t.Fatalf("error %v with %d rows, want a refused commit", err, count(t, db))
 	}
-	err = db.Read(t.Context(), func(tx *Tx) error { _, err := tx.Exec(`DELETE FROM note`); return err })
-	if !errors.Is(err, ErrReadOnly) {
+	err = db.Read(t.Context(), func(tx *store.Tx) error { _, err := tx.Exec(`DELETE FROM note`); return err })
+	if !errors.Is(err, store.ErrReadOnly) {
 		t.Fatalf("write inside Read: %v", err)
 	}
 }
 
 func TestCancelledWriterLeavesNothingAndFreesTheTurn(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
+	storetest.Both(t, testCancelledWriterLeavesNothingAndFreesTheTurn)
+}
+
+func testCancelledWriterLeavesNothingAndFreesTheTurn(t *testing.T, where on) {
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := db.Write(ctx, func(tx *Tx) error {
+	err := db.Write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Exec(`INSERT INTO note (id, n) VALUES ('a', 1)`); err != nil {
 			return err
 		}
 		waiting, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer stop()
-		if err := db.Write(waiting, func(*Tx) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+		if err := db.Write(waiting, func(*store.Tx) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("second writer: %v, want it to wait until its deadline", err)
 		}
 		cancel()
@@ -119,15 +139,17 @@ func TestCancelledWriterLeavesNothingAndFreesTheTurn(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || count(t, db) != 0 {
 		t.Fatalf("error %v, %d rows", err, count(t, db))
 	}
-	if err := db.Write(t.Context(), func(*Tx) error { return nil }); err != nil {
+	if err := db.Write(t.Context(), func(*store.Tx) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestSameTextMayBeNested(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
+func TestSameTextMayBeNested(t *testing.T) { storetest.Both(t, testSameTextMayBeNested) }
+
+func testSameTextMayBeNested(t *testing.T, where on) {
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), nil)
 	seen := 0
-	err := db.Write(t.Context(), func(tx *Tx) error {
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		for _, id := range []string{"a", "b", "c"} {
 			if _, err := tx.Exec(`INSERT INTO note (id, n) VALUES ($1, 1)`, id); err != nil {
 				return err
@@ -157,23 +179,31 @@ func TestSameTextMayBeNested(t *testing.T) {
 }
 
 func TestSchemaFromTheFutureIsRefused(t *testing.T) {
+	storetest.Both(t, testSchemaFromTheFutureIsRefused)
+}
+
+func testSchemaFromTheFutureIsRefused(t *testing.T, where on) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	newer, err := Open(t.Context(), Config{Path: path, Name: "writer", Migrations: own("00001_note.sql", "00002_more.sql")})
+	newer, err := store.Open(t.Context(), where(t, store.Config{Path: path, Name: "writer", Migrations: own("00001_note.sql", "00002_more.sql")}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := newer.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(t.Context(), Config{Path: path, Name: "writer", Migrations: own("00001_note.sql")})
-	if !errors.Is(err, ErrNewerSchema) || !strings.Contains(err.Error(), "writer") {
+	_, err = store.Open(t.Context(), where(t, store.Config{Path: path, Name: "writer", Migrations: own("00001_note.sql")}))
+	if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "writer") {
 		t.Fatalf("error %v", err)
 	}
 }
 
 func TestOffsetMovesByCompareAndSwapOnly(t *testing.T) {
+	storetest.Both(t, testOffsetMovesByCompareAndSwapOnly)
+}
+
+func testOffsetMovesByCompareAndSwapOnly(t *testing.T, where on) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	db := open(t, path, nil)
+	db := open(t, where, path, nil)
 	ctx := t.Context()
 	if _, _, known, err := db.Offset(ctx, "t", 1); known || err != nil {
 		t.Fatalf("known %v, %v", known, err)
@@ -183,13 +213,13 @@ func TestOffsetMovesByCompareAndSwapOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	other := open(t, path, nil)
+	other := open(t, where, path, nil)
 	var won atomic.Int64
 	var both sync.WaitGroup
-	for _, d := range []*DB{db, other} {
+	for _, d := range []*store.DB{db, other} {
 		both.Go(func() {
-			err := d.Write(ctx, func(tx *Tx) error {
-				ok, err := Advance(tx, "t", 1, 5, 8)
+			err := d.Write(ctx, func(tx *store.Tx) error {
+				ok, err := store.Advance(tx, "t", 1, 5, 8)
 				if ok {
 					won.Add(1)
 				}
@@ -217,8 +247,12 @@ func TestOffsetMovesByCompareAndSwapOnly(t *testing.T) {
 }
 
 func TestLeaseHasOneOwnerUntilItEnds(t *testing.T) {
+	storetest.Both(t, testLeaseHasOneOwnerUntilItEnds)
+}
+
+func testLeaseHasOneOwnerUntilItEnds(t *testing.T, where on) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	db := open(t, filepath.Join(t.TempDir(), "a.db"), func() time.Time { return now })
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), func() time.Time { return now })
 	lease := func(owner string, want bool) {
 		t.Helper()
 		if held, err := db.Lease(t.Context(), "relay", owner); held != want || err != nil {
@@ -244,9 +278,11 @@ func TestLeaseHasOneOwnerUntilItEnds(t *testing.T) {
 	lease("b", true)
 }
 
-func TestNoRowsIsNoFailure(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "a.db"), nil)
-	err := db.Write(t.Context(), func(tx *Tx) error {
+func TestNoRowsIsNoFailure(t *testing.T) { storetest.Both(t, testNoRowsIsNoFailure) }
+
+func testNoRowsIsNoFailure(t *testing.T, where on) {
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), nil)
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		var id string
 		if err := tx.QueryRow(`SELECT id FROM note WHERE id = $1`, "none").Scan(&id); !errors.Is(err, sql.ErrNoRows) {
 			t.Errorf("error %v", err)
@@ -259,9 +295,9 @@ func TestNoRowsIsNoFailure(t *testing.T) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	db := open(b, filepath.Join(b.TempDir(), "a.db"), nil)
+	db := open(b, file, filepath.Join(b.TempDir(), "a.db"), nil)
 	for i := 0; b.Loop(); i++ {
-		err := db.Write(b.Context(), func(tx *Tx) error {
+		err := db.Write(b.Context(), func(tx *store.Tx) error {
 			for j := range 10 {
 				if _, err := tx.Exec(`INSERT INTO note (id, n, body) VALUES ($1, $2, $3)`, time.Now().String(), i*10+j, make([]byte, 500)); err != nil {
 					return err

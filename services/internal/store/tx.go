@@ -2,30 +2,41 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
-// statements bounds how many prepared statements the writing connection keeps;
-// further texts are prepared each time.
-const statements = 256
+// settleWithin bounds what ends a transaction, which no longer follows the
+// caller's context.
+const settleWithin = 30 * time.Second
 
 // ErrReadOnly is returned by Exec inside Read.
 var ErrReadOnly = errors.New("this transaction only reads")
+
+// session is one transaction of a database.
+type session interface {
+	exec(ctx context.Context, query string, args []any) (int64, error)
+	query(ctx context.Context, query string, args []any) (rowSource, error)
+	commit(ctx context.Context) error
+	rollback(ctx context.Context) error
+}
 
 // Tx is one transaction. It lives as long as the function it was given to and
 // belongs to its goroutine. After a failed statement nothing more is done and
 // the transaction cannot be committed, on SQLite as on PostgreSQL.
 type Tx struct {
-	ctx    context.Context
-	db     *DB
-	reader *sql.Tx // set if it only reads
-	err    error
+	ctx      context.Context
+	db       *DB
+	session  session
+	readOnly bool
+	err      error
 }
 
-// Write runs fn in a transaction that no other writer overlaps, and commits if
-// fn returns nil. It is never repeated by itself.
+// Write runs fn in a transaction that no other writer of this database overlaps,
+// be it in another process, and commits if fn returns nil. It is never repeated
+// by itself. After an error the transaction has left nothing, unless the
+// connection broke while it was being committed: then it may have left all.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	select {
 	case db.turn <- struct{}{}:
@@ -33,15 +44,17 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 		return fmt.Errorf("wait to write %s: %w", db.name, ctx.Err())
 	}
 	defer func() { <-db.turn }()
-	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	s, err := db.engine.beginWrite(ctx)
+	if err != nil {
 		return fmt.Errorf("begin in %s: %w", db.name, err)
 	}
-	tx := &Tx{ctx: ctx, db: db}
-	settled := context.WithoutCancel(ctx)
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+	tx := &Tx{ctx: ctx, db: db, session: s}
 	committed := false
 	defer func() {
-		if !committed { // also when fn panics; SQLite itself may have rolled back already
-			_, _ = db.conn.ExecContext(settled, "ROLLBACK")
+		if !committed { // also when fn panics
+			_ = s.rollback(settling)
 		}
 	}()
 	if err := fn(tx); err != nil {
@@ -50,7 +63,7 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	if tx.err != nil {
 		return tx.err
 	}
-	if _, err := db.conn.ExecContext(settled, "COMMIT"); err != nil {
+	if err := s.commit(settling); err != nil {
 		return fmt.Errorf("commit in %s: %w", db.name, err)
 	}
 	committed = true
@@ -59,12 +72,16 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 
 // Read runs fn on one snapshot of the database, beside the writer.
 func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
-	reader, err := db.read.BeginTx(ctx, nil)
+	s, err := db.engine.beginRead(ctx)
 	if err != nil {
 		return fmt.Errorf("begin to read %s: %w", db.name, err)
 	}
-	defer func() { _ = reader.Rollback() }()
-	tx := &Tx{ctx: ctx, db: db, reader: reader}
+	defer func() {
+		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+		defer cancel()
+		_ = s.rollback(settling)
+	}()
+	tx := &Tx{ctx: ctx, db: db, session: s, readOnly: true}
 	if err := fn(tx); err != nil {
 		return err
 	}
@@ -82,19 +99,14 @@ func (tx *Tx) Exec(query string, args ...any) (int64, error) {
 	if tx.err != nil {
 		return 0, tx.err
 	}
-	if tx.reader != nil {
+	if tx.readOnly {
 		return 0, tx.fail(ErrReadOnly)
 	}
-	stmt, err := tx.take(query)
+	n, err := tx.session.exec(tx.ctx, query, args)
 	if err != nil {
 		return 0, tx.fail(err)
 	}
-	defer tx.give(query, stmt)
-	res, err := stmt.ExecContext(tx.ctx, args...)
-	if err != nil {
-		return 0, tx.fail(err)
-	}
-	return res.RowsAffected()
+	return n, nil
 }
 
 // Query runs a statement that returns rows. The rows must be closed.
@@ -102,23 +114,11 @@ func (tx *Tx) Query(query string, args ...any) (*Rows, error) {
 	if tx.err != nil {
 		return nil, tx.err
 	}
-	if tx.reader != nil {
-		rows, err := tx.reader.QueryContext(tx.ctx, query, args...)
-		if err != nil {
-			return nil, tx.fail(err)
-		}
-		return &Rows{rows: rows, tx: tx}, nil
-	}
-	stmt, err := tx.take(query)
+	rows, err := tx.session.query(tx.ctx, query, args)
 	if err != nil {
 		return nil, tx.fail(err)
 	}
-	rows, err := stmt.QueryContext(tx.ctx, args...)
-	if err != nil {
-		tx.give(query, stmt)
-		return nil, tx.fail(err)
-	}
-	return &Rows{rows: rows, tx: tx, query: query, stmt: stmt}, nil
+	return &Rows{rows: rows, tx: tx}, nil
 }
 
 // QueryRow runs a statement that returns at most one row of interest; what went
@@ -126,24 +126,6 @@ func (tx *Tx) Query(query string, args ...any) (*Rows, error) {
 func (tx *Tx) QueryRow(query string, args ...any) *Row {
 	rows, err := tx.Query(query, args...)
 	return &Row{rows: rows, err: err}
-}
-
-// take lends the prepared statement of a text; while it is lent, a nested use
-// of the same text gets another one.
-func (tx *Tx) take(query string) (*sql.Stmt, error) {
-	if stmt, ok := tx.db.stmts[query]; ok {
-		delete(tx.db.stmts, query)
-		return stmt, nil
-	}
-	return tx.db.conn.PrepareContext(tx.ctx, query)
-}
-
-func (tx *Tx) give(query string, stmt *sql.Stmt) {
-	if _, taken := tx.db.stmts[query]; taken || len(tx.db.stmts) >= statements || tx.err != nil {
-		_ = stmt.Close()
-		return
-	}
-	tx.db.stmts[query] = stmt
 }
 
 func (tx *Tx) fail(err error) error {

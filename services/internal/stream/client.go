@@ -106,6 +106,15 @@ func (c *Client) dialAny(ctx context.Context) (net.Conn, error) {
 	return nil, fmt.Errorf("reach a broker: %w", errors.Join(errs...))
 }
 
+// Reach tells whether any of the brokers can be connected to.
+func (c *Client) Reach(ctx context.Context) error {
+	conn, err := c.dialAny(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
 // pause waits, or returns false as soon as ctx ends.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

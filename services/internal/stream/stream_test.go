@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
 )
 
@@ -60,7 +61,7 @@ func topics(t *testing.T, cl *stream.Client, partitions int, names ...string) {
 
 func database(t *testing.T) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "a.db"), Name: "test"})
+	db, err := store.Open(t.Context(), storetest.On(t, store.Config{Path: filepath.Join(t.TempDir(), "a.db"), Name: "test"}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
 )
 
 func TestConsumerLivesInVirtualTime(t *testing.T) {
+	t.Setenv(storetest.Variable, "") // a real server has a clock of its own
 	db := database(t)
 	synctest.Test(t, func(t *testing.T) {
 		var network kfake.VirtualNetwork

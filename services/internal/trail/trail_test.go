@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
 )
@@ -33,7 +34,7 @@ func (c *clock) pass(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now 
 
 func open(t *testing.T, c *clock) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "a.db"), Name: "test", Clock: c.Now})
+	db, err := store.Open(t.Context(), storetest.On(t, store.Config{Path: filepath.Join(t.TempDir(), "a.db"), Name: "test", Clock: c.Now}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,11 +14,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	controlv1 "tieout.dev/proto/control/v1"
-	hubspotsandbox "tieout.dev/services/connectors/hubspot/sandbox"
-	quickbookssandbox "tieout.dev/services/connectors/quickbooks/sandbox"
-
 	"tieout.dev/services/cmd/tieout/endpoints"
+	"tieout.dev/services/cmd/tieout/world"
 	"tieout.dev/services/console"
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/embedded"
@@ -41,12 +38,10 @@ type stack struct {
 	control   *control.Server
 	controlAt net.Listener
 	conn      *grpc.ClientConn
-	portal    *hubspotsandbox.Portal
-	books     *quickbookssandbox.Sandbox
+	world     *world.World
 	services  []run.Service
 	file      *endpoints.File
 	ingest    net.Listener
-	urls      map[string]string // of the sandboxes
 	closers   []func() error
 }
 
@@ -218,39 +213,27 @@ func (s *stack) close() {
 	}
 }
 
-// ready waits until every target has an owner and the CRM was listed once.
+// ready waits until everything answers.
 func (s *stack) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	writer, in := controlv1.NewWriterServiceClient(s.conn), controlv1.NewIngestServiceClient(s.conn)
-	for {
-		w, werr := writer.WriterStatus(ctx, &controlv1.WriterStatusRequest{})
-		i, ierr := in.IngestStatus(ctx, &controlv1.IngestStatusRequest{})
-		if werr == nil && ierr == nil && owned(w) && polled(i) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the services are not ready: %w (see %s)", errors.Join(ctx.Err(), werr, ierr), filepath.Join(s.options.Dir, "tieout.log"))
-		case <-time.After(50 * time.Millisecond):
-		}
+	if err := world.Ready(ctx, s.conn); err != nil {
+		return fmt.Errorf("%w (see %s)", err, filepath.Join(s.options.Dir, "tieout.log"))
 	}
+	return nil
 }
 
-func owned(w *controlv1.WriterStatusResponse) bool {
-	for _, t := range w.GetTargets() {
-		if t.GetQuotaLimit() == 0 {
-			return false
-		}
+// startSandboxes opens the vendors' stand-ins, whose webhooks come to ingest.
+func (s *stack) startSandboxes(ctx context.Context) error {
+	var err error
+	if s.ingest, err = s.listen("ingest"); err != nil {
+		return err
 	}
-	return len(w.GetTargets()) > 0
-}
-
-func polled(i *controlv1.IngestStatusResponse) bool {
-	for _, p := range i.GetPolls() {
-		if p.GetCompleted() == 0 {
-			return false
-		}
+	s.world, err = world.Start(ctx, world.Config{Dir: s.options.Dir, Log: s.log, Listen: s.listen, WebhookURL: "http://" + s.ingest.Addr().String() + "/webhooks/hubspot"})
+	if err != nil {
+		return err
 	}
-	return true
+	s.closing(s.world.Close)
+	s.file.Sandboxes = s.world.Sandboxes
+	return nil
 }

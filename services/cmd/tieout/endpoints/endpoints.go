@@ -27,6 +27,8 @@ type File struct {
 	Kafka     []string           `json:"kafka,omitempty"`
 	Redis     string             `json:"redis,omitempty"`
 	OTLP      string             `json:"otlp,omitempty"`
+	Postgres  string             `json:"postgres,omitempty"`
+	Jaeger    string             `json:"jaeger,omitempty"`
 	Entities  []Entity           `json:"entities"`
 	Sandboxes map[string]Sandbox `json:"sandboxes,omitempty"`
 }
@@ -36,6 +38,8 @@ type Service struct {
 	PID  int    `json:"pid"`
 	GRPC string `json:"grpc,omitempty"`
 	HTTP string `json:"http,omitempty"`
+	// Metrics is where /livez and /readyz are.
+	Metrics string `json:"metrics,omitempty"`
 }
 
 // Control is the address that routes to every service.

@@ -1,0 +1,264 @@
+package assembly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"tieout.dev/services/internal/config"
+	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/run"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/telemetry"
+	"tieout.dev/services/internal/telemetry/otlp"
+	"tieout.dev/services/writer"
+)
+
+const (
+	// tryFor bounds one try of something that may hang.
+	tryFor = 20 * time.Second
+	// checkEvery is how often readiness looks at the parts.
+	checkEvery = 2 * time.Second
+	closeFor   = 5 * time.Second
+)
+
+// process is one service with its listeners.
+type process struct {
+	name    string
+	cfg     *config.Config
+	base    *slog.Logger // the parts name their service themselves
+	log     *slog.Logger
+	version string
+	build   Builder
+
+	control *control.Server
+	status  *run.Status
+	rt      *run.Runtime
+	conns   []*grpc.ClientConn
+	web     []*http.Server
+	serving sync.WaitGroup
+}
+
+// run answers as soon as it can, waits for its parts with a back-off for as
+// long as it takes, works, and drains when ctx ends.
+func (p *process) run(ctx context.Context) (err error) {
+	p.control = control.NewServer(p.cfg.Token)
+	p.status = run.NewStatus(p.control.Health)
+	p.control.Waiting("it waits for its parts")
+	defer p.close()
+	if err := p.listen(ctx); err != nil {
+		return err
+	}
+	built, err := p.prepare(ctx)
+	if err != nil || built == nil { // nil: told to stop before it began
+		return err
+	}
+	p.status.Done("start")
+	p.log.InfoContext(ctx, "ready", "version", p.version)
+	return p.work(ctx, built)
+}
+
+// listen serves health, and refuses the rest until it is there.
+func (p *process) listen(ctx context.Context) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.cfg.Listen.GRPC)
+	if err != nil {
+		return fmt.Errorf("listen.grpc: %w: choose an address that is free", err)
+	}
+	p.serving.Go(func() {
+		if err := p.control.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			p.log.Error("the control plane is not served", "error", err)
+		}
+	})
+	return p.serveHTTP(ctx, "listen.status", p.cfg.Listen.Status, p.status.Handler())
+}
+
+func (p *process) serveHTTP(ctx context.Context, key, address string, h http.Handler) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("%s: %w: choose an address that is free", key, err)
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	p.web = append(p.web, srv)
+	p.serving.Go(func() {
+		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			p.log.Error("an address is no longer served", "key", key, "error", err)
+		}
+	})
+	return nil
+}
+
+// prepare waits for broker and database, as long as it takes, and builds the
+// service. What no waiting heals ends it, as a schema from the future does.
+func (p *process) prepare(ctx context.Context) (*Built, error) {
+	var err error
+	if p.rt, err = run.New(p.runtime()); err != nil {
+		return nil, err
+	}
+	site, err := p.site()
+	if err != nil {
+		return nil, err
+	}
+	p.until(ctx, "broker", p.status.Wait, func(ctx context.Context) error { return p.rt.Bus.EnsureTopics(ctx, p.rt.Topics()) })
+	if ctx.Err() != nil {
+		return nil, nil
+	}
+	var built *Built
+	var broken error
+	p.until(ctx, "database", p.status.Wait, func(ctx context.Context) error {
+		built, err = p.build(ctx, site)
+		if err != nil && !errors.Is(err, store.ErrAway) {
+			broken = err
+			return nil
+		}
+		return err
+	})
+	if ctx.Err() != nil { // told to stop: what that broke is no failure
+		return nil, nil
+	}
+	if broken != nil {
+		return nil, broken
+	}
+	built.Register(p.control)
+	p.control.Waiting("")
+	if built.Handler != nil {
+		return built, p.serveHTTP(ctx, "listen.http", p.cfg.Listen.HTTP, built.Handler)
+	}
+	return built, nil
+}
+
+// until tries until it works or ctx ends, and tells why it does not work yet.
+func (p *process) until(ctx context.Context, what string, tell func(what, why string), do func(context.Context) error) {
+	var w wait
+	tell(what, "it was not reached yet")
+	defer tell(what, "")
+	for {
+		trying, cancel := context.WithTimeout(ctx, tryFor)
+		err := do(trying)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		tell(what, err.Error())
+		p.log.WarnContext(ctx, "waits", "for", what, "error", err)
+		if !w.again(ctx) {
+			return
+		}
+	}
+}
+
+func (p *process) runtime() run.Config {
+	c := run.Config{
+		Dir: p.cfg.SQLiteDir, Postgres: p.cfg.Postgres.URL, Schema: p.cfg.Postgres.Schema, Kafka: p.cfg.Kafka.Brokers, Redis: p.cfg.Redis,
+		Partitions: p.cfg.Kafka.Partitions, Replication: p.cfg.Kafka.Replication, Version: p.version, Log: p.base, Now: time.Now,
+	}
+	if p.cfg.OTLP != "" {
+		c.Exporter = func(ctx context.Context) (telemetry.Exporter, error) { return otlp.New(ctx, p.cfg.OTLP) }
+	}
+	return c
+}
+
+func (p *process) site() (*Site, error) {
+	s := &Site{
+		Runtime: p.rt, Registry: &p.cfg.Install.Registry, Secrets: p.cfg.Install.Secrets, APIKey: p.cfg.APIKey, ReconcileEvery: p.cfg.Every,
+		SecondPerson: p.cfg.TwoPersons, Seal: func() (*writer.Seal, error) { return writer.OpenSeal(p.cfg.KeyFile) },
+	}
+	for name, peer := range map[string]*grpc.ClientConnInterface{
+		"ingest": &s.Peers.Ingest, "transform": &s.Peers.Transform, "writer": &s.Peers.Writer, "reconciler": &s.Peers.Reconciler, "audit": &s.Peers.Audit,
+	} {
+		conn, err := control.Dial(p.cfg.Peers[name], p.cfg.Token, nil)
+		if err != nil {
+			return nil, err
+		}
+		p.conns = append(p.conns, conn)
+		*peer = conn
+	}
+	return s, nil
+}
+
+// work runs the service until ctx ends, then lets it drain within the grace.
+func (p *process) work(ctx context.Context, b *Built) error {
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer stop()
+	watch.Go(func() { p.watch(watching) })
+	if b.Prepare != nil { // a vendor that is away holds nobody else's documents up
+		watch.Go(func() { p.until(watching, "vendor", p.status.Degraded, b.Prepare) })
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- run.Services(ctx, b.Service) }()
+	select {
+	case err := <-ended:
+		if err == nil && ctx.Err() == nil {
+			err = errors.New("it ended by itself")
+		}
+		return err
+	case <-ctx.Done():
+	}
+	p.status.Wait("stop", "the service drains")
+	grace := time.NewTimer(p.cfg.Grace)
+	defer grace.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-grace.C:
+		return fmt.Errorf("not drained within %s: what was under way is taken up by the next start", p.cfg.Grace)
+	}
+}
+
+// watch tells readiness whether the parts still answer.
+func (p *process) watch(ctx context.Context) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for what, err := range p.rt.Check(ctx) {
+			if ctx.Err() != nil {
+				return
+			}
+			why := ""
+			if err != nil {
+				why = err.Error()
+			}
+			if what == "database" { // without it nothing can be taken
+				p.status.Wait(what, why)
+			} else {
+				p.status.Degraded(what, why)
+			}
+		}
+	}
+}
+
+// close ends what serves, the callers first.
+func (p *process) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeFor)
+	defer cancel()
+	for _, srv := range p.web {
+		if err := srv.Shutdown(ctx); err != nil {
+			_ = srv.Close()
+		}
+	}
+	graceful := time.AfterFunc(closeFor, p.control.Stop)
+	p.control.GracefulStop()
+	graceful.Stop()
+	p.serving.Wait()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	if p.rt != nil {
+		if err := p.rt.Close(ctx); err != nil {
+			p.log.Warn("a part did not close", "error", err)
+		}
+	}
+}

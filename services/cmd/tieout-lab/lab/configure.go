@@ -1,0 +1,101 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"tieout.dev/services/internal/config"
+	"tieout.dev/services/writer"
+)
+
+// partitions of every topic here.
+const partitions = 6
+
+// secret is made once per state folder, so that scripts may keep it.
+func secret(dir, name string) (string, error) {
+	path := filepath.Join(dir, name)
+	if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
+		return strings.TrimSpace(string(b)), nil
+	}
+	token := rand.Text()
+	return token, os.WriteFile(path, []byte(token), 0o600)
+}
+
+// fixed opens each sandbox at an address that it keeps.
+func (l *Lab) fixed(ctx context.Context) func(name string) (net.Listener, error) {
+	return func(name string) (net.Listener, error) { return l.listen(ctx, name) }
+}
+
+// configure writes one configuration for all services, the installation and the
+// files with secrets, and returns its path.
+func (l *Lab) configure() (string, error) {
+	dir := filepath.Join(l.options.Dir, "config")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if _, err := writer.MakeSeal(filepath.Join(l.options.Dir, "key")); err != nil {
+		return "", err
+	}
+	peers := map[string]string{}
+	for _, name := range config.Services() {
+		peers[name] = l.file.Control.Address // the router knows the replicas
+	}
+	told := map[string]any{
+		"kafka":        map[string]any{"brokers": l.Parts.Kafka.Brokers, "partitions": partitions, "replication": 3},
+		"postgres":     map[string]any{"url": l.Parts.Postgres.URL(), "password_file": "postgres.password"},
+		"redis":        map[string]any{"address": l.Parts.Redis.Address},
+		"control":      map[string]any{"token_file": "../control.token"},
+		"peers":        peers,
+		"api":          map[string]any{"key_file": "../api.key"},
+		"seal":         map[string]any{"key_file": "../key"},
+		"approval":     map[string]any{"second_person": false},
+		"installation": "installation.yaml",
+	}
+	if l.Parts.Jaeger != nil {
+		told["otlp"] = map[string]any{"endpoint": l.Parts.Jaeger.OTLP}
+	}
+	path := filepath.Join(dir, "tieout.yaml")
+	return path, errors.Join(
+		os.WriteFile(filepath.Join(dir, "postgres.password"), []byte(l.Parts.Postgres.Password), 0o600),
+		l.writeInstallation(dir),
+		writeYAML(path, told),
+	)
+}
+
+func writeYAML(path string, v any) error {
+	b, err := yaml.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o600)
+}
+
+func (l *Lab) writeInstallation(dir string) error {
+	secrets := l.world.Secrets()
+	files := func(connection string) (map[string]string, error) {
+		out := map[string]string{}
+		for name, v := range secrets[connection] {
+			if v == "" {
+				continue
+			}
+			out[name] = fmt.Sprintf("%s.%s", connection, name)
+			if err := os.WriteFile(filepath.Join(dir, out[name]), []byte(v), 0o600); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	b, err := config.InstallationYAML(l.world.Registry(), files)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "installation.yaml"), b, 0o600)
+}

@@ -1,0 +1,241 @@
+//go:build integration
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"tieout.dev/services/cmd/tieout-lab/lab"
+	"tieout.dev/services/cmd/tieout/crm"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/parts"
+	"tieout.dev/services/internal/stream"
+)
+
+// labWithin bounds everything that runs on real parts, the first fetch of them
+// left out.
+const labWithin = 15 * time.Minute
+
+// onRealParts starts the five services on real parts and looks at them from
+// outside, as at 'tieout dev'. Two replicas of the writer share the targets.
+func onRealParts(t *testing.T) (*outside, *lab.Lab) {
+	t.Helper()
+	bin := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", bin+"/", "tieout.dev/services/cmd/...").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	o := &outside{t: t, dir: t.TempDir(), bin: filepath.Join(bin, "tieout"), output: &bytes.Buffer{}}
+	l, err := lab.Start(t.Context(), lab.Options{Dir: o.dir, Bin: bin, Replicas: map[string]int{"writer": 2}, Jaeger: true, Out: os.Stderr})
+	var absent *parts.AbsentError
+	if errors.As(err, &absent) {
+		fmt.Fprintln(os.Stderr, absent) // make integration turns this into its exit code
+		t.Fatalf("absent: %v", absent)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { endsWithNothingLeft(t, o.dir, l) })
+	file := l.File()
+	o.file = &file
+	o.portal = crm.Portal{BaseURL: file.Sandboxes["hubspot"].BaseURL, Token: file.Sandboxes["hubspot"].ReaderToken}
+	return o, l
+}
+
+// endsWithNothingLeft: no process of the folder and no address of it remains.
+func endsWithNothingLeft(t *testing.T, dir string, l *lab.Lab) {
+	f := l.File()
+	if t.Failed() {
+		logs, _ := filepath.Glob(filepath.Join(dir, "logs", "*.log"))
+		for _, path := range logs {
+			if b, err := os.ReadFile(path); err == nil {
+				t.Logf("%s ends with\n%s", filepath.Base(path), b[max(0, len(b)-2500):])
+			}
+		}
+	}
+	if err := l.Stop(); err != nil {
+		t.Error(err)
+	}
+	addresses := append([]string{f.Control.Address, f.Redis, address(t, f.Postgres), address(t, f.Jaeger), address(t, f.OTLP), address(t, f.Console)}, f.Kafka...)
+	for _, s := range f.Services {
+		addresses = append(addresses, s.GRPC, s.Metrics)
+	}
+	for _, a := range addresses {
+		if c, err := net.DialTimeout("tcp", a, time.Second); err == nil {
+			_ = c.Close()
+			t.Errorf("%s still answers", a)
+		}
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range processes {
+		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(dir)) && filepath.Base(filepath.Dir(p)) != strconv.Itoa(os.Getpid()) {
+			t.Errorf("%s still runs: %s", filepath.Base(filepath.Dir(p)), bytes.ReplaceAll(line, []byte{0}, []byte(" ")))
+		}
+	}
+}
+
+func address(t *testing.T, text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// The main job on real parts, under the losses that a cluster has. Each deal is
+// one invoice with the right cents in the end, and both sides agree.
+func TestFiveProcessesOnRealParts(t *testing.T) {
+	o, l := onRealParts(t)
+	ctx, cancel := context.WithTimeout(t.Context(), labWithin)
+	defer cancel()
+	d := newDeals(o, 6)
+	for _, c := range []struct {
+		name string
+		harm func() error
+		heal func() error
+	}{
+		{name: "nothing is harmed"},
+		{name: "the first writer is killed", harm: func() error { return l.Kill("writer", 1) }},
+		{name: "the second writer is killed", harm: func() error { return l.Kill("writer", 2) }},
+		{name: "ingest and transform are killed", harm: func() error { return errors.Join(l.Kill("ingest", 1), l.Kill("transform", 1)) }},
+		{name: "Redis forgets everything", harm: func() error { return l.Parts.Redis.Flush(ctx) }},
+		{name: "Redis is away", harm: l.Parts.Redis.Stop, heal: func() error { return l.Parts.Redis.Start(ctx) }},
+		{name: "PostgreSQL stops at once and comes back", harm: func() error { return errors.Join(l.Parts.Postgres.Crash(), l.Parts.Postgres.Start(ctx)) }},
+		{name: "the broker that leads is killed", harm: func() error { return l.Parts.Kafka.Kill(o.leader(ctx)) }, heal: func() error { return o.revive(ctx, l) }},
+	} {
+		ok := t.Run(c.name, func(t *testing.T) {
+			o.t = t
+			from := time.Now()
+			for i := range 8 {
+				d.win(fmt.Sprintf("%s %d", c.name, i))
+				if i == 3 && c.harm != nil {
+					if err := c.harm(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			o.run("wait", "--settled", "--at-least", fmt.Sprint(len(d.want)), "--timeout", "180s")
+			if c.heal != nil {
+				if err := c.heal(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.check(c.name)
+			t.Logf("%d deals are one invoice each, %s after the first of these eight", len(d.want), time.Since(from).Round(100*time.Millisecond))
+		})
+		o.t = t
+		if !ok {
+			return
+		}
+	}
+	o.run("reconcile", "--wait")
+	d.checkWrittenBack()
+	o.checkTraced(ctx, o.live()["nothing is harmed 0"][0].DocNumber)
+	if list := o.run("exceptions", "list"); !strings.Contains(list, "no open exceptions") {
+		t.Errorf("something is left for a person: %s", list)
+	}
+}
+
+// leader is the broker (1 to 3) that leads the partition of the books' documents.
+func (o *outside) leader(ctx context.Context) int {
+	o.t.Helper()
+	topic := document.Topic(event.Realtime)
+	res, err := (&kafka.Client{Addr: kafka.TCP(o.file.Kafka...)}).Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	all := res.Topics[0].Partitions
+	want := stream.Partition(o.file.Sandboxes["quickbooks"].Account, len(all))
+	for _, p := range all {
+		if p.ID == want {
+			o.t.Logf("broker %d leads partition %d of %s", p.Leader.ID, want, topic)
+			return p.Leader.ID
+		}
+	}
+	o.t.Fatalf("nobody leads %s/%d", topic, want)
+	return 0
+}
+
+// revive starts the broker that was killed.
+func (o *outside) revive(ctx context.Context, l *lab.Lab) error {
+	for n, a := range l.Parts.Kafka.Brokers {
+		if c, err := net.DialTimeout("tcp", a, time.Second); err == nil {
+			_ = c.Close()
+			continue
+		}
+		return l.Parts.Kafka.StartBroker(ctx, n+1)
+	}
+	return nil
+}
+
+// checkTraced: whoever has an invoice's number finds its whole way, through every
+// process and both topics, in one trace.
+func (o *outside) checkTraced(ctx context.Context, number string) {
+	o.t.Helper()
+	query := url.Values{"service": {"writer"}, "lookback": {"2h"}, "limit": {"20"}, "tags": {fmt.Sprintf(`{"accounting.invoice.number":%q}`, number)}}
+	missing := []string{"no trace"}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-time.After(250 * time.Millisecond) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.file.Jaeger+"/api/traces?"+query.Encode(), http.NoBody)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		var found struct{ Data []jaegerTrace }
+		err = json.NewDecoder(resp.Body).Decode(&found)
+		_ = resp.Body.Close()
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		for _, trace := range found.Data {
+			if missing = trace.lacks("ingest admit", "transform process", "writer process", "writer post", "audit "); len(missing) == 0 {
+				o.t.Logf("invoice %s leads to trace %s of %d spans", number, trace.TraceID, len(trace.Spans))
+				return
+			}
+		}
+	}
+	o.t.Errorf("the trace of invoice %s lacks %v", number, missing)
+}
+
+// jaegerTrace is a trace as Jaeger's HTTP API shows it.
+type jaegerTrace struct {
+	TraceID   string
+	Spans     []struct{ OperationName, ProcessID string }
+	Processes map[string]struct{ ServiceName string }
+}
+
+// lacks returns which of "service operation…" no span begins with.
+func (j jaegerTrace) lacks(want ...string) []string {
+	var missing []string
+	for _, w := range want {
+		found := false
+		for _, s := range j.Spans {
+			found = found || strings.HasPrefix(j.Processes[s.ProcessID].ServiceName+" "+s.OperationName, w)
+		}
+		if !found {
+			missing = append(missing, w)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,10 @@
+// Command transform turns events into documents.
+package main
+
+import (
+	"os"
+
+	"tieout.dev/services/cmd/assembly"
+)
+
+func main() { os.Exit(assembly.Main("transform", assembly.Transform)) }

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// value is what was told for a key, and where.
+type value struct {
+	text string
+	file string
+	line int
+}
+
+// Load reads a file ("" for none) and the environment, which wins, for a
+// service; with "" what any of them would refuse is a problem. Problems are
+// returned as such.
+func Load(path, service string, environment []string) (*Config, error) {
+	var problems Problems
+	told, err := readFile(path, &problems)
+	if err != nil {
+		return nil, err
+	}
+	readEnvironment(environment, told, &problems)
+	c := &Config{Peers: map[string]string{}}
+	for _, k := range keys() {
+		if k.readBy(service) {
+			k.apply(c, told, &problems)
+		}
+	}
+	c.check(told, service, &problems)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
+}
+
+func (k *key) apply(c *Config, told map[string]value, problems *Problems) {
+	v, ok := told[k.name]
+	if !ok || v.text == "" {
+		if k.required {
+			*problems = append(*problems, Problem{v.file, v.line, k.String(), "", k.expected})
+			return
+		}
+		if k.preset == "" || strings.Contains(k.preset, " ") { // in words: somebody else fills it in
+			return
+		}
+		v.text = k.preset
+	}
+	if k.set != nil && !k.set(c, v.text) {
+		*problems = append(*problems, Problem{v.file, v.line, k.String(), shown(k, v.text), k.expected})
+	}
+}
+
+// shown leaves out what may be secret.
+func shown(k *key, text string) string {
+	if k.name == "postgres.url" {
+		if at := strings.LastIndexByte(text, '@'); at >= 0 {
+			return "…" + text[at:]
+		}
+	}
+	return text
+}
+
+// check looks at what several keys say together, and at the installation.
+func (c *Config) check(told map[string]value, service string, problems *Problems) {
+	switch {
+	case told["postgres.url"].text == "" && c.SQLiteDir == "":
+		*problems = append(*problems, Problem{Key: "postgres.url (" + Env("postgres.url") + ")", Expected: "postgres://user@host:port/database, or sqlite.dir"})
+	case told["postgres.url"].text != "" && c.SQLiteDir != "":
+		v := told["sqlite.dir"]
+		*problems = append(*problems, Problem{v.file, v.line, "sqlite.dir", v.text, "either this or postgres.url"})
+	}
+	if v := told["installation"]; v.text != "" {
+		path := v.text
+		if v.file != "" && !filepath.IsAbs(path) {
+			path = filepath.Join(filepath.Dir(v.file), path)
+		}
+		c.Install = readInstallation(path, service, problems)
+	}
+}
+
+func readEnvironment(environment []string, told map[string]value, problems *Problems) {
+	known := map[string]string{}
+	for _, k := range keys() {
+		known[Env(k.name)] = k.name
+	}
+	for _, entry := range environment {
+		name, text, _ := strings.Cut(entry, "=")
+		if key, ok := known[name]; ok {
+			told[key] = value{text: text}
+			continue
+		}
+		for _, group := range []string{"LISTEN", "KAFKA", "POSTGRES", "SQLITE", "REDIS", "CONTROL", "PEERS", "API", "SEAL", "OTLP", "LOG", "SHUTDOWN", "RECONCILE", "APPROVAL"} {
+			if strings.HasPrefix(name, "TIEOUT_"+group+"_") {
+				*problems = append(*problems, Problem{Key: name, Value: text, Expected: "a variable of a key; there is none of this name"})
+			}
+		}
+	}
+}
+
+// readFile flattens the file: kafka: {brokers: …} -> kafka.brokers. Relative
+// paths of files are meant from the file's own folder.
+func readFile(path string, problems *Problems) (map[string]value, error) {
+	told := map[string]value{}
+	if path == "" {
+		return told, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w: name a file that is there with --config", err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(b, &doc); err != nil {
+		*problems = append(*problems, Problem{File: path, Key: "the file", Value: err.Error(), Expected: "YAML"})
+		return told, nil
+	}
+	if len(doc.Content) == 0 {
+		return told, nil
+	}
+	known := map[string]bool{}
+	for _, k := range keys() {
+		known[k.name] = true
+	}
+	flatten(path, "", doc.Content[0], func(name string, v value) {
+		if !known[name] {
+			*problems = append(*problems, Problem{v.file, v.line, name, v.text, "a key that is listed in docs/configuration.md" + similar(name)})
+			return
+		}
+		if strings.HasSuffix(name, "_file") && v.text != "" && !filepath.IsAbs(v.text) {
+			v.text = filepath.Join(filepath.Dir(path), v.text)
+		}
+		told[name] = v
+	})
+	return told, nil
+}
+
+func flatten(path, prefix string, n *yaml.Node, visit func(string, value)) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			name := n.Content[i].Value
+			if prefix != "" {
+				name = prefix + "." + name
+			}
+			flatten(path, name, n.Content[i+1], visit)
+		}
+	case yaml.SequenceNode:
+		var parts []string
+		for _, item := range n.Content {
+			parts = append(parts, item.Value)
+		}
+		visit(prefix, value{strings.Join(parts, ","), path, n.Line})
+	case yaml.AliasNode: // it might contain itself
+		visit(prefix, value{"*" + n.Value, path, n.Line})
+	default:
+		visit(prefix, value{n.Value, path, n.Line})
+	}
+}
+
+// similar names the key that was probably meant.
+func similar(name string) string {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	for _, k := range keys() {
+		if strings.HasSuffix(k.name, "."+last) || strings.HasPrefix(k.name, name) || strings.HasPrefix(name, k.name) {
+			return ", perhaps " + k.name
+		}
+	}
+	return ""
+}
+
+// IsProblems tells mistakes in a configuration from other failures.
+func IsProblems(err error) (Problems, bool) {
+	var ps Problems
+	ok := errors.As(err, &ps)
+	return slices.Clone(ps), ok
+}

@@ -1,0 +1,65 @@
+package parts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Ports are below the range that outgoing connections take theirs from: a
+// stopped part finds its port free when it comes back.
+const (
+	firstPort = 20000
+	portRange = 10000
+)
+
+// Ports returns n free loopback ports for a part, the same ones each time for
+// the same folder.
+func Ports(ctx context.Context, dir, part string, n int) ([]int, error) {
+	file := filepath.Join(dir, part+".ports")
+	var kept []int
+	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &kept) == nil && len(kept) == n && allFree(ctx, kept) {
+		return kept, nil
+	}
+	kept = nil
+	for range 100 * n {
+		if p := firstPort + rand.IntN(portRange); free(ctx, p) {
+			kept = append(kept, p)
+		}
+		if len(kept) == n {
+			b, err := json.Marshal(kept)
+			if err != nil {
+				return nil, err
+			}
+			return kept, os.WriteFile(file, b, 0o644)
+		}
+	}
+	return nil, errors.New("there are no free ports from 20000 to 29999")
+}
+
+func allFree(ctx context.Context, ports []int) bool {
+	for _, p := range ports {
+		if !free(ctx, p) {
+			return false
+		}
+	}
+	return true
+}
+
+func free(ctx context.Context, port int) bool {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at(port))
+	return err == nil && l.Close() == nil
+}
+
+func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// answers reports whether something accepts connections.
+func answers(ctx context.Context, address string) bool {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	return err == nil && c.Close() == nil
+}
