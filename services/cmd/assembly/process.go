@@ -169,6 +169,10 @@ func (p *process) site() (*Site, error) {
 		Runtime: p.rt, Registry: &p.cfg.Install.Registry, Secrets: p.cfg.Install.Secrets, APIKey: p.cfg.APIKey, ReconcileEvery: p.cfg.Every,
 		SecondPerson: p.cfg.TwoPersons, Seal: func() (*writer.Seal, error) { return writer.OpenSeal(p.cfg.KeyFile) },
 	}
+	var err error
+	if s.Notices, err = notices(p.cfg.Notify, p.rt.Now); err != nil {
+		return nil, err
+	}
 	for name, peer := range map[string]*grpc.ClientConnInterface{
 		"ingest": &s.Peers.Ingest, "transform": &s.Peers.Transform, "writer": &s.Peers.Writer, "reconciler": &s.Peers.Reconciler, "audit": &s.Peers.Audit,
 	} {
