@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/gowebpki/jcs"
@@ -139,10 +141,25 @@ func (in *Ingest) writeBack(ctx context.Context, tx *store.Tx, f *trail.Fact) er
 	if lane == "" {
 		lane = p.OtherRef
 	}
+	class, err := classOfEvent(tx, f.SourceEventID)
+	if err != nil {
+		return err
+	}
 	return in.place(ctx, tx, route, &event.Event{
-		Connection: route.Connection, Ref: ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: event.Realtime, Cause: event.Posting, Type: event.Posted,
+		Connection: route.Connection, Ref: ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: class, Cause: event.Posting, Type: event.Posted,
 		Lane: lane, Customer: f.Customer, OccurredAt: f.Time, Data: data, DataHash: record.Hash,
 	}, parentOf(f))
+}
+
+// classOfEvent is the class that an event came in: what a backfill posts is written
+// back in bulk as well, and leaves the way free for what people wait for.
+func classOfEvent(tx *store.Tx, id string) (event.Class, error) {
+	class := string(event.Realtime)
+	err := tx.QueryRow(`SELECT class FROM event WHERE event_id = $1`, id).Scan(&class)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return event.Class(class), err
 }
 
 // writeBackRoute is the route from the books' kind to the account that the

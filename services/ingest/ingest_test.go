@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -302,6 +303,37 @@ func TestWriteBack(t *testing.T) {
 	w.until("both states are admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE route = 'back'`) == 2 })
 	if n := w.count(`SELECT COUNT(*) FROM event WHERE target = 'hubspot/1' AND lane = 'quickbooks/9/customer/3'`); n != 2 {
 		t.Errorf("%d write-backs stand in the books' customer's lane", n)
+	}
+}
+
+// What a backfill posts is written back in bulk, so that it does not stand in
+// the way of what people wait for.
+func TestAWriteBackKeepsItsClass(t *testing.T) {
+	w := open(t)
+	w.run()
+	for n, class := range []string{"bulk", "realtime"} {
+		id := strings.Repeat(strconv.Itoa(n), 64)
+		err := w.db.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`INSERT INTO event (target, lane, seq, event_id, ref, rev, route, slot_no, class, body, trace, admitted_at, published_at, ended_at)
+				VALUES ('quickbooks/9', $1, $2, $3, $4, 1, 'deals', 1, $5, 'x', '', 0, 1, 1)`, customer, 100+n, id, "hubspot/1/deal/"+strconv.Itoa(70+n), class)
+			if err != nil {
+				return err
+			}
+			return trail.Append(tx, trail.Fact{
+				Stream: "writer/quickbooks/9/ie", Type: "op.settled", Outcome: "posted", Target: "quickbooks/9", Entity: "ie", Customer: customer, SourceEventID: id,
+				Posting: &trail.Posting{Kind: "INVOICE", Part: "invoice", N: 1, OtherRef: "quickbooks/9/invoice/" + strconv.Itoa(20+n), Number: "1", Status: "open", SourceRef: "hubspot/1/deal/" + strconv.Itoa(70+n)},
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.in.facts.Wake()
+	w.until("both are admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE route = 'back'`) == 2 })
+	for n, class := range []string{"bulk", "realtime"} {
+		if got := w.count(`SELECT COUNT(*) FROM event WHERE route = 'back' AND ref = 'quickbooks/9/invoice/` + strconv.Itoa(20+n) + `' AND class = '` + class + `'`); got != 1 {
+			t.Errorf("the write-back of a %s event is not %s", class, class)
+		}
 	}
 }
 
