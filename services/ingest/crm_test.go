@@ -223,8 +223,15 @@ func TestDisorderedWebhooksEndInTheStateOfTheCRM(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.until("what was lost is found", func() bool { return len(c.behind(ids)) == 0 && c.count(`SELECT COUNT(*) FROM hint`) == 0 })
-	if got := c.count(`SELECT COUNT(*) FROM event WHERE class = $1`, string(event.Realtime)); got != 2*(n+1) {
+	if got := c.count(`SELECT COUNT(*) FROM event`); got != 2*(n+1) {
 		t.Errorf("%d events of %d records with two states each", got, n+1)
+	}
+	// a poll's first hundred and what a webhook named is realtime, the rest is bulk
+	if got := c.count(`SELECT COUNT(*) FROM event WHERE class = $1 AND rev = 1`, string(event.Realtime)); got != pollRealtime {
+		t.Errorf("%d of the first reading are realtime, want %d", got, pollRealtime)
+	}
+	if got := c.count(`SELECT COUNT(*) FROM event WHERE class = $1 AND rev = 2`, string(event.Realtime)); int(got) < n+1-lost {
+		t.Errorf("%d of %d changes are realtime, and %d webhooks came", got, n+1, n+1-lost)
 	}
 	c.inOrder()
 }

@@ -14,10 +14,10 @@ import (
 
 const (
 	// pollPage is how many changes are stored with their cursor at once.
-	pollPage = 200
+	pollPage = 100
 	// pollRealtime is how many changes of one poll are taken in real time; what
 	// comes beyond it was changed by a machine, and is bulk.
-	pollRealtime = 1000
+	pollRealtime = 100
 	// requestsPerPoll is what listing the changes of a type costs at least.
 	requestsPerPoll = 1
 	defaultPoll     = time.Minute
