@@ -84,7 +84,7 @@ func (s *source) archived(ctx context.Context, typ string, at time.Time) error {
 func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, typ string) error {
 	page := make([]event.Ref, 0, archivePage)
 	keep := func() error {
-		if _, err := s.reserve(ctx, 1); err != nil {
+		if err := s.listing(ctx); err != nil {
 			return err
 		}
 		gone, err := s.takenForLive(ctx, page)

@@ -151,7 +151,7 @@ func (s *source) listFrom(ctx context.Context, r *run, after string) (bool, erro
 // storeRunPage makes a page of refs bulk hints and moves the run with them. It
 // waits while enough of the run is under way.
 func (s *source) storeRunPage(ctx context.Context, r *run, page []event.Ref) error {
-	if _, err := s.reserve(ctx, 1); err != nil {
+	if err := s.listing(ctx); err != nil {
 		return err
 	}
 	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {

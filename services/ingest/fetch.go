@@ -62,16 +62,31 @@ func (s *source) rest(ctx context.Context) {
 	}
 }
 
+// fetchDue reads a batch of every type that is due: first those that somebody
+// waits for, and bulk only while nobody does.
 func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
+	var bulk []string
 	for _, typ := range s.hinted() {
-		due, err := s.isDue(ctx, typ)
-		if err != nil {
+		class, due, err := s.dueOf(ctx, typ)
+		switch {
+		case err != nil:
 			return worked, err
-		}
-		if !due {
+		case !due:
+			continue
+		case class == event.Bulk:
+			bulk = append(bulk, typ)
 			continue
 		}
-		some, err := s.fetchType(ctx, typ)
+		some, err := s.fetchType(ctx, typ, event.Realtime)
+		if worked = worked || some; err != nil {
+			return worked, err
+		}
+	}
+	for _, typ := range bulk {
+		if urgent, err := s.urgent(ctx); err != nil || urgent {
+			return true, err
+		}
+		some, err := s.fetchType(ctx, typ, event.Bulk)
 		if worked = worked || some; err != nil {
 			return worked, err
 		}
@@ -81,12 +96,12 @@ func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
 
 // fetchType reads one batch of a type, within our share. Where the share runs
 // low it waits a little: a batch costs the same for one record as for many.
-func (s *source) fetchType(ctx context.Context, typ string) (worked bool, err error) {
+func (s *source) fetchType(ctx context.Context, typ string, class event.Class) (worked bool, err error) {
 	cost := s.cost(typ)
 	if wait := min(s.limit.Pace(s.in.deps.Now(), cost), gatherMost); wait > 0 && !pause(ctx, wait) {
 		return false, ctx.Err()
 	}
-	return s.metered(ctx, cost, func(ctx context.Context) (bool, error) {
+	return s.metered(ctx, cost, class, func(ctx context.Context) (bool, error) {
 		hints, err := s.claim(ctx, typ, fetchBatch)
 		if err != nil || len(hints) == 0 {
 			return false, err
@@ -106,16 +121,50 @@ func (s *source) cost(typ string) int {
 	return requestsPerObjects
 }
 
-// reserve waits until our share allows n requests more, and takes them.
-func (s *source) reserve(ctx context.Context, n int) (quota.Reservation, error) {
+// keptFree is what bulk leaves of our share to what somebody waits for: three
+// batches of aggregates.
+const keptFree = 3 * requestsPerAggregates
+
+// lookUp is how often one that waits in bulk looks whether somebody waits.
+const lookUp = 200 * time.Millisecond
+
+// reserve waits until our share allows n requests more, and takes them. Bulk
+// keeps some free, and steps aside while somebody waits: ok is then false.
+func (s *source) reserve(ctx context.Context, n int, class event.Class) (r quota.Reservation, ok bool, err error) {
+	kept := 0
+	if class == event.Bulk {
+		kept = keptFree
+	}
 	for {
 		now := s.in.deps.Now()
-		r, again, ok := s.limit.Reserve(now, n)
+		r, again, ok := s.limit.Reserve(now, n, kept)
 		if ok {
-			return r, nil
+			return r, true, nil
 		}
-		if !pause(ctx, max(again.Sub(now), 10*time.Millisecond)) {
-			return quota.Reservation{}, ctx.Err()
+		wait := max(again.Sub(now), 10*time.Millisecond)
+		if class == event.Bulk {
+			wait = min(wait, lookUp)
+		}
+		if !pause(ctx, wait) {
+			return quota.Reservation{}, false, ctx.Err()
+		}
+		if class == event.Bulk {
+			if urgent, err := s.urgent(ctx); err != nil || urgent {
+				return quota.Reservation{}, false, err
+			}
+		}
+	}
+}
+
+// listing waits until bulk may send one request more.
+func (s *source) listing(ctx context.Context) error {
+	for {
+		_, ok, err := s.reserve(ctx, 1, event.Bulk)
+		if ok || err != nil {
+			return err
+		}
+		if !pause(ctx, lookUp) {
+			return ctx.Err()
 		}
 	}
 }
@@ -123,10 +172,10 @@ func (s *source) reserve(ctx context.Context, n int) (quota.Reservation, error) 
 // metered does a task that is expected to cost so many requests, and charges
 // what it took. A source that does not count is charged what was expected. The
 // task says whether it asked the vendor at all.
-func (s *source) metered(ctx context.Context, cost int, task func(context.Context) (asked bool, err error)) (asked bool, err error) {
-	r, err := s.reserve(ctx, cost)
-	if err != nil {
-		return false, err
+func (s *source) metered(ctx context.Context, cost int, class event.Class, task func(context.Context) (asked bool, err error)) (asked bool, err error) {
+	r, ok, err := s.reserve(ctx, cost, class)
+	if err != nil || !ok {
+		return !ok && err == nil, err // stepping aside is work too: what is urgent comes next
 	}
 	ctx, meter := connector.WithMeter(ctx)
 	asked, err = task(ctx)

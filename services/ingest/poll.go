@@ -69,7 +69,7 @@ func (s *source) pollOnce(ctx context.Context) {
 }
 
 func (s *source) pollType(ctx context.Context, typ string) error {
-	_, err := s.metered(ctx, requestsPerPoll, func(ctx context.Context) (bool, error) { return true, s.listChanges(ctx, typ) })
+	_, err := s.metered(ctx, requestsPerPoll, event.Realtime, func(ctx context.Context) (bool, error) { return true, s.listChanges(ctx, typ) })
 	return err
 }
 
