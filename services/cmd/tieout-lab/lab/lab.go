@@ -145,7 +145,7 @@ func (l *Lab) say(format string, args ...any) {
 
 // listen opens a loopback address that is the same at the next start.
 func (l *Lab) listen(ctx context.Context, name string) (net.Listener, error) {
-	p, err := parts.Ports(ctx, l.options.Dir, name, 1)
+	p, err := parts.Ports(ctx, l.partsDir(), name, 1)
 	if err != nil {
 		return nil, err
 	}
