@@ -178,7 +178,7 @@ func withPostgres(ctx context.Context, command []string, out, errOut io.Writer) 
 // down ends what runs on a folder, also what a killed supervisor left behind.
 func down(ctx context.Context, dir string, out io.Writer) error {
 	f, err := endpoints.Read(dir)
-	if err == nil {
+	if err == nil && lab.Runs(dir) {
 		fmt.Fprintf(out, "stopping pid %d\n", f.PID)
 		if err := syscall.Kill(f.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err

@@ -26,6 +26,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/parts"
+	"tieout.dev/services/internal/parts/partstest"
 	"tieout.dev/services/internal/stream"
 )
 
@@ -41,7 +42,7 @@ func onRealParts(t *testing.T) (*outside, *lab.Lab) {
 	if out, err := exec.Command("go", "build", "-o", bin+"/", "tieout.dev/services/cmd/...").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	o := &outside{t: t, dir: t.TempDir(), bin: filepath.Join(bin, "tieout"), output: &bytes.Buffer{}}
+	o := &outside{t: t, dir: partstest.Dir(t), bin: filepath.Join(bin, "tieout"), output: &bytes.Buffer{}}
 	l, err := lab.Start(t.Context(), lab.Options{Dir: o.dir, Bin: bin, Replicas: map[string]int{"writer": 2}, Jaeger: true, Out: os.Stderr})
 	var absent *parts.AbsentError
 	if errors.As(err, &absent) {

@@ -90,7 +90,7 @@ func mayImport(name string) ([]string, bool) {
 		return slices.Concat(vocabulary, contracts, mechanisms), true
 	case name == "internal/sandbox":
 		return vocabulary, true
-	case name == "internal/embedded", name == "internal/parts":
+	case name == "internal/embedded", under(name, "internal/parts"):
 		return nil, true
 	case name == "internal/run":
 		return slices.Concat(vocabulary, contracts, mechanisms), true

@@ -129,7 +129,9 @@ func TestLossesOfBrokersOnRealParts(t *testing.T) {
 // inSync reports whether each partition has all its replicas: the loss of two
 // brokers at once is another promise.
 func inSync(ctx context.Context, brokers []string) bool {
-	cl := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 5 * time.Second, Transport: &kafka.Transport{MetadataTTL: time.Millisecond}}
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	cl := &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 5 * time.Second, Transport: transport}
 	res, err := cl.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{"t"}})
 	if err != nil {
 		return false

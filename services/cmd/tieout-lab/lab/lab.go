@@ -96,6 +96,17 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
+// Runs reports whether somebody runs on a folder: a pid that stands in a file
+// may have been given to another process since.
+func Runs(dir string) bool {
+	f, err := lock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	_ = f.Close()
+	return false
+}
+
 func (l *Lab) start(ctx context.Context) (err error) {
 	if l.logFile, err = os.OpenFile(filepath.Join(l.options.Dir, "logs", "lab.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return err
@@ -134,7 +145,7 @@ func (l *Lab) say(format string, args ...any) {
 
 // listen opens a loopback address that is the same at the next start.
 func (l *Lab) listen(ctx context.Context, name string) (net.Listener, error) {
-	p, err := parts.Ports(ctx, l.options.Dir, name, 1)
+	p, err := parts.Ports(ctx, l.partsDir(), name, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (l *Lab) startServices(ctx context.Context) error {
 	for _, name := range config.Services() {
 		for r := range max(1, l.options.Replicas[name]) {
 			s := &service{lab: l, name: name, replica: r + 1, ended: make(chan struct{})}
-			p, err := parts.Ports(ctx, l.options.Dir, s.label(), 3)
+			p, err := parts.Ports(ctx, l.partsDir(), s.label(), 3)
 			if err != nil {
 				return err
 			}
