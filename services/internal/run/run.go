@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -42,6 +43,12 @@ type Config struct {
 	Version     string
 	Log         *slog.Logger
 	Now         func() time.Time
+	// Dial opens connections to the brokers, and LayoutFor is how long the layout
+	// of the cluster is believed; nil and 0 are what stream takes.
+	Dial      stream.Dial
+	LayoutFor time.Duration
+	// HTTP carries requests to the vendors; nil is the ordinary way.
+	HTTP http.RoundTripper
 	// Exporter makes an exporter of spans for each service; nil: none.
 	Exporter func(ctx context.Context) (telemetry.Exporter, error)
 }
@@ -62,7 +69,7 @@ type Runtime struct {
 func New(cfg Config) (*Runtime, error) {
 	r := &Runtime{Config: cfg, Instance: rand.Text()}
 	var err error
-	if r.Bus, err = stream.NewClient(stream.Config{Brokers: cfg.Kafka, ClientID: "tieout", Logger: cfg.Log}); err != nil {
+	if r.Bus, err = r.bus("tieout", cfg.Log, nil); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	r.closing(func(context.Context) error { return r.Bus.Close() })
@@ -106,11 +113,15 @@ func (r *Runtime) Parts(ctx context.Context, service string, migrations fs.FS) (
 	if p.Tracer, err = r.tracer(ctx, service); err != nil {
 		return nil, err
 	}
-	if p.Bus, err = stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: "tieout-" + service, Logger: p.Log, Tracer: p.Tracer}); err != nil {
+	if p.Bus, err = r.bus("tieout-"+service, p.Log, p.Tracer); err != nil {
 		return nil, fmt.Errorf("bus of %s: %w", service, err)
 	}
 	r.closing(func(context.Context) error { return p.Bus.Close() })
 	return p, nil
+}
+
+func (r *Runtime) bus(id string, log *slog.Logger, tracer trace.Tracer) (*stream.Client, error) {
+	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Dial: r.Dial, MetadataTTL: r.LayoutFor})
 }
 
 func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
