@@ -194,7 +194,7 @@ func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View,
 }
 
 func (o *owner) nextTurn(e protocol.Effects, free time.Duration) time.Duration {
-	next := idleTurn
+	next := o.w.deps.DB.Rest(idleTurn)
 	if e.WakeAt > 0 {
 		next = min(next, e.WakeAt-o.w.deps.Now().Sub(o.started))
 	}

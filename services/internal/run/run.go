@@ -43,10 +43,12 @@ type Config struct {
 	Version     string
 	Log         *slog.Logger
 	Now         func() time.Time
-	// Dial opens connections to the brokers, and LayoutFor is how long the layout
-	// of the cluster is believed; nil and 0 are what stream takes.
-	Dial      stream.Dial
-	LayoutFor time.Duration
+	// Dial opens connections to the brokers; nil is the ordinary way.
+	Dial stream.Dial
+	// Rest is the least that whatever is woken when there is something to do
+	// rests between two looks of its own; 0 leaves each its own. It makes virtual
+	// time pass faster and is of no use elsewhere.
+	Rest time.Duration
 	// HTTP carries requests to the vendors; nil is the ordinary way.
 	HTTP http.RoundTripper
 	// Exporter makes an exporter of spans for each service; nil: none.
@@ -121,11 +123,11 @@ func (r *Runtime) Parts(ctx context.Context, service string, migrations fs.FS) (
 }
 
 func (r *Runtime) bus(id string, log *slog.Logger, tracer trace.Tracer) (*stream.Client, error) {
-	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Dial: r.Dial, MetadataTTL: r.LayoutFor})
+	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Dial: r.Dial, Rest: r.Rest})
 }
 
 func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
-	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, URL: r.Postgres, Schema: r.Schema}
+	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, Rest: r.Rest, URL: r.Postgres, Schema: r.Schema}
 	if cfg.URL == "" {
 		cfg.Path = filepath.Join(r.Dir, service+".db")
 	}

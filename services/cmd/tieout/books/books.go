@@ -30,6 +30,7 @@ type Invoice struct {
 	Balance     json.Number `json:"Balance"`
 	CustomerRef struct {
 		Value string `json:"value"`
+		Name  string `json:"name"`
 	} `json:"CustomerRef"`
 	CurrencyRef struct {
 		Value string `json:"value"`

@@ -28,9 +28,9 @@ import (
 const (
 	partitions = 2
 	token      = "the one token"
-	// layoutFor: a cluster that does not change need not be asked twice a second.
-	layoutFor = 10 * time.Minute
-	// lives: how long a bubble may need in real time.
+	// readyWithin is virtual, as all time in here.
+	// longest session of a group that the brokers take; its milliseconds fit 32 bits.
+	longest     = 20 * 24 * time.Hour
 	readyWithin = 2 * time.Minute
 )
 
@@ -38,7 +38,11 @@ const (
 func began() time.Time { return time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC) }
 
 // pace is how often things are looked at that nothing wakes.
-type pace struct{ pollEvery, reconcileEvery time.Duration }
+type pace struct {
+	rest           time.Duration // 0: as in production
+	pollEvery      time.Duration // of the CRM
+	reconcileEvery time.Duration // 0: on demand alone
+}
 
 // bubble is the whole system in one synctest bubble.
 type bubble struct {
@@ -122,7 +126,7 @@ func (b *bubble) open(ctx context.Context) error {
 
 func (b *bubble) openBroker() (err error) {
 	h := b.network.host("kafka")
-	b.kafka, err = kfake.NewCluster(kfake.Ports(9001, 9002, 9003), kfake.ListenFn(h.Listen))
+	b.kafka, err = kfake.NewCluster(kfake.Ports(9001, 9002, 9003), kfake.ListenFn(h.Listen), kfake.GroupMaxSessionTimeout(longest))
 	if err == nil {
 		b.brokers = b.kafka.ListenAddrs()
 	}

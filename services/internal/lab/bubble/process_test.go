@@ -85,7 +85,7 @@ func (p *process) build(ctx context.Context) (*assembly.Built, error) {
 	log := p.b.log.With("process", fmt.Sprintf("%s.%d", p.name, p.born))
 	p.rt, err = run.New(run.Config{
 		Dir: p.dir, Kafka: p.b.brokers, Partitions: partitions, Version: "bubble", Log: log, Now: time.Now,
-		Dial: p.host.Dial, LayoutFor: layoutFor, HTTP: p.b.transport(p.host),
+		Dial: p.host.Dial, Rest: p.b.pace.rest, HTTP: p.b.transport(p.host),
 	})
 	if err != nil {
 		return nil, err
