@@ -66,6 +66,7 @@ type bubble struct {
 	running    sync.WaitGroup
 
 	client     *http.Client
+	think      time.Duration // before a person does the next thing in the CRM
 	portal     crm.Portal
 	company    books.Company
 	ingest     controlv1.IngestServiceClient
@@ -79,7 +80,7 @@ type bubble struct {
 // outside: files know no virtual time.
 func inside(t *testing.T, p pace, story func(b *bubble)) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := folder(t)
 	log := slog.New(slog.DiscardHandler)
 	if path := os.Getenv("TIEOUT_BUBBLE_LOG"); path != "" {
 		f, err := os.Create(path)
@@ -99,6 +100,18 @@ func inside(t *testing.T, p pace, story func(b *bubble)) {
 		}
 		story(b)
 	})
+}
+
+// folder is in memory where the system has such a place: no power cut will ever
+// hit these files, and waiting for a disk is what takes longest.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "bubble")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func (b *bubble) open(ctx context.Context) error {
@@ -150,7 +163,7 @@ func (b *bubble) openWorld(ctx context.Context) (err error) {
 		}
 	}
 	h, q := b.world.Sandboxes["hubspot"], b.world.Sandboxes["quickbooks"]
-	b.portal = crm.Portal{BaseURL: h.BaseURL, Token: h.ReaderToken, HTTP: b.client}
+	b.portal = crm.Portal{BaseURL: h.BaseURL, Token: h.ReaderToken, HTTP: &http.Client{Transport: &thinking{b}}}
 	b.company = books.Company{BaseURL: q.BaseURL, Realm: q.RealmID, Token: q.ReaderToken, HTTP: b.client}
 	return b.registry.Check()
 }
@@ -194,6 +207,17 @@ func (b *bubble) address(name string) string {
 
 func (b *bubble) transport(h *host) *http.Transport {
 	return &http.Transport{DialContext: h.Dial, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}
+}
+
+// thinking is the person at the CRM, who does one thing after the other: what
+// happens at one instant of virtual time has no order.
+type thinking struct{ b *bubble }
+
+func (t *thinking) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet && !pause(r.Context(), t.b.think) {
+		return nil, r.Context().Err()
+	}
+	return t.b.client.Transport.RoundTrip(r)
 }
 
 // ready waits until each target has an owner and the CRM was listed once.

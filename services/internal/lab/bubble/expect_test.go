@@ -27,6 +27,8 @@ func (s *story) expectCommand(a words) error {
 		return s.expectTied(what, a)
 	case "requests":
 		return s.expectRequests(a)
+	case "posted":
+		return s.expectPosted(a)
 	case "kills":
 		return same("kills", a.first(), s.kills)
 	case "number": // a deal carries the number of its live invoice
@@ -34,7 +36,7 @@ func (s *story) expectCommand(a words) error {
 	case "customers":
 		return s.expectCustomers(a)
 	}
-	return errors.New("expect: invoices, invoice, order, exceptions, unexplained, breaks, requests, kills, number or customers")
+	return errors.New("expect: posted, invoices, invoice, order, exceptions, unexplained, breaks, requests, kills, number or customers")
 }
 
 func same(what, want string, got int) error {
@@ -42,6 +44,32 @@ func same(what, want string, got int) error {
 		return fmt.Errorf("%s: %d", what, got)
 	}
 	return nil
+}
+
+// expectPosted: ROUTE N [open=N] [discarded=N], of the events that ended so.
+func (s *story) expectPosted(a words) error {
+	named, a := a.named()
+	in, err := s.ingest.IngestStatus(s.ctx, &controlv1.IngestStatusRequest{})
+	if err != nil {
+		return err
+	}
+	for _, r := range in.GetRoutes() {
+		if r.GetRoute() != a.first() {
+			continue
+		}
+		if err := same("posted", a.rest(1).first(), int(r.GetPosted())); err != nil {
+			return fmt.Errorf("%w: %v", err, r)
+		}
+		for name, got := range map[string]int64{"open": r.GetOpen(), "discarded": r.GetDiscarded()} {
+			if want := named[name]; want != "" {
+				if err := same(name, want, int(got)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return errors.New("there is no such route")
 }
 
 // expectInvoices: N live ones [void=N] [EUR=SUM of the gross]….

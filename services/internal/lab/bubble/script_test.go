@@ -27,6 +27,10 @@ func commands() map[string]func(s *story, a words) error {
 			}
 			return s.sleep(d)
 		},
+		"think": func(s *story, a words) (err error) { // before each thing done in the CRM
+			s.think, err = duration(a.first())
+			return err
+		},
 		"settle":    func(s *story, _ words) error { return s.settle(settleWithin) },
 		"reconcile": func(s *story, _ words) error { _, err := s.reconcile(); return err },
 	}

@@ -96,6 +96,8 @@ func (s *story) plain(text string) string {
 		switch {
 		case strings.Count(core, "/") == 3:
 			w = strings.Replace(w, core, "the "+s.record(core), 1)
+		case strings.Contains(w, "http://"):
+			w = "the vendor"
 		case strings.HasPrefix(core, "TO-"):
 			w = strings.Replace(w, core, "its mark", 1)
 		}
