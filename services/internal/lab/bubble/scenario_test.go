@@ -42,7 +42,7 @@ func scenario(t *testing.T, name string) {
 	if !ok || strings.TrimSpace(head) == "" {
 		t.Fatal("a scenario says what it shows, then has a script and, where it is one sequence, a trace")
 	}
-	p := pace{rest: 5 * time.Minute, pollEvery: 5 * time.Minute}
+	p := pace{rest: time.Hour, pollEvery: time.Hour}
 	if strings.Contains(head, "production's pace") {
 		p = pace{pollEvery: time.Minute, reconcileEvery: 10 * time.Minute}
 	}

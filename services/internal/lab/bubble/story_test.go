@@ -91,17 +91,18 @@ func (s *story) disarm() {
 // settle waits until nothing moves: no hint is due, no event on its way, and
 // what is open is held by an exception or waits.
 func (s *story) settle(within time.Duration) error {
-	deadline := time.Now().Add(within)
+	start := time.Now()
 	var polls *controlv1.PollResponse
 	var last error
 	for {
 		if last = s.atRest(&polls); last == nil {
 			return nil
 		}
-		if time.Now().After(deadline) {
+		waited := time.Since(start)
+		if waited > within {
 			return fmt.Errorf("not at rest after %s: %w", within, last)
 		}
-		if err := s.sleep(time.Second); err != nil {
+		if err := s.sleep(time.Second + waited/10); err != nil {
 			return err
 		}
 	}

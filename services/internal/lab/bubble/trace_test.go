@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	controlv1 "tieout.dev/proto/control/v1"
 )
@@ -104,4 +105,31 @@ func (s *story) plain(text string) string {
 		out = append(out, w)
 	}
 	return strings.Join(out, " ")
+}
+
+// show tells where everything stands.
+func (s *story) show() error {
+	in, err := s.ingest.IngestStatus(s.ctx, &controlv1.IngestStatusRequest{})
+	if err != nil {
+		return err
+	}
+	w, err := s.writer.WriterStatus(s.ctx, &controlv1.WriterStatusRequest{})
+	if err != nil {
+		return err
+	}
+	list, err := s.exceptions()
+	if err != nil {
+		return err
+	}
+	books, err := s.invoices()
+	if err != nil {
+		return err
+	}
+	s.t.Logf("at %s\ningest %v\nwriter %v\nexceptions %v", time.Now().UTC().Format(time.RFC3339), in, w, list)
+	for _, v := range books {
+		s.t.Logf("invoice %s %s of %s: %s %s", v.DocNumber, v.state(), v.deal(), v.TotalAmt, v.CurrencyRef.Value)
+	}
+	told, err := s.trace()
+	s.t.Log(told)
+	return err
 }
