@@ -46,7 +46,7 @@ func (v *Vault) Tokens(connection string, first connector.Grant) *Tokens {
 	if t, ok := v.known[connection]; ok {
 		return t
 	}
-	t := &Tokens{vault: v, connection: connection, first: first}
+	t := &Tokens{vault: v, connection: connection, first: first, mu: make(turnstile, 1)}
 	v.known[connection] = t
 	return t
 }
@@ -67,12 +67,23 @@ type Tokens struct {
 	// Refresher trades the refresh token; nil for a token that does not expire.
 	Refresher func(ctx context.Context, refresh string) (connector.Grant, error)
 
-	mu      sync.Mutex // one refresh at a time
+	mu      turnstile // one refresh at a time
 	current connector.Grant
 	loaded  bool
 
 	consentEnds atomic.Int64 // µs
 }
+
+// turnstile is a lock that is held while a vendor is asked, which takes as long
+// as it takes. Waiting for it is waiting for a channel, so that virtual time
+// passes meanwhile; behind a mutex it would stand still.
+type turnstile chan struct{}
+
+// Lock waits until nobody else is inside.
+func (t turnstile) Lock() { t <- struct{}{} }
+
+// Unlock lets the next one in.
+func (t turnstile) Unlock() { <-t }
 
 // Token returns the access token, refreshed if it is about to end.
 func (t *Tokens) Token(ctx context.Context) (string, error) {

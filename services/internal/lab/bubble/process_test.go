@@ -2,20 +2,19 @@ package bubble
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
-
-	"net/http"
 
 	"tieout.dev/services/cmd/assembly"
 	"tieout.dev/services/internal/control"
@@ -195,16 +194,15 @@ func (b *bubble) stop(name string) error {
 	return p.err
 }
 
-// kill ends a process as a power cut does. What is on its disk now is what its
-// successor finds: the files are copied while nothing moves, so that what the
-// dying goroutines still do is done to nobody's database.
+// kill ends a process as a power cut does. What is committed now is what its
+// successor finds, in files of its own: what the dying goroutines still do is
+// done to nobody's database and reaches nobody.
 func (b *bubble) kill(name string) error {
 	p := b.processes[name]
 	if p == nil {
 		return fmt.Errorf("%s does not run", name)
 	}
 	delete(b.processes, name)
-	synctest.Wait()
 	b.generation[name]++
 	err := copyFolder(b.folder(name), p.dir)
 	p.host.kill()
@@ -217,15 +215,17 @@ func (b *bubble) folder(name string) string {
 	return filepath.Join(b.dir, fmt.Sprintf("%s.%d", name, b.generation[name]))
 }
 
-// copyFolder copies all but the shared memory of SQLite, which a power cut
-// does not leave behind.
+// copyFolder copies a process's files; of a database, what is committed.
 func copyFolder(to, from string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(path, "-shm") {
+		switch {
+		case err != nil || d.IsDir() || strings.HasSuffix(path, "-shm") || strings.HasSuffix(path, "-wal"):
 			return err
+		case strings.HasSuffix(path, ".db"):
+			return copyDatabase(filepath.Join(to, d.Name()), path)
 		}
 		raw, err := os.ReadFile(path)
 		if err != nil {
@@ -233,4 +233,13 @@ func copyFolder(to, from string) error {
 		}
 		return os.WriteFile(filepath.Join(to, d.Name()), raw, 0o600)
 	})
+}
+
+func copyDatabase(to, from string) error {
+	db, err := sql.Open("sqlite", from) // the driver that store has
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec(`VACUUM INTO '` + strings.ReplaceAll(to, "'", "''") + `'`)
+	return errors.Join(err, db.Close())
 }
