@@ -92,21 +92,26 @@ func (t *Tokens) Token(ctx context.Context) (string, error) {
 	if err := t.load(ctx); err != nil {
 		return "", err
 	}
-	if t.Refresher != nil && !t.current.Expires.IsZero() && t.vault.now().Add(expiresSoon).After(t.current.Expires) {
+	if t.Refresher != nil && t.ending() {
 		return t.refresh(ctx)
 	}
 	return t.current.Access.Reveal(), nil
 }
 
+// ending tells whether the token ends soon, or has ended.
+func (t *Tokens) ending() bool {
+	return !t.current.Expires.IsZero() && t.vault.now().Add(expiresSoon).After(t.current.Expires)
+}
+
 // Refresh returns another token than the refused one. Whoever comes second
-// gets what the first one fetched.
+// gets what the first one fetched, unless that has ended as well by now.
 func (t *Tokens) Refresh(ctx context.Context, refused string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.load(ctx); err != nil {
 		return "", err
 	}
-	if t.current.Access.Reveal() != refused {
+	if t.current.Access.Reveal() != refused && !t.ending() {
 		return t.current.Access.Reveal(), nil
 	}
 	return t.refresh(ctx)

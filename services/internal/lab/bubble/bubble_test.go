@@ -47,6 +47,8 @@ type pace struct {
 // bubble is the whole system in one synctest bubble.
 type bubble struct {
 	t    *testing.T
+	ctx  context.Context // ends when the story is over
+	over context.CancelFunc
 	dir  string
 	log  *slog.Logger
 	pace pace
@@ -93,6 +95,7 @@ func inside(t *testing.T, p pace, story func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(began()))
 		b := &bubble{t: t, dir: dir, log: log, pace: p, network: newNetwork(), ports: map[string]int{}, processes: map[string]*process{}, born: map[string]int{}, generation: map[string]int{}}
+		b.ctx, b.over = context.WithCancel(t.Context())
 		defer b.close()
 		if err := b.open(t.Context()); err != nil {
 			t.Error(err)
@@ -256,6 +259,7 @@ func polled(i *controlv1.IngestStatusResponse) bool {
 
 // close ends everything; a goroutine that stays behind fails the test.
 func (b *bubble) close() {
+	b.over()
 	var ends []chan struct{}
 	for name, p := range b.processes {
 		delete(b.processes, name)

@@ -22,7 +22,6 @@ import (
 // that it gave them: the vendors' ids stay out of scripts.
 type story struct {
 	*bubble
-	ctx       context.Context
 	companies map[string]string // name -> id, which a merge changes
 	deals     map[string]string
 	order     []string // the deals in the order in which they were made
@@ -37,7 +36,7 @@ type armed struct {
 }
 
 func newStory(b *bubble) *story {
-	return &story{bubble: b, ctx: b.t.Context(), companies: map[string]string{}, deals: map[string]string{}}
+	return &story{bubble: b, companies: map[string]string{}, deals: map[string]string{}}
 }
 
 // sleep lets virtual time pass, and ends the process whose trap springs.
