@@ -24,7 +24,7 @@ const (
 	usualSeeds = 12
 	usualDays  = 31
 	// actions is how much happens in such a month.
-	actions = 24
+	actions = 20
 )
 
 // TestRandom lives months, each from a seed: deals and changes, people's hands
@@ -61,7 +61,7 @@ func number(t *testing.T, name string, otherwise int) int {
 }
 
 func month(t *testing.T, seed uint64) {
-	inside(t, pace{rest: 12 * time.Hour, pollEvery: 12 * time.Hour, reconcileEvery: 24 * time.Hour}, func(b *bubble) {
+	inside(t, pace{rest: 12 * time.Hour, pollEvery: 12 * time.Hour, reconcileEvery: 72 * time.Hour}, func(b *bubble) {
 		m := &monkey{story: newStory(b), random: rand.New(rand.NewPCG(seed, 1)), want: map[string]*wanted{}}
 		m.think = 3 * time.Second
 		// a token whose successor died with a process is good until it is back:

@@ -94,15 +94,15 @@ func (s *story) settle(within time.Duration) error {
 	var polls *controlv1.PollResponse
 	var last error
 	for {
+		waited := time.Since(start)
+		if err := s.sleep(time.Second + waited/10); err != nil { // what was just asked for has its turn first
+			return err
+		}
 		if last = s.atRest(&polls); last == nil {
 			return nil
 		}
-		waited := time.Since(start)
 		if waited > within {
 			return fmt.Errorf("not at rest after %s: %w", within, last)
-		}
-		if err := s.sleep(time.Second + waited/10); err != nil {
-			return err
 		}
 	}
 }
