@@ -59,7 +59,7 @@ func (s *source) backfill(ctx context.Context) error {
 		if err := s.backfillOnce(ctx); err != nil && ctx.Err() == nil {
 			s.in.deps.Log.WarnContext(ctx, "the backfill goes on later", "connection", s.config.ID, "error", err)
 		}
-		if !pause(ctx, runIdle) {
+		if !pause(ctx, s.in.deps.DB.Rest(runIdle)) {
 			return nil
 		}
 	}

@@ -53,7 +53,7 @@ func (s *source) fetch(ctx context.Context) error {
 }
 
 func (s *source) rest(ctx context.Context) {
-	t := time.NewTimer(fetchIdle)
+	t := time.NewTimer(s.in.deps.DB.Rest(fetchIdle))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

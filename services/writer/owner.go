@@ -144,6 +144,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	}
 	var effects protocol.Effects
 	var paused bool
+	rest := o.w.deps.DB.Rest(idleTurn)
 	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		v, err := o.fence(tx, now, most)
 		if err != nil {
@@ -158,7 +159,11 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		o.limit.sees(v.Heads)
 		changes, eff := protocol.Step(v, o.memory, in)
 		effects, paused = eff, v.Paused
-		return (&applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner}).apply(&changes)
+		if err := (&applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner}).apply(&changes); err != nil || rest == idleTurn {
+			return err
+		}
+		rest, err = o.restOf(tx, rest)
+		return err
 	})
 	if err != nil {
 		return 0, err
@@ -167,7 +172,18 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	o.forgetOldLooks()
 	o.noteProbe(paused)
 	o.carryOut(ctx, effects)
-	return o.nextTurn(effects, most.free), nil
+	return o.nextTurn(effects, most.free, rest), nil
+}
+
+// restOf is how long the owner may rest when nothing wakes it: lanes that wait
+// are looked at again and again.
+func (o *owner) restOf(tx *store.Tx, rest time.Duration) (time.Duration, error) {
+	var waiting int64
+	err := tx.QueryRow(`SELECT COUNT(*) FROM lane WHERE target = $1 AND state = 'waiting'`, o.target).Scan(&waiting)
+	if waiting > 0 {
+		rest = idleTurn
+	}
+	return rest, err
 }
 
 // fence starts the transaction: one row serialises the target, and an owner
@@ -192,8 +208,8 @@ func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View,
 	return v, nil
 }
 
-func (o *owner) nextTurn(e protocol.Effects, free time.Duration) time.Duration {
-	next := idleTurn
+func (o *owner) nextTurn(e protocol.Effects, free, rest time.Duration) time.Duration {
+	next := rest
 	if e.WakeAt > 0 {
 		next = min(next, e.WakeAt-o.w.deps.Now().Sub(o.started))
 	}

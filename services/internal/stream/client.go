@@ -35,6 +35,10 @@ type Config struct {
 	Dial     Dial         // nil: plain TCP
 	Logger   *slog.Logger // nil: slog.Default
 	Tracer   trace.Tracer // nil: no spans
+	// Rest is the least time between two signs of life, long polls and looks at
+	// the cluster's layout; 0 leaves each its own. Records end a long poll as
+	// ever, but a dead member of a group is noticed later. For virtual time.
+	Rest time.Duration
 	// MetadataTTL is how often the layout of the cluster is read; 0 is 500 ms.
 	// Virtual time passes faster with a longer one.
 	MetadataTTL time.Duration
@@ -47,6 +51,7 @@ type Client struct {
 	dial      Dial
 	log       *slog.Logger
 	tracer    trace.Tracer
+	rest      time.Duration
 	transport *kafka.Transport
 	kafka     *kafka.Client
 
@@ -59,7 +64,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("a Kafka client needs at least one broker")
 	}
-	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, lanes: map[TopicPartition]chan struct{}{}}
+	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, rest: cfg.Rest, lanes: map[TopicPartition]chan struct{}{}}
 	if c.dial == nil {
 		c.dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	}
@@ -72,7 +77,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if cfg.MetadataTTL <= 0 {
 		cfg.MetadataTTL = metadataTTL
 	}
-	c.transport = &kafka.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: cfg.MetadataTTL, ClientID: cfg.ClientID}
+	c.transport = &kafka.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: max(cfg.MetadataTTL, cfg.Rest), ClientID: cfg.ClientID}
 	c.kafka = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: c.transport}
 	return c, nil
 }

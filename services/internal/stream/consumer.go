@@ -15,6 +15,7 @@ import (
 
 const (
 	sessionTimeout   = 6 * time.Second
+	sessionRests     = 3 // how many rests a session outlives
 	heartbeat        = time.Second
 	rebalanceTimeout = 10 * time.Second
 	joinBackoff      = 300 * time.Millisecond
@@ -96,7 +97,7 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 		return nil, errors.New("a consumer needs a group, topics, offsets and a handler")
 	}
 	if cfg.MaxWait <= 0 {
-		cfg.MaxWait = defaultMaxWait
+		cfg.MaxWait = max(defaultMaxWait, c.rest)
 	}
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = defaultMaxBytes
@@ -127,9 +128,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: c.cfg.Group, Brokers: []string{bootstrap}, Dialer: c.client.groupDialer(), Topics: c.cfg.Topics,
 		GroupBalancers:    []kafka.GroupBalancer{together{}},
-		HeartbeatInterval: heartbeat, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
+		HeartbeatInterval: max(heartbeat, c.client.rest), SessionTimeout: max(sessionTimeout, sessionRests*c.client.rest), RebalanceTimeout: rebalanceTimeout,
 		JoinGroupBackoff: joinBackoff, Timeout: groupTimeout,
-		WatchPartitionChanges: true, PartitionWatchInterval: watchPartitions, StartOffset: kafka.FirstOffset,
+		WatchPartitionChanges: true, PartitionWatchInterval: max(watchPartitions, c.client.rest), StartOffset: kafka.FirstOffset,
 	})
 	if err != nil {
 		return fmt.Errorf("join group %s: %w", c.cfg.Group, err)
@@ -225,7 +226,7 @@ func (m *marks) take() map[string]map[int]int64 {
 }
 
 func (c *Consumer) commitLoop(ctx context.Context, gen *kafka.Generation, m *marks) {
-	for pause(ctx, commitEvery) {
+	for pause(ctx, max(commitEvery, c.client.rest)) {
 		c.commit(ctx, gen, m)
 	}
 }

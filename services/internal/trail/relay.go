@@ -80,22 +80,24 @@ func (r *Relay) Wake() {
 // Run sends until ctx ends, and gives the lease back.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.release(ctx)
-	wait := relayPoll
+	wait := relayPoll // after the next error
 	for {
 		sent, err := r.round(ctx)
+		rest := r.db.Rest(relayPoll)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			r.log.WarnContext(ctx, "rows wait to be sent", "error", err)
 			wait = min(2*wait, 8*relayPoll)
+			rest = wait
 		default:
 			wait = relayPoll
 		}
 		if sent == relayBatch && err == nil {
 			continue
 		}
-		if !r.rest(ctx, wait, err == nil) {
+		if !r.rest(ctx, rest, err == nil) {
 			return nil
 		}
 	}

@@ -28,6 +28,8 @@ type Config struct {
 	WebhookURL string
 	// Listen opens the address of a sandbox by its name.
 	Listen func(name string) (net.Listener, error)
+	// HTTP carries webhooks and settings; nil is the ordinary way.
+	HTTP http.RoundTripper
 }
 
 // World are the running sandboxes.
@@ -55,10 +57,10 @@ func Start(ctx context.Context, cfg Config) (*World, error) {
 
 func (w *World) start(ctx context.Context) (err error) {
 	dir := filepath.Join(w.cfg.Dir, "sandbox")
-	if w.portal, err = hubspotsandbox.New(hubspotsandbox.Config{Dir: dir, Log: w.cfg.Log.With("sandbox", "hubspot")}); err != nil {
+	if w.portal, err = hubspotsandbox.New(hubspotsandbox.Config{Dir: dir, HTTP: w.cfg.HTTP, Log: w.cfg.Log.With("sandbox", "hubspot")}); err != nil {
 		return err
 	}
-	if w.books, err = quickbookssandbox.New(quickbookssandbox.Config{Dir: dir, Preset: "IE", Log: w.cfg.Log.With("sandbox", "quickbooks")}); err != nil {
+	if w.books, err = quickbookssandbox.New(quickbookssandbox.Config{Dir: dir, HTTP: w.cfg.HTTP, Preset: "IE", Log: w.cfg.Log.With("sandbox", "quickbooks")}); err != nil {
 		return err
 	}
 	for name, h := range map[string]http.Handler{"hubspot": w.portal, "quickbooks": w.books} {
@@ -120,7 +122,7 @@ func (w *World) settings(ctx context.Context, name, body string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: w.cfg.HTTP}).Do(req)
 	if err != nil {
 		return fmt.Errorf("settings of %s: %w", name, err)
 	}
