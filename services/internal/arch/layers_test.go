@@ -55,14 +55,17 @@ func packages(t *testing.T) []pkg {
 var (
 	vocabulary = []string{"internal/event", "internal/document", "internal/money", "internal/fault"}
 	contracts  = []string{"internal/connector", "internal/link", "internal/exception"}
-	mechanisms = []string{"internal/registry", "internal/store", "internal/stream", "internal/trail", "internal/mapping", "internal/control", "internal/telemetry", "internal/quota", "internal/config"}
+	mechanisms = []string{"internal/registry", "internal/store", "internal/stream", "internal/trail", "internal/mapping", "internal/control", "internal/telemetry", "internal/quota", "internal/config", "internal/crash"}
 	services   = []string{"ingest", "transform", "writer", "reconciler", "audit"}
 )
 
 // between mechanisms only these: a fact is stored and sent, control answers
-// from a consumer's database, a mapping is looked up in the registry.
+// from a consumer's database, a mapping is looked up in the registry; places to
+// die are named everywhere.
 var between = map[string][]string{
-	"internal/trail":   {"internal/store", "internal/stream"},
+	"internal/store":   {"internal/crash"},
+	"internal/stream":  {"internal/crash"},
+	"internal/trail":   {"internal/store", "internal/stream", "internal/crash"},
 	"internal/control": {"internal/store", "internal/trail"},
 	"internal/mapping": {"internal/registry"},
 	"internal/config":  {"internal/registry"},

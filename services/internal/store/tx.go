@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"tieout.dev/services/internal/crash"
 	"time"
 )
 
@@ -50,6 +51,7 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	}
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
+	crash.At(crash.StoreBegun)
 	tx := &Tx{ctx: ctx, db: db, session: s}
 	committed := false
 	defer func() {
@@ -63,10 +65,12 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	if tx.err != nil {
 		return tx.err
 	}
+	crash.At(crash.StoreBeforeCommit)
 	if err := s.commit(settling); err != nil {
 		return fmt.Errorf("commit in %s: %w", db.name, err)
 	}
 	committed = true
+	crash.At(crash.StoreAfterCommit)
 	return nil
 }
 
