@@ -50,6 +50,8 @@ type DB struct {
 	clock  func() time.Time
 	turn   chan struct{} // who holds it may write
 	engine engine
+	// readOnly: Write is refused.
+	readOnly bool
 }
 
 // Open opens the database, brings its schema up to this program's and refuses

@@ -39,6 +39,9 @@ type Tx struct {
 // by itself. After an error the transaction has left nothing, unless the
 // connection broke while it was being committed: then it may have left all.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
+	if db.readOnly {
+		return fmt.Errorf("write %s: %w", db.name, ErrReadOnly)
+	}
 	select {
 	case db.turn <- struct{}{}:
 	case <-ctx.Done():
