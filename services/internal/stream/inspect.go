@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"fmt"
+	"net"
+	"strconv"
 
 	"github.com/segmentio/kafka-go"
 )
@@ -45,4 +47,36 @@ func (c *Client) Committed(ctx context.Context, group, topic string, partitions 
 		}
 	}
 	return out, nil
+}
+
+// Leader returns the address of the broker that leads a partition.
+func (c *Client) Leader(ctx context.Context, topic string, partition int) (string, error) {
+	asking, cancel := context.WithTimeout(ctx, produceDeadline)
+	defer cancel()
+	res, err := c.kafka.Metadata(asking, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return "", fmt.Errorf("leader of %s/%d: %w", topic, partition, err)
+	}
+	for _, t := range res.Topics {
+		for _, p := range t.Partitions {
+			if p.ID == partition && p.Leader.Host != "" {
+				return net.JoinHostPort(p.Leader.Host, strconv.Itoa(p.Leader.Port)), nil
+			}
+		}
+	}
+	return "", fmt.Errorf("leader of %s/%d: %w", topic, partition, kafka.LeaderNotAvailable)
+}
+
+// Coordinator returns the address of the broker that a group is run by.
+func (c *Client) Coordinator(ctx context.Context, group string) (string, error) {
+	asking, cancel := context.WithTimeout(ctx, produceDeadline)
+	defer cancel()
+	res, err := c.kafka.FindCoordinator(asking, &kafka.FindCoordinatorRequest{Key: group, KeyType: kafka.CoordinatorKeyTypeConsumer})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		return "", fmt.Errorf("coordinator of group %s: %w", group, err)
+	}
+	return net.JoinHostPort(res.Coordinator.Host, strconv.Itoa(res.Coordinator.Port)), nil
 }
