@@ -244,3 +244,16 @@ func (s *State) held(p Place) bool {
 	l := s.Writer.Lanes[Place{Target: p.Target, Lane: p.Lane}]
 	return slot.State == "queued" && (l.Exception != "" || l.State == "parked" || l.State == "waiting") && l.Next <= p.Seq
 }
+
+// Waits tells whether something of a source's record is held for a person.
+func (s *State) Waits(ref string) bool {
+	if s.Ingest.Raised[ref] {
+		return true
+	}
+	for i := range s.Ingest.Events {
+		if e := &s.Ingest.Events[i]; e.Ref == ref && !e.Ended && s.held(Place{e.Target, e.Lane, e.Seq}) {
+			return true
+		}
+	}
+	return false
+}
