@@ -118,7 +118,7 @@ func mayImport(name string) ([]string, bool) {
 	case under(name, "cmd/tieout"):
 		return slices.Concat([]string{"cmd/assembly", "connectors", "console", "mappings", "internal/run", "internal/embedded"}, services, vocabulary, contracts, mechanisms), true
 	case under(name, "cmd/tieout-lab"): // no part of an installation
-		return []string{"cmd/tieout", "console", "writer", "internal/lab", "internal/parts", "internal/config", "internal/control", "internal/crash", "internal/embedded", "internal/store"}, true
+		return slices.Concat([]string{"cmd/tieout", "console", "writer", "internal/lab", "internal/parts", "internal/embedded"}, vocabulary, contracts, mechanisms), true
 	}
 	return nil, false
 }
