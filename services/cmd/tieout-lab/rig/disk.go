@@ -131,13 +131,29 @@ func children(pid int) (out []int) {
 	return out
 }
 
-// revivePostgres starts the server again if what was done to it ended it.
+// reviveWithin bounds how long the server may take to answer again.
+const reviveWithin = time.Minute
+
+// revivePostgres waits until the server answers, and starts it again if what
+// was done to it ended it: it gives up when it cannot recover from its own log.
 func (r *Rig) revivePostgres(ctx context.Context) error {
-	pid, err := r.postgresPID()
-	if err == nil && alive(pid) {
-		return nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviveWithin)
+	defer cancel()
+	for {
+		asking, stop := context.WithTimeout(ctx, 2*time.Second)
+		err := r.stores["audit"].Ping(asking)
+		stop()
+		if err == nil {
+			return nil
+		}
+		if pid, perr := r.postgresPID(); perr != nil || !alive(pid) {
+			return r.lab.Parts.Postgres.Start(ctx)
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("the database does not come back: %w", err)
+		}
+		wait(ctx, 100*time.Millisecond)
 	}
-	return r.lab.Parts.Postgres.Start(context.WithoutCancel(ctx))
 }
 
 // alive: a process that has ended and was not waited for yet is not.

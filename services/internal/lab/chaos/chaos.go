@@ -119,29 +119,43 @@ type step struct {
 	freeze bool
 }
 
+// killsEach are the random deaths that every service gets; the others go where
+// least is to be done, so that all are done at about the same time.
+const killsEach = 3
+
 // plan deals the points and kills out to the services. A point that several
-// get to is tried in one of them, another one by another seed.
+// get to is tried in one of them.
 func plan(o Options) map[string][]step {
 	dice := rand.New(rand.NewPCG(o.Seed, 1))
 	out := map[string][]step{}
-	for _, p := range o.Points {
-		able := p.Services()
-		shortest := able[dice.IntN(len(able))]
-		for _, s := range able { // a shared point goes where least is to be done
-			if len(out[s]) < len(out[shortest]) {
-				shortest = s
+	shortest := func(able []string) string {
+		best := able[dice.IntN(len(able))]
+		for _, s := range able {
+			if len(out[s]) < len(out[best]) {
+				best = s
 			}
 		}
-		out[shortest] = append(out[shortest], step{point: p})
+		return best
 	}
-	for k := range o.Kills {
-		s := Services()[(k+int(o.Seed%5))%5]
-		out[s] = append(out[s], step{})
+	for _, shared := range []bool{false, true} {
+		for _, p := range o.Points {
+			if able := p.Services(); shared == (len(able) > 1) {
+				s := shortest(able)
+				out[s] = append(out[s], step{point: p})
+			}
+		}
 	}
 	if slices.Contains(o.Faults, FreezeAtPoints) {
 		for _, p := range frozenAt() {
 			out["writer"] = append(out["writer"], step{point: p, freeze: true})
 		}
+	}
+	for k := range o.Kills {
+		s := Services()[(k+int(o.Seed%5))%5]
+		if k >= killsEach*5 {
+			s = shortest(Services())
+		}
+		out[s] = append(out[s], step{})
 	}
 	for _, s := range Services() {
 		dice.Shuffle(len(out[s]), func(i, j int) { out[s][i], out[s][j] = out[s][j], out[s][i] })

@@ -21,9 +21,9 @@ const (
 	// backWithin bounds how long a recovery is watched.
 	backWithin = 2 * time.Minute
 	// Between two harms of a service, and between two faults of the parts.
-	restMost       = 1500 * time.Millisecond
+	restMost       = time.Second
 	frozenFor      = 9 * time.Second
-	betweenFaults  = 8 * time.Second
+	betweenFaults  = 4 * time.Second
 	extraKillEvery = 2 * time.Second
 )
 
