@@ -11,8 +11,9 @@ import (
 	"tieout.dev/services/internal/crash"
 )
 
-// nudgeFor bounds one nudge: whoever is called may be dead.
-const nudgeFor = 15 * time.Second
+// nudgeFor bounds one nudge: whoever is called may be dead. A reconciliation
+// reads both sides whole within its small share of their limits.
+const nudgeFor = 60 * time.Second
 
 // Nudge implements chaos.Stack. That a call fails is no failure here: the
 // process that was to answer it has died, which was the purpose.
@@ -55,13 +56,14 @@ func (r *Rig) reconcile(ctx context.Context) {
 }
 
 // repair has the reconciler find a deal that nobody has read yet: its webhook
-// is lost, and the poll is not due.
+// is lost, and the search that the poll asks is behind.
 func (r *Rig) repair(ctx context.Context) error {
-	if err := r.World.webhooks(ctx, `{"deliver":false}`); err != nil {
+	if err := r.World.hide(ctx, true); err != nil {
 		return err
 	}
+	defer func() { _ = r.World.hide(context.WithoutCancel(ctx), false) }() // the next nudge, or the calm after the run, says it again
 	r.World.win(ctx)
 	r.reconcile(ctx)
 	_, _ = controlv1.NewReconcilerServiceClient(r.conn).Repair(ctx, &controlv1.RepairRequest{All: true, Action: "recheck", Actor: "chaos", Reason: "tried by the chaos run"})
-	return r.World.webhooks(context.WithoutCancel(ctx), usualWebhooks)
+	return nil
 }

@@ -21,13 +21,14 @@ import (
 const (
 	// everyEvent is how often something happens outside: what the vendors' limits
 	// let through, with room for what is done again.
-	everyEvent = 700 * time.Millisecond
+	everyEvent = 1100 * time.Millisecond
 	// payAfter is how long an invoice is out before somebody pays it.
 	payAfter = 30 * time.Second
 	// outsideFor bounds one thing that happens outside.
 	outsideFor = 20 * time.Second
-	// usualWebhooks come in any order, some twice, some never.
-	usualWebhooks = `{"deliver":true,"duplicate":0.2,"shuffle":true,"drop":0.1}`
+	// Webhooks come in any order, some twice, some never; afterwards as they should.
+	usualPortal = `{"search_lag":"0s","webhooks":{"deliver":true,"duplicate":0.2,"shuffle":true,"drop":0.1}}`
+	calmPortal  = `{"search_lag":"0s","webhooks":{"deliver":true,"duplicate":0,"shuffle":false,"drop":0}}`
 )
 
 // deal is one that the world made, and what must come of it.
@@ -67,7 +68,7 @@ func newWorld(ctx context.Context, f *endpoints.File, seed uint64) (*World, erro
 		}
 		w.companies = append(w.companies, id)
 	}
-	return w, w.webhooks(ctx, usualWebhooks)
+	return w, w.settings(ctx, usualPortal)
 }
 
 // Move lets things happen until ctx ends.
@@ -290,9 +291,18 @@ func (w *World) fault(ctx context.Context, system, rule string) error {
 	return w.post(ctx, w.file.Sandboxes[system].BaseURL+"/_sandbox/faults", rule)
 }
 
-// webhooks tells the CRM how to deliver.
-func (w *World) webhooks(ctx context.Context, how string) error {
-	return w.post(ctx, w.file.Sandboxes["hubspot"].BaseURL+"/_sandbox/settings", `{"webhooks":`+how+`}`)
+// settings tells the CRM how to behave.
+func (w *World) settings(ctx context.Context, how string) error {
+	return w.post(ctx, w.file.Sandboxes["hubspot"].BaseURL+"/_sandbox/settings", how)
+}
+
+// hide has the CRM tell nobody of what changes, or tells it again: no webhook,
+// and a search that is behind.
+func (w *World) hide(ctx context.Context, hidden bool) error {
+	if hidden {
+		return w.settings(ctx, `{"search_lag":"90s","webhooks":{"deliver":false}}`)
+	}
+	return w.settings(ctx, usualPortal)
 }
 
 // Calm ends what the vendors were told to do wrong.
@@ -308,7 +318,7 @@ func (w *World) Calm(ctx context.Context) error {
 		}
 		_ = resp.Body.Close()
 	}
-	return w.webhooks(ctx, `{"deliver":true,"duplicate":0,"shuffle":false,"drop":0}`)
+	return w.settings(ctx, calmPortal)
 }
 
 func (w *World) post(ctx context.Context, url, body string, headers ...string) error {

@@ -4,6 +4,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -159,6 +160,16 @@ func plan(o Options) map[string][]step {
 	}
 	for _, s := range Services() {
 		dice.Shuffle(len(out[s]), func(i, j int) { out[s][i], out[s][j] = out[s][j], out[s][i] })
+		slices.SortStableFunc(out[s], func(a, b step) int { return cmp.Compare(late(a), late(b)) })
 	}
 	return out
+}
+
+// late: what takes a reconciliation comes first, while there is little to read.
+func late(s step) int {
+	first := []crash.Point{crash.ReconcilerRunBegun, crash.ReconcilerListsRead, crash.ReconcilerCompared, crash.ReconcilerRunEnded, crash.ReconcilerRechecked, crash.ReconcilerRepairStored}
+	if slices.Contains(first, s.point) {
+		return 0
+	}
+	return 1
 }

@@ -41,11 +41,11 @@ func (s *State) nothingLost() *Result {
 		case s.held(place):
 			r.Checked["parked"]++
 		case stored && slot.State == "ended":
-			r.violated("lane %s slot %d ended %s, and ingest was never told", e.Lane, e.Seq, slot.Outcome)
+			s.underWay(r, "lane %s slot %d ended %s, and ingest was never told", e.Lane, e.Seq, slot.Outcome)
 		case stored:
-			r.violated("lane %s slot %d neither ended nor is anybody asked about it", e.Lane, e.Seq)
+			s.underWay(r, "lane %s slot %d neither ended nor is anybody asked about it", e.Lane, e.Seq)
 		default:
-			r.violated("lost: revision %d of %s never reached the writer", e.Rev, e.Ref)
+			s.underWay(r, "lost: revision %d of %s never reached the writer", e.Rev, e.Ref)
 		}
 	}
 	return r

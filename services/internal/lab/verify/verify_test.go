@@ -183,6 +183,16 @@ func TestEachViolationIsNamed(t *testing.T) {
 
 // What a person did in the books, or was asked about, is explained and no
 // violation.
+// What a stopped stack lacks, and nothing of which is under way, is lost.
+func TestAStoppedStackIsForgivenNothingElse(t *testing.T) {
+	s := healthy()
+	s.Running = false
+	s.Services["writer"].Streams[Stream{"writer/a", 1}] = 6
+	if n := Broken(Check(s)); n != 1 {
+		t.Errorf("%d violations for a fact that nobody has: %+v", n, Check(s))
+	}
+}
+
 func TestWhatPeopleDoIsExplained(t *testing.T) {
 	for name, do := range map[string]func(s *State){
 		"a person voids an invoice": func(s *State) {
@@ -208,6 +218,11 @@ func TestWhatPeopleDoIsExplained(t *testing.T) {
 			s.Writer.Lanes[Place{Target: books, Lane: customer}] = Lane{Next: 4, State: "parked", Exception: "w-1"}
 		},
 		"a stopped stack has messages to send": func(s *State) { s.Running, s.Services["writer"].Unpublished = false, 3 },
+		"a stopped stack has facts to read": func(s *State) {
+			s.Running, s.Logs[Partition{topic, 0}] = false, Log{End: 13, TopicID: "x"}
+			s.Services["writer"].Streams[Stream{"writer/a", 1}] = 6
+			s.Ingest.Events[3].Ended = false
+		},
 	} {
 		s := healthy()
 		do(s)
