@@ -82,7 +82,7 @@ func runChaos(ctx context.Context, o *chaosFlags, out io.Writer) error {
 	}
 	say := (&sayer{out: progress, from: time.Now()}).say
 	report, err := harm(ctx, o, chaos.Options{
-		Kills: o.kills, For: time.Duration(o.seconds) * time.Second, Seed: o.seed, Points: points, Faults: faults, Say: say,
+		Kills: o.kills, For: time.Duration(o.seconds) * time.Second, Seed: o.seed, Points: points, Faults: faults, Away: rig.Away(), Say: say,
 	}, progress)
 	if err != nil {
 		return fmt.Errorf("%w (the state is in %s)", err, o.dir)

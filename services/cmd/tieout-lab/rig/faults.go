@@ -28,6 +28,11 @@ func Faults() []string {
 	}
 }
 
+// Away are those that take a part away altogether.
+func Away() []string {
+	return []string{"kill-all-brokers", "kill-postgres", "cut-postgres", "postgres-reset", "disk-full", "fsync-fails"}
+}
+
 const (
 	// frozenFor is longer than a group's session and every guard: a frozen
 	// process is a zombie when it is thawed.
@@ -141,7 +146,7 @@ func (r *Rig) freeze(ctx context.Context, service string, replica int) error {
 	return errors.Join(err, r.lab.Signal(service, replica, syscall.SIGCONT))
 }
 
-// Thaw implements chaos.Stack; whoever is not frozen does not notice.
+// Thaw implements chaos.Processes; whoever is not frozen does not notice.
 func (r *Rig) Thaw(service string) error {
 	var errs []error
 	for n := range r.lab.Replicas(service) {

@@ -15,7 +15,7 @@ import (
 // reads both sides whole within its small share of their limits.
 const nudgeFor = 60 * time.Second
 
-// Nudge implements chaos.Stack. That a call fails is no failure here: the
+// Nudge implements chaos.Processes. That a call fails is no failure here: the
 // process that was to answer it has died, which was the purpose.
 func (r *Rig) Nudge(ctx context.Context, service string, p crash.Point) error {
 	ctx, cancel := context.WithTimeout(ctx, nudgeFor)

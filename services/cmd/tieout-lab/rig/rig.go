@@ -109,12 +109,12 @@ func (r *Rig) crashDir() string { return filepath.Join(r.options.Dir, "crash") }
 
 func (r *Rig) order(service string) string { return filepath.Join(r.crashDir(), service) }
 
-// Kill implements chaos.Stack.
+// Kill implements chaos.Processes.
 func (r *Rig) Kill(_ context.Context, service string, dice *rand.Rand) error {
 	return r.lab.Kill(service, 1+dice.IntN(r.lab.Replicas(service)))
 }
 
-// Arm implements chaos.Stack; the order is there whole or not at all.
+// Arm implements chaos.Orders; the order is there whole or not at all.
 func (r *Rig) Arm(service string, o crash.Order) error {
 	if err := os.Remove(r.order(service) + crash.HitSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -125,7 +125,7 @@ func (r *Rig) Arm(service string, o crash.Order) error {
 	return os.Rename(r.order(service)+".new", r.order(service))
 }
 
-// Disarm implements chaos.Stack.
+// Disarm implements chaos.Orders.
 func (r *Rig) Disarm(service string) error {
 	if err := os.Remove(r.order(service)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -133,7 +133,7 @@ func (r *Rig) Disarm(service string) error {
 	return nil
 }
 
-// Obeyed implements chaos.Stack.
+// Obeyed implements chaos.Orders.
 func (r *Rig) Obeyed(service string) (time.Time, error) {
 	var info syscall.Stat_t
 	err := syscall.Stat(r.order(service)+crash.HitSuffix, &info)

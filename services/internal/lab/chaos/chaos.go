@@ -26,27 +26,41 @@ type Options struct {
 	Points []crash.Point
 	// Faults of the parts, by name; each is made once.
 	Faults []string
+	// Away are those faults that take a part away altogether: nobody can be back
+	// before the part is.
+	Away []string
 	// Say takes a line for each thing that is done; nil: none.
 	Say func(format string, args ...any)
 }
 
 // Stack is what harm is done to.
 type Stack interface {
+	Processes
+	Orders
+	Observer
+	// Fault makes a fault of the parts and heals it, within a minute or two.
+	Fault(ctx context.Context, name string, dice *rand.Rand) error
+}
+
+// Processes are those of the services.
+type Processes interface {
 	// Kill ends one process of a service, at once.
 	Kill(ctx context.Context, service string, dice *rand.Rand) error
-	// Arm tells the service's processes where to die or to freeze; Disarm takes
-	// that back. Obeyed is when one of them did, the zero time if none has yet.
-	Arm(service string, o crash.Order) error
-	Disarm(service string) error
-	Obeyed(service string) (time.Time, error)
 	// Thaw lets a frozen process go on.
 	Thaw(service string) error
 	// Nudge makes the service come to a point that its everyday work does not
 	// lead to; where it does, nothing is done.
 	Nudge(ctx context.Context, service string, p crash.Point) error
-	Observer
-	// Fault makes a fault of the parts and heals it, within a minute or two.
-	Fault(ctx context.Context, name string, dice *rand.Rand) error
+}
+
+// Orders tell the services' processes where to die.
+type Orders interface {
+	// Arm tells a service's processes where to die or to freeze, one of them,
+	// once; Disarm takes that back.
+	Arm(service string, o crash.Order) error
+	Disarm(service string) error
+	// Obeyed is when one of them did, the zero time if none has yet.
+	Obeyed(service string) (time.Time, error)
 }
 
 // Observer sees whether a service is back.

@@ -214,6 +214,23 @@ func TestARunDoesWhatIsPlannedAndMeasures(t *testing.T) {
 	})
 }
 
+// Nobody is back before the part is: the time counts from when it is.
+func TestAnOutageIsTakenOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := func(s int) time.Time { return time.Now().Add(time.Duration(s) * time.Second) }
+		r := &run{report: newReport(Options{}), outages: []outage{{at(10), at(40)}, {at(100), at(101)}}}
+		for _, c := range []struct{ died, back, with, without int }{
+			{0, 5, 5, 5}, {5, 45, 40, 5}, {12, 44, 32, 4}, {12, 30, 18, 0}, {50, 60, 10, 10}, {99, 103, 4, 2},
+		} {
+			r.recovered(at(c.died), at(c.back))
+			n := len(r.report.recoveries) - 1
+			if got, all := r.report.recoveries[n], r.report.sinceDeath[n]; got != time.Duration(c.without)*time.Second || all != time.Duration(c.with)*time.Second {
+				t.Errorf("dead at %d, back at %d: %s, with the outage %s", c.died, c.back, got, all)
+			}
+		}
+	})
+}
+
 func TestAPointThatNobodyMeetsIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newToy(time.Second)

@@ -26,6 +26,7 @@ type Report struct {
 	Disorder    int               `json:"disorder"`
 	Orphans     int               `json:"orphans"`
 	Recovery    Recovery          `json:"recovery_s"`
+	SinceDeath  Recovery          `json:"recovery_with_outages_s"`
 	SettledS    float64           `json:"settled_s"` // from the last harm to rest
 	Seconds     float64           `json:"seconds"`
 	Seed        uint64            `json:"seed"`
@@ -33,12 +34,13 @@ type Report struct {
 	Troubles   []string `json:"troubles"`
 	Violations []string `json:"violations"`
 
-	points     map[crash.Point]bool
-	recoveries []time.Duration
+	points                 map[crash.Point]bool
+	recoveries, sinceDeath []time.Duration
 }
 
 // Recovery is how long it took from a process's death to the first work done
-// after it.
+// after it. Where a part was away altogether meanwhile, the time counts from
+// when it was back; with outages, from the death on in any case.
 type Recovery struct {
 	N   int     `json:"n"`
 	P50 float64 `json:"p50"`
@@ -61,16 +63,18 @@ func (x *Report) hit(p crash.Point) {
 	x.PointsHit = len(x.points)
 }
 
-func (x *Report) finish() {
-	slices.Sort(x.recoveries)
+func (x *Report) finish() { x.Recovery, x.SinceDeath = spread(x.recoveries), spread(x.sinceDeath) }
+
+func spread(all []time.Duration) Recovery {
+	slices.Sort(all)
 	at := func(q float64) float64 {
-		if len(x.recoveries) == 0 {
+		if len(all) == 0 {
 			return 0
 		}
-		i := int(math.Ceil(q*float64(len(x.recoveries)))) - 1
-		return math.Round(x.recoveries[max(i, 0)].Seconds()*10) / 10
+		i := int(math.Ceil(q*float64(len(all)))) - 1
+		return math.Round(all[max(i, 0)].Seconds()*10) / 10
 	}
-	x.Recovery = Recovery{N: len(x.recoveries), P50: at(0.5), P99: at(0.99), Max: at(1)}
+	return Recovery{N: len(all), P50: at(0.5), P99: at(0.99), Max: at(1)}
 }
 
 // Judge adds what the checkers say.

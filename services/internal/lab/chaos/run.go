@@ -33,10 +33,14 @@ type run struct {
 	stack Stack
 	now   func() time.Time
 
-	mu     sync.Mutex
-	report *Report
-	missed map[string][]step
+	mu      sync.Mutex
+	report  *Report
+	missed  map[string][]step
+	outages []outage
 }
+
+// outage is when a part was away altogether.
+type outage struct{ from, to time.Time }
 
 // Run does what is planned and returns what was done. The report says nothing
 // of the promises yet.
@@ -186,13 +190,30 @@ func (r *run) watch(ctx context.Context, service string, died time.Time) {
 			continue
 		}
 		if grew(before, n) && r.stack.Ready(ctx, service) {
-			took := r.now().Sub(died)
-			r.note(func(x *Report) { x.recoveries = append(x.recoveries, took) })
+			r.recovered(died, r.now())
 			return
 		}
 	}
-	r.note(func(x *Report) { x.recoveries = append(x.recoveries, backWithin) })
+	r.recovered(died, died.Add(backWithin))
 	r.trouble("%s did not work again within %s", service, backWithin)
+}
+
+// recovered notes how long it took, from the death on and from when all parts
+// were there on.
+func (r *run) recovered(died, back time.Time) {
+	r.note(func(x *Report) {
+		x.sinceDeath = append(x.sinceDeath, back.Sub(died))
+		from := died
+		for _, o := range r.outages {
+			if o.from.Before(back) && o.to.After(from) {
+				from = o.to
+			}
+		}
+		if from.After(back) { // it worked again while the part was not whole yet
+			from = back
+		}
+		x.recoveries = append(x.recoveries, back.Sub(from))
+	})
 }
 
 func grew(before, now []int64) bool {
@@ -215,7 +236,11 @@ func (r *run) faults(ctx context.Context) error {
 			return nil
 		}
 		r.o.Say("fault: %s", name)
+		o := outage{from: r.now()}
 		err := r.stack.Fault(ctx, name, dice)
+		if o.to = r.now(); slices.Contains(r.o.Away, name) {
+			r.note(func(*Report) { r.outages = append(r.outages, o) })
+		}
 		var skipped *SkippedError
 		switch {
 		case errors.As(err, &skipped):
