@@ -50,6 +50,7 @@ check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated f
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run gofmt -w on these"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(STATICCHECK) ./...) || exit 1; done
 	cd services && $(GO) vet -tags oracles ./connectors/... ./console && $(GO) vet -tags integration ./internal/parts ./internal/stream ./cmd/tieout
+	cd services && $(GO) vet -tags crashpoints ./internal/crash
 	cd services && $(GO) test -count=1 ./internal/arch
 	cd proto && $(BUF) lint && $(BUF) breaking --against released/v1.binpb
 	@$(MAKE) --no-print-directory generate

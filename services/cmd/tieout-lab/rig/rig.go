@@ -5,7 +5,6 @@ package rig
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -173,10 +172,4 @@ func (r *Rig) Progress(ctx context.Context, service string) (out []int64, err er
 		return rows.Err()
 	})
 	return out, err
-}
-
-func (r *Rig) say(format string, args ...any) {
-	if r.options.Out != nil {
-		fmt.Fprintf(r.options.Out, format+"\n", args...)
-	}
 }
