@@ -37,12 +37,19 @@ func (r *Rig) smallDisk(ctx context.Context) error {
 		r.noDisk = fmt.Sprintf("a small disk was not mounted: %v: %s", err, strings.TrimSpace(string(out)))
 		return nil
 	}
-	r.closers = append(r.closers, func() error {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			return fmt.Errorf("umount %s: %w: %s", dir, err, out)
+	r.closers = append(r.closers, func() error { return unmount(dir) })
+	return nil
+}
+
+// unmount takes the disk away and leaves in its place what it held, with its
+// owners, so that the state can be looked at afterwards.
+func unmount(dir string) error {
+	kept := dir + ".kept"
+	for _, args := range [][]string{{"cp", "-a", dir, kept}, {"umount", dir}, {"rmdir", dir}, {"mv", kept, dir}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
 		}
-		return nil
-	})
+	}
 	return nil
 }
 
