@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/writer/protocol"
@@ -80,6 +81,7 @@ func (o *owner) run(ctx context.Context) error {
 	if err := o.take(ctx); err != nil {
 		return err
 	}
+	crash.At(crash.WriterTargetTaken)
 	if err := o.refs.load(ctx); err != nil {
 		return err
 	}
@@ -118,6 +120,7 @@ func (o *owner) take(ctx context.Context) error {
 
 // drain lets nothing new leave and awaits what is under way.
 func (o *owner) drain(ctx context.Context) error {
+	crash.At(crash.WriterDraining)
 	deadline := time.NewTimer(drainFor)
 	defer deadline.Stop()
 	for len(o.memory.Flying) > 0 {
@@ -137,6 +140,7 @@ func (o *owner) drain(ctx context.Context) error {
 // if nothing wakes it.
 func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) {
 	in := o.takeInputs()
+	crash.At(crash.WriterTurnBegun)
 	now := o.w.deps.Now()
 	most := o.limit.most(now, len(o.memory.Flying)+len(o.memory.Looking))
 	if draining {
@@ -150,6 +154,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		if err != nil {
 			return err
 		}
+		crash.At(crash.WriterFenced)
 		if in.Commands, err = commands(tx, o.target); err != nil {
 			return err
 		}
@@ -158,8 +163,14 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		}
 		o.limit.sees(v.Heads)
 		changes, eff := protocol.Step(v, o.memory, in)
+		crash.At(crash.WriterStepped)
 		effects, paused = eff, v.Paused
-		if err := (&applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner}).apply(&changes); err != nil || rest == idleTurn {
+		err = (&applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner}).apply(&changes)
+		crash.At(crash.WriterApplied)
+		if len(in.Answers) > 0 {
+			crash.At(crash.WriterBeforeSettle)
+		}
+		if err != nil || rest == idleTurn {
 			return err
 		}
 		rest, err = o.restOf(tx, rest)
@@ -168,7 +179,11 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
+	if len(in.Answers) > 0 {
+		crash.At(crash.WriterSettled)
+	}
 	o.w.relay.Wake()
+	crash.At(crash.WriterTurnCommitted)
 	o.forgetOldLooks()
 	o.noteProbe(paused)
 	o.carryOut(ctx, effects)
@@ -233,6 +248,7 @@ func (o *owner) answer(a protocol.Answer) {
 	o.mu.Lock()
 	o.inputs.Answers = append(o.inputs.Answers, a)
 	o.mu.Unlock()
+	crash.At(crash.WriterAnswered)
 	o.wake()
 }
 
@@ -240,6 +256,7 @@ func (o *owner) looked(a protocol.LookAnswer) {
 	o.mu.Lock()
 	o.inputs.Looks = append(o.inputs.Looks, a)
 	o.mu.Unlock()
+	crash.At(crash.WriterLooked)
 	o.wake()
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/store"
 )
@@ -167,6 +168,7 @@ func (t *Tokens) refresh(ctx context.Context) (string, error) {
 	if err := t.store(context.WithoutCancel(ctx), g, nil); err != nil {
 		return "", err
 	}
+	crash.At(crash.WriterTokenStored)
 	t.keep(g)
 	return g.Access.Reveal(), nil
 }
