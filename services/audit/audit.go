@@ -43,6 +43,8 @@ type Deps struct {
 	// Page returns the address of a record's page at its vendor, or ""; it may
 	// be nil.
 	Page func(ref string) string
+	// Notices say how people are told of exceptions; without channels nobody is.
+	Notices Notices
 }
 
 // Audit is the service.
@@ -72,10 +74,13 @@ func New(d Deps) (*Audit, error) {
 // Run works until ctx ends.
 func (a *Audit) Run(ctx context.Context) error {
 	var work sync.WaitGroup
-	var relayErr, cleanErr error
+	var relayErr, cleanErr, tellErr error
 	work.Go(func() { relayErr = a.relay.Run(ctx) })
 	work.Go(func() { cleanErr = a.cleaner.Run(ctx) })
+	if len(a.deps.Notices.Channels) > 0 {
+		work.Go(func() { tellErr = a.tell(ctx) })
+	}
 	err := a.consumer.Run(ctx)
 	work.Wait()
-	return errors.Join(err, relayErr, cleanErr)
+	return errors.Join(err, relayErr, cleanErr, tellErr)
 }

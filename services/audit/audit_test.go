@@ -47,7 +47,7 @@ type world struct {
 	audit    *audit.Audit
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, notices ...audit.Notices) *world {
 	t.Helper()
 	parts, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir()})
 	if err != nil {
@@ -63,9 +63,13 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, bus: bus, db: open(t, audit.Name), producer: open(t, "producer")}
+	var people audit.Notices
+	for _, n := range notices {
+		people = n
+	}
 	w.audit, err = audit.New(audit.Deps{
 		DB: w.db, Bus: bus, Registry: &registry.Registry{}, Tracer: sdktrace.NewTracerProvider().Tracer("test"), Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Instance: "i", Version: "v", Page: func(ref string) string { return "https://crm.example/" + ref },
+		Instance: "i", Version: "v", Page: func(ref string) string { return "https://crm.example/" + ref }, Notices: people,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/registry"
@@ -126,6 +127,7 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 	if err != nil {
 		return err
 	}
+	crash.At(crash.IngestCustomerRead)
 	after, err := in.mergeAliases(tx, s, r)
 	if err != nil {
 		return err
@@ -225,6 +227,7 @@ func (in *Ingest) place(ctx context.Context, tx *store.Tx, route registry.Route,
 	if err := tx.QueryRow(`INSERT INTO lane (target, lane, last_seq) VALUES ($1, $2, 1) ON CONFLICT (target, lane) DO UPDATE SET last_seq = lane.last_seq + 1 RETURNING last_seq`, e.Target, e.Lane).Scan(&e.Seq); err != nil {
 		return err
 	}
+	crash.At(crash.IngestLaneNumbered)
 	body, err := event.Encode(e)
 	if err != nil {
 		return err
@@ -234,6 +237,7 @@ func (in *Ingest) place(ctx context.Context, tx *store.Tx, route registry.Route,
 		e.Target, e.Lane, e.Seq, e.ID, e.Ref.String(), e.Rev, e.Route, e.SlotNo, string(e.Class), body, tp, tx.Now()); err != nil {
 		return err
 	}
+	crash.At(crash.IngestEventStored)
 	return trail.Append(tx, trail.Fact{
 		Stream: strings.Join([]string{Name, e.Target, e.Entity}, "/"), Type: "event.admitted", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name,
 		Tenant: e.Tenant, Entity: e.Entity, Target: e.Target, Lane: e.Lane, SlotSeq: e.Seq, Subject: e.Ref.String(), Customer: e.Customer, Rev: e.Rev,
@@ -289,7 +293,27 @@ func (in *Ingest) raise(tx *store.Tx, ref event.Ref, kind exception.Kind, reason
 }
 
 // releaseRaised: the record was admitted, so what was said of it no longer holds.
-func releaseRaised(tx *store.Tx, ref event.Ref) error {
-	_, err := tx.Exec(`UPDATE exception SET state = 'released', action = 'admitted', acted_by = 'tieout', acted_at = $1 WHERE subject = $2 AND state = 'open'`, tx.Now(), ref.String())
-	return err
+func releaseRaised(tx *store.Tx, ref event.Ref) (err error) {
+	rows, err := tx.Query(`UPDATE exception SET state = 'released', action = 'admitted', acted_by = 'tieout', acted_at = $1 WHERE subject = $2 AND state = 'open' RETURNING id`,
+		tx.Now(), ref.String())
+	if err != nil {
+		return err
+	}
+	var facts []trail.Fact
+	defer func() {
+		if err = errors.Join(err, rows.Close()); err == nil {
+			err = trail.Append(tx, facts...)
+		}
+	}()
+	for rows.Next() {
+		f := trail.Fact{
+			Stream: Name + "/" + ref.AccountRef() + "/", Type: "exception.acted", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name, Subject: ref.String(),
+			Outcome: "admitted", Detail: "the record was read again and admitted",
+		}
+		if err := rows.Scan(&f.Exception); err != nil {
+			return err
+		}
+		facts = append(facts, f)
+	}
+	return rows.Err()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 )
@@ -111,6 +112,7 @@ func (s *source) listRun(ctx context.Context, r *run) error {
 	if err != nil || !done {
 		return err
 	}
+	crash.At(crash.IngestBackfillListed)
 	return s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`UPDATE run SET listed = 1, why = '' WHERE id = $1`, r.id)
 		return err
@@ -151,10 +153,9 @@ func (s *source) listFrom(ctx context.Context, r *run, after string) (bool, erro
 // storeRunPage makes a page of refs bulk hints and moves the run with them. It
 // waits while enough of the run is under way.
 func (s *source) storeRunPage(ctx context.Context, r *run, page []event.Ref) error {
-	if err := s.spend(ctx, 1); err != nil {
+	if err := s.listing(ctx); err != nil {
 		return err
 	}
-	s.limit.Spend(s.in.deps.Now(), 1)
 	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		why, err := s.held(tx, r)
 		if err != nil {
@@ -179,6 +180,7 @@ func (s *source) storeRunPage(ctx context.Context, r *run, page []event.Ref) err
 	if err != nil {
 		return err
 	}
+	crash.At(crash.IngestBackfillPage)
 	signal(s.due)
 	if why, err := s.heldNow(ctx, r); err != nil || why != "" {
 		return errors.Join(err, errHeld)

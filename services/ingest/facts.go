@@ -2,13 +2,16 @@ package ingest
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/gowebpki/jcs"
 
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/registry"
@@ -34,6 +37,7 @@ func (in *Ingest) takeFacts(ctx context.Context, b *stream.Batch) error {
 		if err != nil {
 			return err
 		}
+		crash.At(crash.IngestFactsTaken)
 		for _, f := range fresh {
 			if err := in.takeFact(ctx, tx, f); err != nil {
 				return fmt.Errorf("take fact %s: %w", f.EventID, err)
@@ -45,6 +49,7 @@ func (in *Ingest) takeFacts(ctx context.Context, b *stream.Batch) error {
 		}
 		return err
 	})
+	crash.At(crash.IngestFactsStored)
 	in.relay.Wake()
 	in.facts.Wake()
 	return err
@@ -54,6 +59,7 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 	switch f.Type {
 	case "slot.ended":
 		_, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = $2 WHERE event_id = $3 AND ended_at = 0`, tx.Now(), f.Outcome, f.SourceEventID)
+		crash.At(crash.IngestSlotEnded)
 		return err
 	case "slot.requeued":
 		return in.requeued(ctx, tx, f)
@@ -139,10 +145,27 @@ func (in *Ingest) writeBack(ctx context.Context, tx *store.Tx, f *trail.Fact) er
 	if lane == "" {
 		lane = p.OtherRef
 	}
-	return in.place(ctx, tx, route, &event.Event{
-		Connection: route.Connection, Ref: ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: event.Realtime, Cause: event.Posting, Type: event.Posted,
+	class, err := classOfEvent(tx, f.SourceEventID)
+	if err != nil {
+		return err
+	}
+	err = in.place(ctx, tx, route, &event.Event{
+		Connection: route.Connection, Ref: ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: class, Cause: event.Posting, Type: event.Posted,
 		Lane: lane, Customer: f.Customer, OccurredAt: f.Time, Data: data, DataHash: record.Hash,
 	}, parentOf(f))
+	crash.At(crash.IngestWriteBackPlaced)
+	return err
+}
+
+// classOfEvent is the class that an event came in: what a backfill posts is written
+// back in bulk as well, and leaves the way free for what people wait for.
+func classOfEvent(tx *store.Tx, id string) (event.Class, error) {
+	class := string(event.Realtime)
+	err := tx.QueryRow(`SELECT class FROM event WHERE event_id = $1`, id).Scan(&class)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return event.Class(class), err
 }
 
 // writeBackRoute is the route from the books' kind to the account that the

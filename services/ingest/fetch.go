@@ -8,23 +8,29 @@ import (
 
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/store"
 )
 
 const (
-	// fetchBatch is how many records are read at once.
-	fetchBatch = 50
+	// fetchBatch is how many records are read at once: what vendors take in one
+	// request.
+	fetchBatch = 100
 	// fetchIdle is how long the fetcher sleeps when nothing wakes it.
 	fetchIdle = 2 * time.Second
-	// What reading one batch costs at most: of aggregates, the objects, their
+	// What reading one batch is expected to cost; what it really took is charged
+	// after it: of aggregates, the objects, their
 	// associations and each related type; of others, the objects and those that
 	// are gone.
 	requestsPerAggregates = 8
 	requestsPerObjects    = 2
 	firstBackoff          = time.Second
 	lastBackoff           = time.Minute
+	// gatherMost bounds how long due records wait for others to go with them.
+	gatherMost = 2 * time.Second
 )
 
 // fetch reads the records that hints name, until ctx ends.
@@ -57,26 +63,53 @@ func (s *source) rest(ctx context.Context) {
 	}
 }
 
+// fetchDue reads a batch of every type that is due: first those that somebody
+// waits for, and bulk only while nobody does.
 func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
+	var bulk []string
 	for _, typ := range s.hinted() {
-		cost := s.cost(typ)
-		if err := s.spend(ctx, cost); err != nil {
+		class, due, err := s.dueOf(ctx, typ)
+		switch {
+		case err != nil:
 			return worked, err
-		}
-		hints, err := s.claim(ctx, typ, fetchBatch)
-		if err != nil {
-			return worked, err
-		}
-		if len(hints) == 0 {
+		case !due:
+			continue
+		case class == event.Bulk:
+			bulk = append(bulk, typ)
 			continue
 		}
-		worked = true
-		if err := s.fetchBatch(ctx, typ, hints); err != nil {
+		some, err := s.fetchType(ctx, typ, event.Realtime)
+		if worked = worked || some; err != nil {
 			return worked, err
 		}
-		s.limit.Spend(s.in.deps.Now(), cost)
+	}
+	for _, typ := range bulk {
+		if urgent, err := s.urgent(ctx); err != nil || urgent {
+			return true, err
+		}
+		some, err := s.fetchType(ctx, typ, event.Bulk)
+		if worked = worked || some; err != nil {
+			return worked, err
+		}
 	}
 	return worked, nil
+}
+
+// fetchType reads one batch of a type, within our share. Where the share runs
+// low it waits a little: a batch costs the same for one record as for many.
+func (s *source) fetchType(ctx context.Context, typ string, class event.Class) (worked bool, err error) {
+	cost := s.cost(typ)
+	if wait := min(s.limit.Pace(s.in.deps.Now(), cost), gatherMost); wait > 0 && !pause(ctx, wait) {
+		return false, ctx.Err()
+	}
+	return s.metered(ctx, cost, class, func(ctx context.Context) (bool, error) {
+		hints, err := s.claim(ctx, typ, fetchBatch)
+		if err != nil || len(hints) == 0 {
+			return false, err
+		}
+		crash.At(crash.IngestHintClaimed)
+		return true, s.fetchBatch(ctx, typ, hints)
+	})
 }
 
 // cost is what reading a batch of a type takes: a type that has children is
@@ -90,17 +123,70 @@ func (s *source) cost(typ string) int {
 	return requestsPerObjects
 }
 
-// spend waits until our share allows n requests more.
-func (s *source) spend(ctx context.Context, n int) error {
+// keptFree is what bulk leaves of our share to what somebody waits for: three
+// batches of aggregates.
+const keptFree = 3 * requestsPerAggregates
+
+// lookUp is how often one that waits in bulk looks whether somebody waits.
+const lookUp = 200 * time.Millisecond
+
+// reserve waits until our share allows n requests more, and takes them. Bulk
+// keeps some free, and steps aside while somebody waits: ok is then false.
+func (s *source) reserve(ctx context.Context, n int, class event.Class) (r quota.Reservation, ok bool, err error) {
+	kept := 0
+	if class == event.Bulk {
+		kept = keptFree
+	}
 	for {
-		free, at := s.limit.Available(s.in.deps.Now())
-		if free >= n || free > 0 && len(s.conn.Claims.Limits) == 0 {
-			return nil
+		now := s.in.deps.Now()
+		r, again, ok := s.limit.Reserve(now, n, kept)
+		if ok {
+			return r, true, nil
 		}
-		if !pause(ctx, max(at.Sub(s.in.deps.Now()), 50*time.Millisecond)) {
+		wait := max(again.Sub(now), 10*time.Millisecond)
+		if class == event.Bulk {
+			wait = min(wait, lookUp)
+		}
+		if !pause(ctx, wait) {
+			return quota.Reservation{}, false, ctx.Err()
+		}
+		if class == event.Bulk {
+			if urgent, err := s.urgent(ctx); err != nil || urgent {
+				return quota.Reservation{}, false, err
+			}
+		}
+	}
+}
+
+// listing waits until bulk may send one request more.
+func (s *source) listing(ctx context.Context) error {
+	for {
+		_, ok, err := s.reserve(ctx, 1, event.Bulk)
+		if ok || err != nil {
+			return err
+		}
+		if !pause(ctx, lookUp) {
 			return ctx.Err()
 		}
 	}
+}
+
+// metered does a task that is expected to cost so many requests, and charges
+// what it took. A source that does not count is charged what was expected. The
+// task says whether it asked the vendor at all.
+func (s *source) metered(ctx context.Context, cost int, class event.Class, task func(context.Context) (asked bool, err error)) (asked bool, err error) {
+	r, ok, err := s.reserve(ctx, cost, class)
+	if err != nil || !ok {
+		return !ok && err == nil, err // stepping aside is work too: what is urgent comes next
+	}
+	ctx, meter := connector.WithMeter(ctx)
+	asked, err = task(ctx)
+	used := meter.Requests()
+	if asked && used == 0 {
+		used = cost
+	}
+	s.limit.Settle(s.in.deps.Now(), r, used)
+	return asked, err
 }
 
 // fetchBatch reads and admits. The read's number is taken before it starts, so
@@ -110,6 +196,7 @@ func (s *source) fetchBatch(ctx context.Context, typ string, hints []hint) error
 	if err != nil {
 		return err
 	}
+	crash.At(crash.IngestReadNumbered)
 	ids := make([]string, 0, len(hints))
 	for _, h := range hints {
 		ids = append(ids, h.Ref.ID)
@@ -127,6 +214,7 @@ func (s *source) fetchBatch(ctx context.Context, typ string, hints []hint) error
 		}
 		return fmt.Errorf("fetch %d of type %s: %w", len(ids), typ, err)
 	}
+	crash.At(crash.IngestFetched)
 	return s.in.admitPage(ctx, s, page{incarnation: incarnation, no: no, typ: typ, hints: hints, records: records})
 }
 
@@ -169,8 +257,11 @@ func (in *Ingest) admitPage(ctx context.Context, s *source, p page) error {
 				settled[m] = true
 			}
 		}
-		return p.settle(tx, settled, s.conn.Children[p.typ] != "")
+		err := p.settle(tx, settled, s.conn.Children[p.typ] != "")
+		crash.At(crash.IngestBeforeAdmitCommit)
+		return err
 	})
+	crash.At(crash.IngestAfterAdmit)
 	in.relay.Wake()
 	in.facts.Wake()
 	return err

@@ -83,6 +83,28 @@ func (in *Ingest) sourceOf(ref event.Ref) *source {
 	return nil
 }
 
+// dueOf says whether hints of a type are due, and the best class among them.
+func (s *source) dueOf(ctx context.Context, typ string) (class event.Class, due bool, err error) {
+	var all, realtime bool
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM hint WHERE connection = $1 AND type = $2 AND due_at <= $3 AND claimed_until < $3),
+			EXISTS (SELECT 1 FROM hint WHERE connection = $1 AND type = $2 AND due_at <= $3 AND claimed_until < $3 AND class = 'realtime')`,
+			s.config.ID, typ, tx.Now()).Scan(&all, &realtime)
+	})
+	if realtime {
+		return event.Realtime, true, err
+	}
+	return event.Bulk, all, err
+}
+
+// urgent reports whether somebody waits for a record of any type.
+func (s *source) urgent(ctx context.Context) (yes bool, err error) {
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM hint WHERE connection = $1 AND due_at <= $2 AND claimed_until < $2 AND class = 'realtime')`, s.config.ID, tx.Now()).Scan(&yes)
+	})
+	return yes, err
+}
+
 // claim takes due hints of one type: realtime first, oldest first.
 func (s *source) claim(ctx context.Context, typ string, limit int) ([]hint, error) {
 	var out []hint

@@ -110,6 +110,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 		start(s.poll)
 		start(s.fetch)
 		start(s.backfill)
+		start(s.watchArchive)
 	}
 	start(in.relay.Run)
 	start(in.facts.Run)

@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace/noop"
 
 	controlv1 "tieout.dev/proto/control/v1"
@@ -85,7 +87,11 @@ func (hook) Receive(r *http.Request, _ string, body []byte) ([]connector.Hint, e
 	}
 	var out []connector.Hint
 	for _, id := range strings.Fields(string(body)) {
-		out = append(out, connector.Hint{Ref: dealRef(id)})
+		h := connector.Hint{Ref: dealRef(id)}
+		if delivery := r.Header.Get("Delivery"); delivery != "" {
+			h.DeliveryID = delivery + id
+		}
+		out = append(out, h)
 	}
 	return out, nil
 }
@@ -108,9 +114,19 @@ type world struct {
 	portal *portal
 	db     *store.DB
 	bus    *stream.Client
+	doc    func() *described // of the HTTP API
 }
 
 func open(t *testing.T) *world {
+	t.Helper()
+	p := &portal{records: map[string]connector.Record{}}
+	w := openOn(t, registry.Connection{ID: "crm", Account: "hubspot/1", App: "hubspot", PollEvery: time.Hour}, &connector.Connection{Source: p, Webhook: hook{}})
+	w.portal = p
+	return w
+}
+
+// openOn makes the service for one connection of deals.
+func openOn(t *testing.T, crm registry.Connection, conn *connector.Connection) *world {
 	t.Helper()
 	dir := t.TempDir()
 	parts, err := embedded.Start(t.Context(), embedded.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
@@ -131,17 +147,19 @@ func open(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	w := &world{t: t, portal: &portal{records: map[string]connector.Record{}}, db: db, bus: bus}
+	memory := redis.NewClient(&redis.Options{Addr: parts.Redis, MaxRetries: -1, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { memory.Close() })
+	w := &world{t: t, db: db, bus: bus, doc: sync.OnceValue(func() *described { return readDocument(t) })}
 	reg := &registry.Registry{
 		Entities:    []registry.Entity{{ID: "ie", Tenant: "acme", Zone: "UTC"}},
-		Connections: []registry.Connection{{ID: "crm", Account: "hubspot/1", App: "hubspot", PollEvery: time.Hour}, {ID: "books", Account: "quickbooks/9"}},
+		Connections: []registry.Connection{crm, {ID: "books", Account: "quickbooks/9"}},
 		Routes: []registry.Route{
 			{ID: "deals", Connection: "crm", Type: "deal", Target: "quickbooks/9", Entity: "ie", Mapping: "m"},
 			{ID: "back", Connection: "books", Type: "INVOICE", Target: "hubspot/1", Entity: "ie", Mapping: "b", WriteBack: true},
 		},
 	}
 	w.in, err = New(Deps{
-		DB: db, Bus: bus, Registry: reg, Connections: map[string]*connector.Connection{"crm": {Source: w.portal, Webhook: hook{}}},
+		DB: db, Bus: bus, Redis: memory, Registry: reg, Connections: map[string]*connector.Connection{"crm": conn},
 		Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Now: time.Now, Instance: "one", APIKey: "k",
 	})
 	if err != nil {
@@ -162,9 +180,10 @@ func (w *world) run() {
 	})
 }
 
-func (w *world) deliver(signature, body string) int {
+func (w *world) deliver(signature, body string, delivery ...string) int {
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/hubspot", strings.NewReader(body))
 	r.Header.Set("Signature", signature)
+	r.Header.Set("Delivery", strings.Join(delivery, ""))
 	out := httptest.NewRecorder()
 	w.in.Handler().ServeHTTP(out, r)
 	return out.Code
@@ -284,6 +303,37 @@ func TestWriteBack(t *testing.T) {
 	w.until("both states are admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE route = 'back'`) == 2 })
 	if n := w.count(`SELECT COUNT(*) FROM event WHERE target = 'hubspot/1' AND lane = 'quickbooks/9/customer/3'`); n != 2 {
 		t.Errorf("%d write-backs stand in the books' customer's lane", n)
+	}
+}
+
+// What a backfill posts is written back in bulk, so that it does not stand in
+// the way of what people wait for.
+func TestAWriteBackKeepsItsClass(t *testing.T) {
+	w := open(t)
+	w.run()
+	for n, class := range []string{"bulk", "realtime"} {
+		id := strings.Repeat(strconv.Itoa(n), 64)
+		err := w.db.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`INSERT INTO event (target, lane, seq, event_id, ref, rev, route, slot_no, class, body, trace, admitted_at, published_at, ended_at)
+				VALUES ('quickbooks/9', $1, $2, $3, $4, 1, 'deals', 1, $5, 'x', '', 0, 1, 1)`, customer, 100+n, id, "hubspot/1/deal/"+strconv.Itoa(70+n), class)
+			if err != nil {
+				return err
+			}
+			return trail.Append(tx, trail.Fact{
+				Stream: "writer/quickbooks/9/ie", Type: "op.settled", Outcome: "posted", Target: "quickbooks/9", Entity: "ie", Customer: customer, SourceEventID: id,
+				Posting: &trail.Posting{Kind: "INVOICE", Part: "invoice", N: 1, OtherRef: "quickbooks/9/invoice/" + strconv.Itoa(20+n), Number: "1", Status: "open", SourceRef: "hubspot/1/deal/" + strconv.Itoa(70+n)},
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.in.facts.Wake()
+	w.until("both are admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE route = 'back'`) == 2 })
+	for n, class := range []string{"bulk", "realtime"} {
+		if got := w.count(`SELECT COUNT(*) FROM event WHERE route = 'back' AND ref = 'quickbooks/9/invoice/` + strconv.Itoa(20+n) + `' AND class = '` + class + `'`); got != 1 {
+			t.Errorf("the write-back of a %s event is not %s", class, class)
+		}
 	}
 }
 

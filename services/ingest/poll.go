@@ -8,16 +8,17 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 )
 
 const (
 	// pollPage is how many changes are stored with their cursor at once.
-	pollPage = 200
+	pollPage = 100
 	// pollRealtime is how many changes of one poll are taken in real time; what
 	// comes beyond it was changed by a machine, and is bulk.
-	pollRealtime = 1000
+	pollRealtime = 100
 	// requestsPerPoll is what listing the changes of a type costs at least.
 	requestsPerPoll = 1
 	defaultPoll     = time.Minute
@@ -69,10 +70,11 @@ func (s *source) pollOnce(ctx context.Context) {
 }
 
 func (s *source) pollType(ctx context.Context, typ string) error {
-	if err := s.spend(ctx, requestsPerPoll); err != nil {
-		return err
-	}
-	s.limit.Spend(s.in.deps.Now(), requestsPerPoll)
+	_, err := s.metered(ctx, requestsPerPoll, event.Realtime, func(ctx context.Context) (bool, error) { return true, s.listChanges(ctx, typ) })
+	return err
+}
+
+func (s *source) listChanges(ctx context.Context, typ string) error {
 	since, err := s.position(ctx, typ)
 	if err != nil {
 		return err
@@ -113,10 +115,13 @@ func (s *source) storePage(ctx context.Context, typ string, page []connector.Cha
 	if err != nil {
 		return err
 	}
-	return s.in.storeHints(ctx, unknown, event.Change, class, func(tx *store.Tx) error {
+	crash.At(crash.IngestPollListed)
+	err = s.in.storeHints(ctx, unknown, event.Change, class, func(tx *store.Tx) error {
 		_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`, s.config.ID, typ, cursor)
 		return err
 	})
+	crash.At(crash.IngestPollStored)
+	return err
 }
 
 // unknown leaves out what is known at the version that the listing shows.

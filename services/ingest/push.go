@@ -11,8 +11,10 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 )
@@ -80,21 +82,65 @@ func (in *Ingest) push(r *http.Request) (int, any, *problem) {
 	if len(key) > 200 {
 		return 0, nil, refusal(http.StatusBadRequest, "the key is too long", "an Idempotency-Key has at most 200 bytes")
 	}
+	crash.At(crash.IngestPushReceived)
 	answers, why := in.admitPushed(r.Context(), items, key, event.Digest("push/v1", string(body)))
 	if why != nil {
 		return 0, nil, why
 	}
+	crash.At(crash.IngestPushAdmitted)
 	return http.StatusAccepted, map[string]any{"items": answers}, nil
+}
+
+// answerLife is how long Redis remembers that a key was answered.
+const answerLife = 24 * time.Hour
+
+// answerKey is where Redis remembers a key of a connection.
+func answerKey(connection, key string) string {
+	return "push:" + event.Digest("push key/v1", connection, key)
+}
+
+// repeated is the answer that was given under a key, nil if it is to be found
+// out. Redis knows only whether it pays to look before a transaction begins:
+// the answer itself, and whether there is one, is what the database says.
+// Otherwise a Redis that outlived a restored database, or that was written to
+// by somebody, would acknowledge records that nobody has.
+func (in *Ingest) repeated(ctx context.Context, connection, key, hash string) (known []pushAnswer, err error) {
+	if k := answerKey(connection, key); key == "" || !in.memory().seen(ctx, k)[k] {
+		return nil, nil
+	}
+	err = in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		known, err = keyed(tx, connection, key, hash)
+		return err
+	})
+	return known, err
 }
 
 // admitPushed admits in one transaction, with the key's answer: a repeat is
 // answered as the first one was, and the same key with another body is refused.
 func (in *Ingest) admitPushed(ctx context.Context, items []pushed, key, hash string) ([]pushAnswer, *problem) {
-	no, incarnation, err := in.nextRead(ctx)
-	if err != nil {
+	connection := items[0].source.config.ID
+	answers, err := in.repeated(ctx, connection, key, hash)
+	if err == nil && answers == nil {
+		if answers, err = in.admitAll(ctx, items, key, hash); err == nil && key != "" {
+			in.memory().remember(ctx, answerLife, answerKey(connection, key))
+		}
+	}
+	var why *problem
+	switch {
+	case errors.As(err, &why):
+		return nil, why
+	case err != nil:
+		in.deps.Log.ErrorContext(ctx, "pushed records were not admitted", "error", err)
 		return nil, unavailable(err)
 	}
-	var answers []pushAnswer
+	return answers, nil
+}
+
+func (in *Ingest) admitAll(ctx context.Context, items []pushed, key, hash string) (answers []pushAnswer, err error) {
+	no, incarnation, err := in.nextRead(ctx)
+	if err != nil {
+		return nil, err
+	}
 	err = in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		if err := in.sameBook(tx, incarnation); err != nil {
 			return err
@@ -116,15 +162,7 @@ func (in *Ingest) admitPushed(ctx context.Context, items []pushed, key, hash str
 	})
 	in.relay.Wake()
 	in.facts.Wake()
-	var why *problem
-	switch {
-	case errors.As(err, &why):
-		return nil, why
-	case err != nil:
-		in.deps.Log.ErrorContext(ctx, "pushed records were not admitted", "error", err)
-		return nil, unavailable(err)
-	}
-	return answers, nil
+	return answers, err
 }
 
 func unavailable(error) *problem {

@@ -23,6 +23,7 @@ func (w *world) call(method, path, body string, headers ...string) (int, map[str
 	}
 	out := httptest.NewRecorder()
 	w.in.Handler().ServeHTTP(out, r)
+	w.asDescribed(r, body, out)
 	var v map[string]any
 	if err := json.Unmarshal(out.Body.Bytes(), &v); err != nil {
 		w.t.Fatalf("%s %s: %d %s", method, path, out.Code, out.Body)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/registry"
@@ -45,13 +46,17 @@ func (in *Ingest) webhook(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the delivery is not accepted", statusOf(err))
 		return
 	}
+	crash.At(crash.IngestWebhookReceived)
 	fresh := in.unseen(r, conn, hints)
 	if err := in.storeHints(ctx, fresh, event.Change, event.Realtime, nil); err != nil {
 		in.deps.Log.ErrorContext(ctx, "hints were not stored", "app", conn.App, "error", err)
 		http.Error(w, "not stored; deliver again", http.StatusServiceUnavailable)
 		return
 	}
-	in.remember(r, conn, fresh)
+	crash.At(crash.IngestHintStored)
+	// only now: before it is durable, a repeat must count
+	in.memory().remember(ctx, repeatFor, deliveryKeys(conn, fresh)...)
+	crash.At(crash.IngestDeliveryRemembered)
 	w.WriteHeader(http.StatusOK)
 }
 
@@ -76,32 +81,26 @@ func (in *Ingest) app(name string) (registry.Connection, connector.Webhook, bool
 // unseen drops exact repeats by what Redis remembers. A wrong answer costs
 // freshness only: the poll is the truth.
 func (in *Ingest) unseen(r *http.Request, c registry.Connection, hints []connector.Hint) []connector.Hint {
-	if in.deps.Redis == nil {
-		return hints
-	}
+	seen := in.memory().seen(r.Context(), deliveryKeys(c, hints)...)
 	fresh := make([]connector.Hint, 0, len(hints))
 	for _, h := range hints {
-		n, err := in.deps.Redis.Exists(r.Context(), deliveryKey(c, h)).Result()
-		if err != nil || n == 0 || h.DeliveryID == "" {
+		if h.DeliveryID == "" || !seen[deliveryKey(c, h)] {
 			fresh = append(fresh, h)
 		}
 	}
 	return fresh
 }
 
-// remember notes what is durable by now; before that, a repeat must count.
-func (in *Ingest) remember(r *http.Request, c registry.Connection, hints []connector.Hint) {
-	if in.deps.Redis == nil {
-		return
-	}
+func (in *Ingest) memory() memory { return memory{in.deps.Redis, in.deps.Log} }
+
+func deliveryKeys(c registry.Connection, hints []connector.Hint) []string {
+	keys := make([]string, 0, len(hints))
 	for _, h := range hints {
-		if h.DeliveryID == "" {
-			continue
-		}
-		if err := in.deps.Redis.Set(r.Context(), deliveryKey(c, h), 1, repeatFor).Err(); err != nil {
-			in.deps.Log.DebugContext(r.Context(), "a delivery was not remembered", "error", err)
+		if h.DeliveryID != "" {
+			keys = append(keys, deliveryKey(c, h))
 		}
 	}
+	return keys
 }
 
 func deliveryKey(c registry.Connection, h connector.Hint) string {

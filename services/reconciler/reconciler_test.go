@@ -48,12 +48,15 @@ type vendors struct {
 	mu       sync.Mutex
 	deals    map[int]int64 // net; negative: the record is unusable
 	invoices []connector.Posting
-	open     map[string]string
-	busy     int // reads that are refused for a moment
-	broken   bool
-	leaveOut bool
-	largest  int // batch that was fetched
-	listed   func()
+	// companies of the CRM, customers of the books
+	companies []int
+	customers []connector.Posting
+	open      map[string]string
+	busy      int // reads that are refused for a moment
+	broken    bool
+	leaveOut  bool
+	largest   int // batch that was fetched
+	listed    func()
 }
 
 func (v *vendors) Changes(context.Context, string, string) iter.Seq2[connector.Change, error] {
@@ -116,17 +119,33 @@ func (v *vendors) render(_ context.Context, _ registry.Route, r connector.Record
 // source and books are the two sides of vendors.
 type source struct{ *vendors }
 
-func (s source) List(context.Context, string) iter.Seq2[event.Ref, error] { return s.listDeals }
+func (s source) List(_ context.Context, typ string) iter.Seq2[event.Ref, error] {
+	if typ == "deal" {
+		return s.listDeals
+	}
+	return func(yield func(event.Ref, error) bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, n := range s.companies {
+			if !yield(company(n), nil) {
+				return
+			}
+		}
+	}
+}
 
 type books struct {
 	connector.Target
 	*vendors
 }
 
-func (b books) List(_ context.Context, _ document.Kind, _, _ string) iter.Seq2[connector.Posting, error] {
+func (b books) List(_ context.Context, kind document.Kind, _, _ string) iter.Seq2[connector.Posting, error] {
 	return func(yield func(connector.Posting, error) bool) {
 		b.mu.Lock()
 		list, broken, listed := slices.Clone(b.invoices), b.broken, b.listed
+		if kind == document.CustomerKind {
+			list, broken, listed = slices.Clone(b.customers), false, nil
+		}
 		b.mu.Unlock()
 		if listed != nil {
 			listed()
@@ -164,6 +183,57 @@ func settled(n int, net int64) trail.Fact {
 			Kind: "INVOICE", Part: "invoice", N: 1, OtherRef: p.Ref.String(), Number: p.Number, Status: string(p.Status), Net: p.Net, Tax: p.Tax, Gross: p.Gross,
 			IssueDate: p.IssueDate, SourceRef: deal(n).String(),
 		},
+	}
+}
+
+func company(n int) event.Ref {
+	return event.Ref{System: "hubspot", Account: "1", Type: "company", ID: fmt.Sprint(n)}
+}
+
+func customer(n int) connector.Posting {
+	return connector.Posting{Ref: event.Ref{System: "quickbooks", Account: "1", Type: "customer", ID: fmt.Sprint(n)}, Kind: document.CustomerKind}
+}
+
+// linked is the fact that a company's customer was created or found.
+func linked(n, at int) trail.Fact {
+	return trail.Fact{
+		Stream: "writer/" + target + "/acme", Type: "op.settled", Outcome: "posted", Target: target, Entity: "acme", Subject: deal(n).String(),
+		Posting: &trail.Posting{Kind: "CUSTOMER", Part: "customer", N: 1, OtherRef: customer(at).Ref.String(), SourceRef: company(n).String()},
+	}
+}
+
+// Every customer that a record is linked to must be there; one that a person
+// removed is named. Others' customers, and those of removed records, explain
+// themselves; a record that was merged away does not count.
+func TestCustomersAreCompared(t *testing.T) {
+	w := newWorld(t)
+	w.set(func() {
+		w.companies = []int{1, 2}
+		w.customers = []connector.Posting{customer(1), customer(2), customer(3), customer(4)}
+	})
+	// 5 was merged into 1; 3 was deleted at the source; 4 was entered by hand.
+	w.tell(linked(1, 1), linked(2, 2), linked(3, 3), linked(5, 1))
+	res := w.reconcile("acme", "2026-11")
+	row := res.GetRows()[len(res.GetRows())-1]
+	if row.GetKind() != "customer" || row.GetSource().GetCount() != 2 || row.GetJournal().GetCount() != 3 || row.GetBooks().GetCount() != 4 || row.GetUnexplained().GetCount() != 0 {
+		t.Fatalf("in balance: %v", res)
+	}
+	causes := map[string]int64{}
+	for _, e := range row.GetExplained() {
+		causes[e.GetCause()] = e.GetSide().GetCount()
+	}
+	if causes["gone_at_source"] != 1 || causes["not_ours"] != 1 {
+		t.Errorf("explained: %v", causes)
+	}
+	w.set(func() { w.customers = w.customers[1:] })
+	res = w.reconcile("acme", "")
+	row = res.GetRows()[len(res.GetRows())-1]
+	if row.GetUnexplained().GetCount() != 1 || len(res.GetBreaks()) != 1 {
+		t.Fatalf("a customer that a person removed: %v", res)
+	}
+	b := res.GetBreaks()[0]
+	if b.GetKind() != "missing" || b.GetCause() != "customer_removed_in_books" || b.GetSourceRef() != company(1).String() || b.GetBooksRef() != customer(1).Ref.String() || b.GetRepair() == "" {
+		t.Errorf("break %v", b)
 	}
 }
 
@@ -211,7 +281,8 @@ func newWorld(t *testing.T) *world {
 	r, err := reconciler.New(reconciler.Deps{
 		DB: w.db, Bus: bus, Tracer: noop.NewTracerProvider().Tracer(""), Log: slog.New(slog.DiscardHandler), Now: time.Now, Instance: "i", Version: "v",
 		Registry: &registry.Registry{
-			Entities: []registry.Entity{{ID: "acme", Tenant: "t", Currency: "EUR", Zone: "Europe/Dublin"}, {ID: "idle", Currency: "USD", Zone: "UTC"}},
+			Entities:    []registry.Entity{{ID: "acme", Tenant: "t", Currency: "EUR", Zone: "Europe/Dublin"}, {ID: "idle", Currency: "USD", Zone: "UTC"}},
+			Connections: []registry.Connection{{ID: "crm", Account: "hubspot/1"}},
 			Routes: []registry.Route{
 				{ID: "deals", Connection: "crm", Type: "deal", Target: target, Entity: "acme"},
 				{ID: "numbers", Connection: "books", Type: "INVOICE", Target: "hubspot/1", Entity: "acme", WriteBack: true},

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/writer/protocol"
 )
@@ -41,11 +42,13 @@ func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) pr
 	ctx, span := o.span(ctx, "post", c.Items[0].OpID)
 	defer span.End()
 	span.SetAttributes(attribute.String("op.id", c.Items[0].OpID), attribute.String("op.effect", string(c.Items[0].Effect)), attribute.String("document.kind", string(c.Items[0].Kind)))
-	if guard := o.conn.Claims.Guard; guard > 0 && o.w.deps.Now().Sub(decided) > guard {
+	if !protocol.MayLeave(o.conn.Claims.Guard, o.w.deps.Now().Sub(decided)) {
 		span.SetAttributes(attribute.String("sync.outcome", "not_sent"))
 		return protocol.Answer{Call: c.Key, NotSent: true}
 	}
+	crash.At(crash.WriterBeforeSend)
 	outcomes := o.conn.Target.Put(ctx, c)
+	crash.At(crash.WriterAfterSend)
 	for i := range outcomes {
 		describe(span, outcomes[i])
 		if fault.KindOf(outcomes[i].Err) == fault.Unresolved {

@@ -62,7 +62,7 @@ func (s *Server) ListLanes(ctx context.Context, r *controlv1.ListLanesRequest) (
 			if v.State != string(protocol.Waiting) {
 				continue
 			}
-			if v.WaitsFor, err = (&loader{tx: tx, v: &protocol.View{Target: v.GetTarget()}}).waitsOf(v.GetLane()); err != nil {
+			if v.WaitsFor, err = (tables{tx, v.GetTarget()}).WaitsOf(v.GetLane()); err != nil {
 				return err
 			}
 		}

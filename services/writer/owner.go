@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/writer/protocol"
@@ -35,7 +36,7 @@ type owner struct {
 	conn    *connector.Connection
 	limit   *limits
 	refs    *references
-	epoch   int64
+	lease   protocol.Lease
 	started time.Time
 	memory  *protocol.Memory
 	probeAt atomic.Int64 // µs, 0 while the target is not paused
@@ -54,7 +55,7 @@ func newOwner(w *Writer, target string) *owner {
 	}
 	return &owner{
 		w: w, target: target, conn: conn, limit: newLimits(conn.Claims, share), memory: protocol.NewMemory(),
-		refs: newReferences(w, target), signal: make(chan struct{}, 1), started: w.deps.Now(),
+		refs: newReferences(w, target), lease: protocol.Lease{Owner: w.deps.Instance}, signal: make(chan struct{}, 1), started: w.deps.Now(),
 	}
 }
 
@@ -80,6 +81,7 @@ func (o *owner) run(ctx context.Context) error {
 	if err := o.take(ctx); err != nil {
 		return err
 	}
+	crash.At(crash.WriterTargetTaken)
 	if err := o.refs.load(ctx); err != nil {
 		return err
 	}
@@ -108,7 +110,7 @@ func (o *owner) run(ctx context.Context) error {
 // take raises the epoch, once: whatever a former owner still tries fails.
 func (o *owner) take(ctx context.Context) error {
 	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		return tx.QueryRow(`UPDATE target SET epoch = epoch + 1, owner = $1 WHERE target = $2 RETURNING epoch, tenant`, o.w.deps.Instance, o.target).Scan(&o.epoch, &o.tenant)
+		return tx.QueryRow(`UPDATE target SET epoch = epoch + 1, owner = $1 WHERE target = $2 RETURNING epoch, tenant`, o.w.deps.Instance, o.target).Scan(&o.lease.Epoch, &o.tenant)
 	})
 	if err != nil {
 		return fmt.Errorf("take %s: %w", o.target, err)
@@ -118,6 +120,7 @@ func (o *owner) take(ctx context.Context) error {
 
 // drain lets nothing new leave and awaits what is under way.
 func (o *owner) drain(ctx context.Context) error {
+	crash.At(crash.WriterDraining)
 	deadline := time.NewTimer(drainFor)
 	defer deadline.Stop()
 	for len(o.memory.Flying) > 0 {
@@ -137,6 +140,7 @@ func (o *owner) drain(ctx context.Context) error {
 // if nothing wakes it.
 func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) {
 	in := o.takeInputs()
+	crash.At(crash.WriterTurnBegun)
 	now := o.w.deps.Now()
 	most := o.limit.most(now, len(o.memory.Flying)+len(o.memory.Looking))
 	if draining {
@@ -150,16 +154,23 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		if err != nil {
 			return err
 		}
+		crash.At(crash.WriterFenced)
 		if in.Commands, err = commands(tx, o.target); err != nil {
 			return err
 		}
-		if err := loadView(tx, v, o.memory, in); err != nil {
+		if err := protocol.Load(tables{tx, o.target}, v, o.memory, in); err != nil {
 			return err
 		}
 		o.limit.sees(v.Heads)
 		changes, eff := protocol.Step(v, o.memory, in)
+		crash.At(crash.WriterStepped)
 		effects, paused = eff, v.Paused
-		if err := (&applier{w: o.w, tx: tx, v: v, epoch: o.epoch, owner: o.w.deps.Instance}).apply(&changes); err != nil || rest == idleTurn {
+		err = (&applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner}).apply(&changes)
+		crash.At(crash.WriterApplied)
+		if len(in.Answers) > 0 {
+			crash.At(crash.WriterBeforeSettle)
+		}
+		if err != nil || rest == idleTurn {
 			return err
 		}
 		rest, err = o.restOf(tx, rest)
@@ -168,7 +179,11 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
+	if len(in.Answers) > 0 {
+		crash.At(crash.WriterSettled)
+	}
 	o.w.relay.Wake()
+	crash.At(crash.WriterTurnCommitted)
 	o.forgetOldLooks()
 	o.noteProbe(paused)
 	o.carryOut(ctx, effects)
@@ -189,21 +204,20 @@ func (o *owner) restOf(tx *store.Tx, rest time.Duration) (time.Duration, error) 
 // fence starts the transaction: one row serialises the target, and an owner
 // that is no longer one changes nothing.
 func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View, error) {
-	n, err := tx.Exec(`UPDATE target SET turns = turns + 1 WHERE target = $1 AND epoch = $2 AND owner = $3`, o.target, o.epoch, o.w.deps.Instance)
+	var row protocol.Lease
+	var state, reason, alert, heldBy string
+	err := tx.QueryRow(`UPDATE target SET turns = turns + 1 WHERE target = $1 RETURNING epoch, owner, state, reason, alert, held_by`, o.target).
+		Scan(&row.Epoch, &row.Owner, &state, &reason, &alert, &heldBy)
 	if err != nil {
 		return nil, err
 	}
-	if n == 0 {
-		return nil, errFenced
+	if !o.lease.Holds(row) {
+		return nil, errFenced // the transaction rolls back
 	}
 	v := &protocol.View{
-		Now: now.UnixMicro(), Mono: now.Sub(o.started), Tenant: o.tenant, Target: o.target, Claims: o.conn.Claims,
+		Now: now.UnixMicro(), Mono: now.Sub(o.started), Tenant: o.tenant, Target: o.target, Claims: o.conn.Claims, Reason: reason, Alert: alert, HeldBy: heldBy,
 		Budget: most.all, RealtimeMost: most.realtime, BulkMost: most.bulk, Batches: most.batches,
 		Encode: o.conn.Target.Encode, Symbol: o.refs.symbol,
-	}
-	var state string
-	if err := tx.QueryRow(`SELECT state, reason, alert, held_by FROM target WHERE target = $1`, o.target).Scan(&state, &v.Reason, &v.Alert, &v.HeldBy); err != nil {
-		return nil, err
 	}
 	v.Paused = state == "paused"
 	return v, nil
@@ -234,6 +248,7 @@ func (o *owner) answer(a protocol.Answer) {
 	o.mu.Lock()
 	o.inputs.Answers = append(o.inputs.Answers, a)
 	o.mu.Unlock()
+	crash.At(crash.WriterAnswered)
 	o.wake()
 }
 
@@ -241,6 +256,7 @@ func (o *owner) looked(a protocol.LookAnswer) {
 	o.mu.Lock()
 	o.inputs.Looks = append(o.inputs.Looks, a)
 	o.mu.Unlock()
+	crash.At(crash.WriterLooked)
 	o.wake()
 }
 

@@ -6,18 +6,21 @@ import (
 	"strconv"
 	"time"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
+	"tieout.dev/services/writer/protocol"
 )
 
 // receive stores a fetched batch: slots by primary key, later renderings beside
 // them, and the offset row, all in one transaction. It needs no epoch, since
 // it changes no slot: duplicates, reordering and replays end here.
 func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
+	crash.At(crash.WriterBatchReceived)
 	targets := map[string]bool{}
 	err := w.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		clear(targets)
@@ -29,6 +32,7 @@ func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
 			targets[target] = true
 		}
 		moved, err := store.Advance(tx, b.Topic, b.Partition, b.First, b.End)
+		crash.At(crash.WriterBeforeReceiveCommit)
 		if err == nil && !moved {
 			return stream.ErrNotOwner
 		}
@@ -37,6 +41,7 @@ func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
 	if err != nil {
 		return fmt.Errorf("receive %s/%d at %d: %w", b.Topic, b.Partition, b.First, err)
 	}
+	crash.At(crash.WriterReceived)
 	w.relay.Wake()
 	for t := range targets {
 		w.wakeOwner(t)
@@ -69,6 +74,7 @@ func (w *Writer) storeSlot(tx *store.Tx, r *document.Rendering, doc []byte, pare
 		return err
 	}
 	if n == 1 {
+		crash.At(crash.WriterSlotStored)
 		if r.Class == event.Realtime {
 			if _, err := tx.Exec(`UPDATE lane SET realtime = realtime + 1 WHERE target = $1 AND lane = $2`, r.Target, r.Lane); err != nil {
 				return err
@@ -89,11 +95,11 @@ func (w *Writer) again(tx *store.Tx, r *document.Rendering, doc []byte) error {
 	if err := tx.QueryRow(`SELECT event_id, render FROM slot WHERE target = $1 AND lane = $2 AND seq = $3`, r.Target, r.Lane, r.Seq).Scan(&eventID, &render); err != nil {
 		return err
 	}
-	if eventID != r.EventID {
-		return w.collision(tx, r, eventID)
-	}
-	if r.Render <= render {
+	switch protocol.Receive(eventID, render, r) {
+	case protocol.Repeat:
 		return nil
+	case protocol.Collision:
+		return w.collision(tx, r, eventID)
 	}
 	_, err := tx.Exec(`INSERT INTO slot_render (target, lane, seq, render, doc, mapping_hash) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (target, lane, seq, render) DO NOTHING`,
 		r.Target, r.Lane, r.Seq, r.Render, doc, r.MappingHash)

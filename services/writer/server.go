@@ -96,6 +96,9 @@ func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) erro
 		}
 		if tokens, ok := s.w.deps.Vault.of(t.Connection); ok {
 			t.GrantExpires = tokens.ends()
+			if t.HeldBy == "" && tokens.lacking.Load() {
+				t.State, t.Reason = "paused", "nobody has consented yet"
+			}
 		}
 		if o := s.w.owner(t.Account); o != nil {
 			t.ProbeAt = stamp(o.probeAt.Load())

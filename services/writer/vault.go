@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/store"
 )
@@ -72,6 +73,7 @@ type Tokens struct {
 	loaded  bool
 
 	consentEnds atomic.Int64 // µs
+	lacking     atomic.Bool  // nobody has consented yet
 }
 
 // turnstile is a lock that is held while a vendor is asked, which takes as long
@@ -91,6 +93,9 @@ func (t *Tokens) Token(ctx context.Context) (string, error) {
 	defer t.mu.Unlock()
 	if err := t.load(ctx); err != nil {
 		return "", err
+	}
+	if t.current.Access == "" && (t.Refresher == nil || t.current.Refresh == "") {
+		return "", fault.New(fault.Unauthorized, "connection %s has no token yet: tieout connections authorize %s", t.connection, t.connection)
 	}
 	if t.Refresher != nil && t.ending() {
 		return t.refresh(ctx)
@@ -117,6 +122,24 @@ func (t *Tokens) Refresh(ctx context.Context, refused string) (string, error) {
 	return t.refresh(ctx)
 }
 
+// Replace keeps what a person granted; also runs in the same transaction. A
+// refresh that is under way is awaited, so that it cannot overwrite the grant.
+func (t *Tokens) Replace(ctx context.Context, g connector.Grant, also func(*store.Tx) error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.store(ctx, g, also); err != nil {
+		return err
+	}
+	t.keep(g)
+	return nil
+}
+
+func (t *Tokens) keep(g connector.Grant) {
+	t.current, t.loaded = g, true
+	t.consentEnds.Store(store.Micros(g.RefreshExpires))
+	t.lacking.Store(g.Access == "" && g.Refresh == "")
+}
+
 // ends is when a person must consent again, nil if that is not known. It does
 // not wait for a refresh that is under way.
 func (t *Tokens) ends() *timestamppb.Timestamp { return stamp(t.consentEnds.Load()) }
@@ -131,18 +154,35 @@ func (t *Tokens) refresh(ctx context.Context) (string, error) {
 	}
 	defer release()
 	g, err := t.Refresher(ctx, t.current.Refresh.Reveal())
+	if fault.KindOf(err) == fault.Unauthorized { // somebody else may have replaced it
+		if token, ok := t.newer(ctx); ok {
+			return token, nil
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("refresh the token of %s: %w", t.connection, err)
 	}
 	if g.Refresh == "" {
 		g.Refresh = t.current.Refresh
 	}
-	if err := t.store(context.WithoutCancel(ctx), g); err != nil {
+	if err := t.store(context.WithoutCancel(ctx), g, nil); err != nil {
 		return "", err
 	}
-	t.current = g
-	t.consentEnds.Store(store.Micros(g.RefreshExpires))
+	crash.At(crash.WriterTokenStored)
+	t.keep(g)
 	return g.Access.Reveal(), nil
+}
+
+// newer reads the stored token once more: another process of this service may
+// have refreshed it, or a person consented there.
+func (t *Tokens) newer(ctx context.Context) (string, bool) {
+	before := t.current
+	t.loaded = false
+	if err := t.load(ctx); err != nil {
+		t.current, t.loaded = before, true
+		return "", false
+	}
+	return t.current.Access.Reveal(), t.current.Refresh != before.Refresh
 }
 
 func (t *Tokens) load(ctx context.Context) error {
@@ -157,17 +197,15 @@ func (t *Tokens) load(ctx context.Context) error {
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		t.current = t.first
+		t.keep(t.first)
+		return nil
 	case err != nil:
 		return fmt.Errorf("read the token of %s: %w", t.connection, err)
-	default:
-		if access, refresh, err = t.unsealed(access, refresh); err != nil {
-			return err
-		}
-		t.current = connector.Grant{Access: connector.Secret(access), Refresh: connector.Secret(refresh), Expires: store.Time(expires), RefreshExpires: store.Time(refreshExpires)}
 	}
-	t.loaded = true
-	t.consentEnds.Store(store.Micros(t.current.RefreshExpires))
+	if access, refresh, err = t.unsealed(access, refresh); err != nil {
+		return err
+	}
+	t.keep(connector.Grant{Access: connector.Secret(access), Refresh: connector.Secret(refresh), Expires: store.Time(expires), RefreshExpires: store.Time(refreshExpires)})
 	return nil
 }
 
@@ -182,7 +220,7 @@ func (t *Tokens) unsealed(access, refresh string) (string, string, error) {
 
 func (t *Tokens) about(what string) string { return t.connection + "/api/" + what }
 
-func (t *Tokens) store(ctx context.Context, g connector.Grant) error {
+func (t *Tokens) store(ctx context.Context, g connector.Grant, also func(*store.Tx) error) error {
 	access, err := t.vault.seal.seal(g.Access.Reveal(), t.about("access"))
 	if err != nil {
 		return err
@@ -195,7 +233,10 @@ func (t *Tokens) store(ctx context.Context, g connector.Grant) error {
 		_, err := tx.Exec(`INSERT INTO credential (connection, purpose, access, refresh, version, expires, refresh_expires) VALUES ($1, 'api', $2, $3, 1, $4, $5)
 			ON CONFLICT (connection, purpose) DO UPDATE SET access = $2, refresh = $3, version = credential.version + 1, expires = $4, refresh_expires = $5`,
 			t.connection, access, refresh, store.Micros(g.Expires), store.Micros(g.RefreshExpires))
-		return err
+		if err != nil || also == nil {
+			return err
+		}
+		return also(tx)
 	})
 	if err != nil {
 		return fmt.Errorf("store the token of %s: %w", t.connection, err)

@@ -95,6 +95,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	background.Go(func() { relayErr = w.relay.Run(relayCtx) })
 	background.Go(func() { trailErr = w.trail.Run(relayCtx) })
 	owners.Go(func() { w.own(ctx) })
+	owners.Go(func() { w.watchGrants(ctx) })
 	err := w.consumer.Run(ctx)
 	owners.Wait()
 	stopRelay()

@@ -5851,6 +5851,942 @@ func (x *TransformStatusResponse) GetMappings() []*MappingState {
 	return nil
 }
 
+// ListNotificationsRequest has no filters.
+type ListNotificationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         int32                  `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"` // 0 means 100
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNotificationsRequest) Reset() {
+	*x = ListNotificationsRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNotificationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNotificationsRequest) ProtoMessage() {}
+
+func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNotificationsRequest.ProtoReflect.Descriptor instead.
+func (*ListNotificationsRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *ListNotificationsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListNotificationsResponse holds messages, newest first.
+type ListNotificationsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Notification        `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNotificationsResponse) Reset() {
+	*x = ListNotificationsResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNotificationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNotificationsResponse) ProtoMessage() {}
+
+func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNotificationsResponse.ProtoReflect.Descriptor instead.
+func (*ListNotificationsResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *ListNotificationsResponse) GetItems() []*Notification {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// Notification is one message to one channel.
+type Notification struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Channel       string                 `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Target        string                 `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	Count         int64                  `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"` // exceptions that it tells of
+	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`  // due, sent, failed
+	Attempts      int64                  `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	MadeAt        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=made_at,json=madeAt,proto3" json:"made_at,omitempty"`
+	SentAt        *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	Error         string                 `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"` // of the last attempt
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notification) Reset() {
+	*x = Notification{}
+	mi := &file_control_v1_control_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notification) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notification) ProtoMessage() {}
+
+func (x *Notification) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notification.ProtoReflect.Descriptor instead.
+func (*Notification) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *Notification) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Notification) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Notification) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Notification) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Notification) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Notification) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Notification) GetAttempts() int64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Notification) GetMadeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MadeAt
+	}
+	return nil
+}
+
+func (x *Notification) GetSentAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SentAt
+	}
+	return nil
+}
+
+func (x *Notification) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// TestNotificationRequest has no fields.
+type TestNotificationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestNotificationRequest) Reset() {
+	*x = TestNotificationRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestNotificationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestNotificationRequest) ProtoMessage() {}
+
+func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
+func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{85}
+}
+
+// TestNotificationResponse says how each channel did.
+type TestNotificationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*ChannelResult       `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestNotificationResponse) Reset() {
+	*x = TestNotificationResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestNotificationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestNotificationResponse) ProtoMessage() {}
+
+func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
+func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *TestNotificationResponse) GetItems() []*ChannelResult {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// ChannelResult is how one channel did.
+type ChannelResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channel       string                 `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"` // "" if the message was taken
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelResult) Reset() {
+	*x = ChannelResult{}
+	mi := &file_control_v1_control_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelResult) ProtoMessage() {}
+
+func (x *ChannelResult) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelResult.ProtoReflect.Descriptor instead.
+func (*ChannelResult) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *ChannelResult) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ChannelResult) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// BeginConsentRequest names a connection and where the vendor sends the person back to.
+type BeginConsentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	Connection string `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Address that the app is registered with; https, or http on this machine.
+	RedirectUri string `protobuf:"bytes,2,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	// Who begins it.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginConsentRequest) Reset() {
+	*x = BeginConsentRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginConsentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginConsentRequest) ProtoMessage() {}
+
+func (x *BeginConsentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginConsentRequest.ProtoReflect.Descriptor instead.
+func (*BeginConsentRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *BeginConsentRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *BeginConsentRequest) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+func (x *BeginConsentRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// BeginConsentResponse is a consent that was begun.
+type BeginConsentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The vendor's page.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// Comes back with the person; good once.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// The account that the connection is bound to.
+	Account string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
+	// Until when it can be finished.
+	Expires       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginConsentResponse) Reset() {
+	*x = BeginConsentResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginConsentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginConsentResponse) ProtoMessage() {}
+
+func (x *BeginConsentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginConsentResponse.ProtoReflect.Descriptor instead.
+func (*BeginConsentResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *BeginConsentResponse) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *BeginConsentResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *BeginConsentResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *BeginConsentResponse) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+// FinishConsentRequest is what the vendor sent the person back with.
+type FinishConsentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	Connection string `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// State.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Code.
+	Code string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	// Everything else in the address, such as the company that was picked.
+	Params map[string]string `protobuf:"bytes,4,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Who finishes it.
+	Actor         string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishConsentRequest) Reset() {
+	*x = FinishConsentRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishConsentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishConsentRequest) ProtoMessage() {}
+
+func (x *FinishConsentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishConsentRequest.ProtoReflect.Descriptor instead.
+func (*FinishConsentRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *FinishConsentRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *FinishConsentRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *FinishConsentRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *FinishConsentRequest) GetParams() map[string]string {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *FinishConsentRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// FinishConsentResponse is what was granted.
+type FinishConsentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For which account.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Scopes, as the vendor says.
+	Scopes []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// When the access token ends; it is refreshed before.
+	AccessExpires *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=access_expires,json=accessExpires,proto3" json:"access_expires,omitempty"`
+	// When a person must consent again unless the token is refreshed before.
+	GrantExpires *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=grant_expires,json=grantExpires,proto3" json:"grant_expires,omitempty"`
+	// Whether what is written to the connection was paused for want of it.
+	WasPaused     bool `protobuf:"varint,5,opt,name=was_paused,json=wasPaused,proto3" json:"was_paused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishConsentResponse) Reset() {
+	*x = FinishConsentResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishConsentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishConsentResponse) ProtoMessage() {}
+
+func (x *FinishConsentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishConsentResponse.ProtoReflect.Descriptor instead.
+func (*FinishConsentResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *FinishConsentResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *FinishConsentResponse) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *FinishConsentResponse) GetAccessExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AccessExpires
+	}
+	return nil
+}
+
+func (x *FinishConsentResponse) GetGrantExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GrantExpires
+	}
+	return nil
+}
+
+func (x *FinishConsentResponse) GetWasPaused() bool {
+	if x != nil {
+		return x.WasPaused
+	}
+	return false
+}
+
+// TestConnectionRequest names a connection.
+type TestConnectionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	Connection    string `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestConnectionRequest) Reset() {
+	*x = TestConnectionRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestConnectionRequest) ProtoMessage() {}
+
+func (x *TestConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestConnectionRequest.ProtoReflect.Descriptor instead.
+func (*TestConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *TestConnectionRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+// ConnectionCheck is one thing that was tried.
+type ConnectionCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A few words.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether it works.
+	Ok bool `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
+	// What was found.
+	Detail string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What to do where it does not work.
+	Next          string `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionCheck) Reset() {
+	*x = ConnectionCheck{}
+	mi := &file_control_v1_control_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionCheck) ProtoMessage() {}
+
+func (x *ConnectionCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionCheck.ProtoReflect.Descriptor instead.
+func (*ConnectionCheck) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *ConnectionCheck) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ConnectionCheck) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *ConnectionCheck) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *ConnectionCheck) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+// TestConnectionResponse is what works and what does not.
+type TestConnectionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The checks, in the order they were made; the first failure may end them.
+	Checks        []*ConnectionCheck `protobuf:"bytes,2,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestConnectionResponse) Reset() {
+	*x = TestConnectionResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestConnectionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestConnectionResponse) ProtoMessage() {}
+
+func (x *TestConnectionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestConnectionResponse.ProtoReflect.Descriptor instead.
+func (*TestConnectionResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{94}
+}
+
+func (x *TestConnectionResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *TestConnectionResponse) GetChecks() []*ConnectionCheck {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// PrepareConnectionRequest names a connection.
+type PrepareConnectionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	Connection string `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Only say what is missing.
+	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Who prepares it.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareConnectionRequest) Reset() {
+	*x = PrepareConnectionRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareConnectionRequest) ProtoMessage() {}
+
+func (x *PrepareConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareConnectionRequest.ProtoReflect.Descriptor instead.
+func (*PrepareConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *PrepareConnectionRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *PrepareConnectionRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *PrepareConnectionRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// PrepareConnectionResponse is what was missing.
+type PrepareConnectionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was missing, and was made unless it was a dry run.
+	Items []string `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Whether it was made.
+	Made          bool `protobuf:"varint,2,opt,name=made,proto3" json:"made,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareConnectionResponse) Reset() {
+	*x = PrepareConnectionResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareConnectionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareConnectionResponse) ProtoMessage() {}
+
+func (x *PrepareConnectionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareConnectionResponse.ProtoReflect.Descriptor instead.
+func (*PrepareConnectionResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *PrepareConnectionResponse) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *PrepareConnectionResponse) GetMade() bool {
+	if x != nil {
+		return x.Made
+	}
+	return false
+}
+
 var File_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_control_v1_control_proto_rawDesc = "" +
@@ -6302,7 +7238,79 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x04hash\x18\x03 \x01(\tR\x04hash\"\x83\x01\n" +
 	"\x17TransformStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\x124\n" +
-	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings2\x95\b\n" +
+	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings\"0\n" +
+	"\x18ListNotificationsRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\"K\n" +
+	"\x19ListNotificationsResponse\x12.\n" +
+	"\x05items\x18\x01 \x03(\v2\x18.control.v1.NotificationR\x05items\"\xac\x02\n" +
+	"\fNotification\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x03R\x05count\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x1a\n" +
+	"\battempts\x18\a \x01(\x03R\battempts\x123\n" +
+	"\amade_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06madeAt\x123\n" +
+	"\asent_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\x12\x14\n" +
+	"\x05error\x18\n" +
+	" \x01(\tR\x05error\"\x19\n" +
+	"\x17TestNotificationRequest\"K\n" +
+	"\x18TestNotificationResponse\x12/\n" +
+	"\x05items\x18\x01 \x03(\v2\x19.control.v1.ChannelResultR\x05items\"?\n" +
+	"\rChannelResult\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"n\n" +
+	"\x13BeginConsentRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12!\n" +
+	"\fredirect_uri\x18\x02 \x01(\tR\vredirectUri\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"\x8e\x01\n" +
+	"\x14BeginConsentResponse\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\x124\n" +
+	"\aexpires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\xf7\x01\n" +
+	"\x14FinishConsentRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12D\n" +
+	"\x06params\x18\x04 \x03(\v2,.control.v1.FinishConsentRequest.ParamsEntryR\x06params\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\x1a9\n" +
+	"\vParamsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x01\n" +
+	"\x15FinishConsentResponse\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x16\n" +
+	"\x06scopes\x18\x02 \x03(\tR\x06scopes\x12A\n" +
+	"\x0eaccess_expires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\raccessExpires\x12?\n" +
+	"\rgrant_expires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fgrantExpires\x12\x1d\n" +
+	"\n" +
+	"was_paused\x18\x05 \x01(\bR\twasPaused\"7\n" +
+	"\x15TestConnectionRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\"a\n" +
+	"\x0fConnectionCheck\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\"g\n" +
+	"\x16TestConnectionResponse\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x123\n" +
+	"\x06checks\x18\x02 \x03(\v2\x1b.control.v1.ConnectionCheckR\x06checks\"i\n" +
+	"\x18PrepareConnectionRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"E\n" +
+	"\x19PrepareConnectionResponse\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\x12\x12\n" +
+	"\x04made\x18\x02 \x01(\bR\x04made2\x95\b\n" +
 	"\rIngestService\x12Q\n" +
 	"\fIngestStatus\x12\x1f.control.v1.IngestStatusRequest\x1a .control.v1.IngestStatusResponse\x129\n" +
 	"\x04Poll\x12\x17.control.v1.PollRequest\x1a\x18.control.v1.PollResponse\x12B\n" +
@@ -6318,7 +7326,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\bActOnRun\x12\x1b.control.v1.ActOnRunRequest\x1a\x1c.control.v1.ActOnRunResponse\x12K\n" +
 	"\n" +
 	"ListEvents\x12\x1d.control.v1.ListEventsRequest\x1a\x1e.control.v1.ListEventsResponse\x12H\n" +
-	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse2\x82\x06\n" +
+	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse2\xe6\b\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
@@ -6329,12 +7337,18 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05Token\x12\x18.control.v1.TokenRequest\x1a\x19.control.v1.TokenResponse\x12H\n" +
 	"\tListLanes\x12\x1c.control.v1.ListLanesRequest\x1a\x1d.control.v1.ListLanesResponse\x12Z\n" +
 	"\x0fActOnConnection\x12\".control.v1.ActOnConnectionRequest\x1a#.control.v1.ActOnConnectionResponse\x12N\n" +
-	"\vGetDocument\x12\x1e.control.v1.GetDocumentRequest\x1a\x1f.control.v1.GetDocumentResponse2\xb3\x02\n" +
+	"\vGetDocument\x12\x1e.control.v1.GetDocumentRequest\x1a\x1f.control.v1.GetDocumentResponse\x12Q\n" +
+	"\fBeginConsent\x12\x1f.control.v1.BeginConsentRequest\x1a .control.v1.BeginConsentResponse\x12T\n" +
+	"\rFinishConsent\x12 .control.v1.FinishConsentRequest\x1a!.control.v1.FinishConsentResponse\x12W\n" +
+	"\x0eTestConnection\x12!.control.v1.TestConnectionRequest\x1a\".control.v1.TestConnectionResponse\x12`\n" +
+	"\x11PrepareConnection\x12$.control.v1.PrepareConnectionRequest\x1a%.control.v1.PrepareConnectionResponse2\xf4\x03\n" +
 	"\fAuditService\x12N\n" +
 	"\vAuditStatus\x12\x1e.control.v1.AuditStatusRequest\x1a\x1f.control.v1.AuditStatusResponse\x12B\n" +
 	"\aJourney\x12\x1a.control.v1.JourneyRequest\x1a\x1b.control.v1.JourneyResponse\x12N\n" +
 	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse\x12?\n" +
-	"\x06Search\x12\x19.control.v1.SearchRequest\x1a\x1a.control.v1.SearchResponse2\x99\x03\n" +
+	"\x06Search\x12\x19.control.v1.SearchRequest\x1a\x1a.control.v1.SearchResponse\x12`\n" +
+	"\x11ListNotifications\x12$.control.v1.ListNotificationsRequest\x1a%.control.v1.ListNotificationsResponse\x12]\n" +
+	"\x10TestNotification\x12#.control.v1.TestNotificationRequest\x1a$.control.v1.TestNotificationResponse2\x99\x03\n" +
 	"\x11ReconcilerService\x12H\n" +
 	"\tReconcile\x12\x1c.control.v1.ReconcileRequest\x1a\x1d.control.v1.ReconcileResponse\x12J\n" +
 	"\n" +
@@ -6359,124 +7373,140 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
 var file_control_v1_control_proto_goTypes = []any{
-	(*ServiceState)(nil),             // 0: control.v1.ServiceState
-	(*IngestStatusRequest)(nil),      // 1: control.v1.IngestStatusRequest
-	(*IngestStatusResponse)(nil),     // 2: control.v1.IngestStatusResponse
-	(*RouteCount)(nil),               // 3: control.v1.RouteCount
-	(*PollState)(nil),                // 4: control.v1.PollState
-	(*PollRequest)(nil),              // 5: control.v1.PollRequest
-	(*PollResponse)(nil),             // 6: control.v1.PollResponse
-	(*RecheckRequest)(nil),           // 7: control.v1.RecheckRequest
-	(*RecheckResponse)(nil),          // 8: control.v1.RecheckResponse
-	(*GetEventRequest)(nil),          // 9: control.v1.GetEventRequest
-	(*GetEventResponse)(nil),         // 10: control.v1.GetEventResponse
-	(*StartBackfillRequest)(nil),     // 11: control.v1.StartBackfillRequest
-	(*StartBackfillResponse)(nil),    // 12: control.v1.StartBackfillResponse
-	(*Run)(nil),                      // 13: control.v1.Run
-	(*ListRunsRequest)(nil),          // 14: control.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 15: control.v1.ListRunsResponse
-	(*ActOnRunRequest)(nil),          // 16: control.v1.ActOnRunRequest
-	(*ActOnRunResponse)(nil),         // 17: control.v1.ActOnRunResponse
-	(*ListEventsRequest)(nil),        // 18: control.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 19: control.v1.ListEventsResponse
-	(*GetRecordRequest)(nil),         // 20: control.v1.GetRecordRequest
-	(*GetRecordResponse)(nil),        // 21: control.v1.GetRecordResponse
-	(*RepublishRequest)(nil),         // 22: control.v1.RepublishRequest
-	(*RepublishResponse)(nil),        // 23: control.v1.RepublishResponse
-	(*WriterStatusRequest)(nil),      // 24: control.v1.WriterStatusRequest
-	(*WriterStatusResponse)(nil),     // 25: control.v1.WriterStatusResponse
-	(*TargetState)(nil),              // 26: control.v1.TargetState
-	(*ListExceptionsRequest)(nil),    // 27: control.v1.ListExceptionsRequest
-	(*Held)(nil),                     // 28: control.v1.Held
-	(*Exception)(nil),                // 29: control.v1.Exception
-	(*ListExceptionsResponse)(nil),   // 30: control.v1.ListExceptionsResponse
-	(*ActRequest)(nil),               // 31: control.v1.ActRequest
-	(*ActResponse)(nil),              // 32: control.v1.ActResponse
-	(*ListLanesRequest)(nil),         // 33: control.v1.ListLanesRequest
-	(*LaneView)(nil),                 // 34: control.v1.LaneView
-	(*ListLanesResponse)(nil),        // 35: control.v1.ListLanesResponse
-	(*ActOnConnectionRequest)(nil),   // 36: control.v1.ActOnConnectionRequest
-	(*ActOnConnectionResponse)(nil),  // 37: control.v1.ActOnConnectionResponse
-	(*ListLinksRequest)(nil),         // 38: control.v1.ListLinksRequest
-	(*Link)(nil),                     // 39: control.v1.Link
-	(*ListLinksResponse)(nil),        // 40: control.v1.ListLinksResponse
-	(*OpenRefsRequest)(nil),          // 41: control.v1.OpenRefsRequest
-	(*OpenRef)(nil),                  // 42: control.v1.OpenRef
-	(*OpenRefsResponse)(nil),         // 43: control.v1.OpenRefsResponse
-	(*TokenRequest)(nil),             // 44: control.v1.TokenRequest
-	(*TokenResponse)(nil),            // 45: control.v1.TokenResponse
-	(*LaneHead)(nil),                 // 46: control.v1.LaneHead
-	(*SlotHeadsRequest)(nil),         // 47: control.v1.SlotHeadsRequest
-	(*SlotHeadsResponse)(nil),        // 48: control.v1.SlotHeadsResponse
-	(*AuditStatusRequest)(nil),       // 49: control.v1.AuditStatusRequest
-	(*AuditStatusResponse)(nil),      // 50: control.v1.AuditStatusResponse
-	(*JourneyRequest)(nil),           // 51: control.v1.JourneyRequest
-	(*JourneyDocument)(nil),          // 52: control.v1.JourneyDocument
-	(*Step)(nil),                     // 53: control.v1.Step
-	(*JourneyResponse)(nil),          // 54: control.v1.JourneyResponse
-	(*StreamHead)(nil),               // 55: control.v1.StreamHead
-	(*StreamHeadsRequest)(nil),       // 56: control.v1.StreamHeadsRequest
-	(*StreamHeadsResponse)(nil),      // 57: control.v1.StreamHeadsResponse
-	(*ReconcileRequest)(nil),         // 58: control.v1.ReconcileRequest
-	(*Side)(nil),                     // 59: control.v1.Side
-	(*Explained)(nil),                // 60: control.v1.Explained
-	(*ReconcileRow)(nil),             // 61: control.v1.ReconcileRow
-	(*Break)(nil),                    // 62: control.v1.Break
-	(*ReconcileResponse)(nil),        // 63: control.v1.ReconcileResponse
-	(*LastReportRequest)(nil),        // 64: control.v1.LastReportRequest
-	(*RepairRequest)(nil),            // 65: control.v1.RepairRequest
-	(*RepairResponse)(nil),           // 66: control.v1.RepairResponse
-	(*ReconcilerStatusRequest)(nil),  // 67: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil), // 68: control.v1.ReconcilerStatusResponse
-	(*GetMappingRequest)(nil),        // 69: control.v1.GetMappingRequest
-	(*MappingRule)(nil),              // 70: control.v1.MappingRule
-	(*GetMappingResponse)(nil),       // 71: control.v1.GetMappingResponse
-	(*SearchRequest)(nil),            // 72: control.v1.SearchRequest
-	(*Entry)(nil),                    // 73: control.v1.Entry
-	(*SearchResponse)(nil),           // 74: control.v1.SearchResponse
-	(*GetDocumentRequest)(nil),       // 75: control.v1.GetDocumentRequest
-	(*DocumentField)(nil),            // 76: control.v1.DocumentField
-	(*DocumentPart)(nil),             // 77: control.v1.DocumentPart
-	(*GetDocumentResponse)(nil),      // 78: control.v1.GetDocumentResponse
-	(*TransformStatusRequest)(nil),   // 79: control.v1.TransformStatusRequest
-	(*MappingState)(nil),             // 80: control.v1.MappingState
-	(*TransformStatusResponse)(nil),  // 81: control.v1.TransformStatusResponse
-	(*timestamppb.Timestamp)(nil),    // 82: google.protobuf.Timestamp
-	(*v1.Money)(nil),                 // 83: audit.v1.Money
+	(*ServiceState)(nil),              // 0: control.v1.ServiceState
+	(*IngestStatusRequest)(nil),       // 1: control.v1.IngestStatusRequest
+	(*IngestStatusResponse)(nil),      // 2: control.v1.IngestStatusResponse
+	(*RouteCount)(nil),                // 3: control.v1.RouteCount
+	(*PollState)(nil),                 // 4: control.v1.PollState
+	(*PollRequest)(nil),               // 5: control.v1.PollRequest
+	(*PollResponse)(nil),              // 6: control.v1.PollResponse
+	(*RecheckRequest)(nil),            // 7: control.v1.RecheckRequest
+	(*RecheckResponse)(nil),           // 8: control.v1.RecheckResponse
+	(*GetEventRequest)(nil),           // 9: control.v1.GetEventRequest
+	(*GetEventResponse)(nil),          // 10: control.v1.GetEventResponse
+	(*StartBackfillRequest)(nil),      // 11: control.v1.StartBackfillRequest
+	(*StartBackfillResponse)(nil),     // 12: control.v1.StartBackfillResponse
+	(*Run)(nil),                       // 13: control.v1.Run
+	(*ListRunsRequest)(nil),           // 14: control.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),          // 15: control.v1.ListRunsResponse
+	(*ActOnRunRequest)(nil),           // 16: control.v1.ActOnRunRequest
+	(*ActOnRunResponse)(nil),          // 17: control.v1.ActOnRunResponse
+	(*ListEventsRequest)(nil),         // 18: control.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 19: control.v1.ListEventsResponse
+	(*GetRecordRequest)(nil),          // 20: control.v1.GetRecordRequest
+	(*GetRecordResponse)(nil),         // 21: control.v1.GetRecordResponse
+	(*RepublishRequest)(nil),          // 22: control.v1.RepublishRequest
+	(*RepublishResponse)(nil),         // 23: control.v1.RepublishResponse
+	(*WriterStatusRequest)(nil),       // 24: control.v1.WriterStatusRequest
+	(*WriterStatusResponse)(nil),      // 25: control.v1.WriterStatusResponse
+	(*TargetState)(nil),               // 26: control.v1.TargetState
+	(*ListExceptionsRequest)(nil),     // 27: control.v1.ListExceptionsRequest
+	(*Held)(nil),                      // 28: control.v1.Held
+	(*Exception)(nil),                 // 29: control.v1.Exception
+	(*ListExceptionsResponse)(nil),    // 30: control.v1.ListExceptionsResponse
+	(*ActRequest)(nil),                // 31: control.v1.ActRequest
+	(*ActResponse)(nil),               // 32: control.v1.ActResponse
+	(*ListLanesRequest)(nil),          // 33: control.v1.ListLanesRequest
+	(*LaneView)(nil),                  // 34: control.v1.LaneView
+	(*ListLanesResponse)(nil),         // 35: control.v1.ListLanesResponse
+	(*ActOnConnectionRequest)(nil),    // 36: control.v1.ActOnConnectionRequest
+	(*ActOnConnectionResponse)(nil),   // 37: control.v1.ActOnConnectionResponse
+	(*ListLinksRequest)(nil),          // 38: control.v1.ListLinksRequest
+	(*Link)(nil),                      // 39: control.v1.Link
+	(*ListLinksResponse)(nil),         // 40: control.v1.ListLinksResponse
+	(*OpenRefsRequest)(nil),           // 41: control.v1.OpenRefsRequest
+	(*OpenRef)(nil),                   // 42: control.v1.OpenRef
+	(*OpenRefsResponse)(nil),          // 43: control.v1.OpenRefsResponse
+	(*TokenRequest)(nil),              // 44: control.v1.TokenRequest
+	(*TokenResponse)(nil),             // 45: control.v1.TokenResponse
+	(*LaneHead)(nil),                  // 46: control.v1.LaneHead
+	(*SlotHeadsRequest)(nil),          // 47: control.v1.SlotHeadsRequest
+	(*SlotHeadsResponse)(nil),         // 48: control.v1.SlotHeadsResponse
+	(*AuditStatusRequest)(nil),        // 49: control.v1.AuditStatusRequest
+	(*AuditStatusResponse)(nil),       // 50: control.v1.AuditStatusResponse
+	(*JourneyRequest)(nil),            // 51: control.v1.JourneyRequest
+	(*JourneyDocument)(nil),           // 52: control.v1.JourneyDocument
+	(*Step)(nil),                      // 53: control.v1.Step
+	(*JourneyResponse)(nil),           // 54: control.v1.JourneyResponse
+	(*StreamHead)(nil),                // 55: control.v1.StreamHead
+	(*StreamHeadsRequest)(nil),        // 56: control.v1.StreamHeadsRequest
+	(*StreamHeadsResponse)(nil),       // 57: control.v1.StreamHeadsResponse
+	(*ReconcileRequest)(nil),          // 58: control.v1.ReconcileRequest
+	(*Side)(nil),                      // 59: control.v1.Side
+	(*Explained)(nil),                 // 60: control.v1.Explained
+	(*ReconcileRow)(nil),              // 61: control.v1.ReconcileRow
+	(*Break)(nil),                     // 62: control.v1.Break
+	(*ReconcileResponse)(nil),         // 63: control.v1.ReconcileResponse
+	(*LastReportRequest)(nil),         // 64: control.v1.LastReportRequest
+	(*RepairRequest)(nil),             // 65: control.v1.RepairRequest
+	(*RepairResponse)(nil),            // 66: control.v1.RepairResponse
+	(*ReconcilerStatusRequest)(nil),   // 67: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil),  // 68: control.v1.ReconcilerStatusResponse
+	(*GetMappingRequest)(nil),         // 69: control.v1.GetMappingRequest
+	(*MappingRule)(nil),               // 70: control.v1.MappingRule
+	(*GetMappingResponse)(nil),        // 71: control.v1.GetMappingResponse
+	(*SearchRequest)(nil),             // 72: control.v1.SearchRequest
+	(*Entry)(nil),                     // 73: control.v1.Entry
+	(*SearchResponse)(nil),            // 74: control.v1.SearchResponse
+	(*GetDocumentRequest)(nil),        // 75: control.v1.GetDocumentRequest
+	(*DocumentField)(nil),             // 76: control.v1.DocumentField
+	(*DocumentPart)(nil),              // 77: control.v1.DocumentPart
+	(*GetDocumentResponse)(nil),       // 78: control.v1.GetDocumentResponse
+	(*TransformStatusRequest)(nil),    // 79: control.v1.TransformStatusRequest
+	(*MappingState)(nil),              // 80: control.v1.MappingState
+	(*TransformStatusResponse)(nil),   // 81: control.v1.TransformStatusResponse
+	(*ListNotificationsRequest)(nil),  // 82: control.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil), // 83: control.v1.ListNotificationsResponse
+	(*Notification)(nil),              // 84: control.v1.Notification
+	(*TestNotificationRequest)(nil),   // 85: control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 86: control.v1.TestNotificationResponse
+	(*ChannelResult)(nil),             // 87: control.v1.ChannelResult
+	(*BeginConsentRequest)(nil),       // 88: control.v1.BeginConsentRequest
+	(*BeginConsentResponse)(nil),      // 89: control.v1.BeginConsentResponse
+	(*FinishConsentRequest)(nil),      // 90: control.v1.FinishConsentRequest
+	(*FinishConsentResponse)(nil),     // 91: control.v1.FinishConsentResponse
+	(*TestConnectionRequest)(nil),     // 92: control.v1.TestConnectionRequest
+	(*ConnectionCheck)(nil),           // 93: control.v1.ConnectionCheck
+	(*TestConnectionResponse)(nil),    // 94: control.v1.TestConnectionResponse
+	(*PrepareConnectionRequest)(nil),  // 95: control.v1.PrepareConnectionRequest
+	(*PrepareConnectionResponse)(nil), // 96: control.v1.PrepareConnectionResponse
+	nil,                               // 97: control.v1.FinishConsentRequest.ParamsEntry
+	(*timestamppb.Timestamp)(nil),     // 98: google.protobuf.Timestamp
+	(*v1.Money)(nil),                  // 99: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,   // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,   // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,   // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
 	4,   // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	82,  // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	82,  // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	82,  // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	98,  // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	98,  // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	98,  // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
 	13,  // 7: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
-	82,  // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
-	82,  // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	82,  // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	82,  // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	98,  // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	98,  // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	98,  // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	98,  // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
 	13,  // 12: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
 	13,  // 13: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
 	10,  // 14: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
-	82,  // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	98,  // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
 	0,   // 16: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
 	26,  // 17: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
 	3,   // 18: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	82,  // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	82,  // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	82,  // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	83,  // 22: control.v1.Held.sum:type_name -> audit.v1.Money
-	83,  // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
-	82,  // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	98,  // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	98,  // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	98,  // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	99,  // 22: control.v1.Held.sum:type_name -> audit.v1.Money
+	99,  // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
+	98,  // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
 	28,  // 25: control.v1.Exception.held:type_name -> control.v1.Held
-	82,  // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	98,  // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
 	29,  // 27: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	82,  // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	82,  // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	98,  // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	98,  // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
 	28,  // 30: control.v1.LaneView.held:type_name -> control.v1.Held
 	34,  // 31: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
 	39,  // 32: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
@@ -6484,111 +7514,132 @@ var file_control_v1_control_proto_depIdxs = []int32{
 	46,  // 34: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
 	46,  // 35: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
 	0,   // 36: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	83,  // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	83,  // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	83,  // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	82,  // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	99,  // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	99,  // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	99,  // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	98,  // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
 	52,  // 41: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
 	53,  // 42: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
 	55,  // 43: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
 	55,  // 44: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	83,  // 45: control.v1.Side.net:type_name -> audit.v1.Money
-	83,  // 46: control.v1.Side.gross:type_name -> audit.v1.Money
+	99,  // 45: control.v1.Side.net:type_name -> audit.v1.Money
+	99,  // 46: control.v1.Side.gross:type_name -> audit.v1.Money
 	59,  // 47: control.v1.Explained.side:type_name -> control.v1.Side
 	59,  // 48: control.v1.ReconcileRow.source:type_name -> control.v1.Side
 	59,  // 49: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
 	59,  // 50: control.v1.ReconcileRow.books:type_name -> control.v1.Side
 	60,  // 51: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
 	59,  // 52: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	83,  // 53: control.v1.Break.amount:type_name -> audit.v1.Money
+	99,  // 53: control.v1.Break.amount:type_name -> audit.v1.Money
 	61,  // 54: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
 	62,  // 55: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	82,  // 56: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	98,  // 56: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
 	0,   // 57: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
 	80,  // 58: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
 	70,  // 59: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
-	82,  // 60: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	82,  // 61: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	98,  // 60: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	98,  // 61: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
 	73,  // 62: control.v1.SearchResponse.items:type_name -> control.v1.Entry
 	76,  // 63: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
 	77,  // 64: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
 	0,   // 65: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
 	80,  // 66: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	1,   // 67: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,   // 68: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,   // 69: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,   // 70: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22,  // 71: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27,  // 72: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31,  // 73: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	56,  // 74: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	41,  // 75: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11,  // 76: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14,  // 77: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16,  // 78: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18,  // 79: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20,  // 80: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	24,  // 81: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27,  // 82: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31,  // 83: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	38,  // 84: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	47,  // 85: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	41,  // 86: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	44,  // 87: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	33,  // 88: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	36,  // 89: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	75,  // 90: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
-	49,  // 91: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	51,  // 92: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	56,  // 93: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	72,  // 94: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
-	58,  // 95: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	64,  // 96: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
-	65,  // 97: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
-	67,  // 98: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	56,  // 99: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	79,  // 100: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	69,  // 101: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
-	2,   // 102: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,   // 103: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,   // 104: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10,  // 105: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23,  // 106: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	30,  // 107: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32,  // 108: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	57,  // 109: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	43,  // 110: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12,  // 111: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15,  // 112: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17,  // 113: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19,  // 114: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21,  // 115: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	25,  // 116: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	30,  // 117: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32,  // 118: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	40,  // 119: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	48,  // 120: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	43,  // 121: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	45,  // 122: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	35,  // 123: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	37,  // 124: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	78,  // 125: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
-	50,  // 126: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	54,  // 127: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	57,  // 128: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	74,  // 129: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
-	63,  // 130: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	63,  // 131: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
-	66,  // 132: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
-	68,  // 133: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	57,  // 134: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	81,  // 135: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	71,  // 136: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
-	102, // [102:137] is the sub-list for method output_type
-	67,  // [67:102] is the sub-list for method input_type
-	67,  // [67:67] is the sub-list for extension type_name
-	67,  // [67:67] is the sub-list for extension extendee
-	0,   // [0:67] is the sub-list for field type_name
+	84,  // 67: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
+	98,  // 68: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
+	98,  // 69: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
+	87,  // 70: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
+	98,  // 71: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
+	97,  // 72: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
+	98,  // 73: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
+	98,  // 74: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
+	93,  // 75: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
+	1,   // 76: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,   // 77: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,   // 78: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,   // 79: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22,  // 80: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27,  // 81: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31,  // 82: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	56,  // 83: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	41,  // 84: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11,  // 85: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14,  // 86: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16,  // 87: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18,  // 88: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20,  // 89: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	24,  // 90: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27,  // 91: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31,  // 92: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	38,  // 93: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	47,  // 94: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	41,  // 95: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	44,  // 96: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	33,  // 97: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	36,  // 98: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	75,  // 99: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
+	88,  // 100: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
+	90,  // 101: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
+	92,  // 102: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
+	95,  // 103: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
+	49,  // 104: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	51,  // 105: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	56,  // 106: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	72,  // 107: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
+	82,  // 108: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
+	85,  // 109: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
+	58,  // 110: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	64,  // 111: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	65,  // 112: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	67,  // 113: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	56,  // 114: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	79,  // 115: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	69,  // 116: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
+	2,   // 117: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,   // 118: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,   // 119: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10,  // 120: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23,  // 121: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	30,  // 122: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32,  // 123: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	57,  // 124: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	43,  // 125: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12,  // 126: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15,  // 127: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17,  // 128: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19,  // 129: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21,  // 130: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	25,  // 131: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	30,  // 132: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32,  // 133: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	40,  // 134: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	48,  // 135: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	43,  // 136: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	45,  // 137: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	35,  // 138: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	37,  // 139: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	78,  // 140: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
+	89,  // 141: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
+	91,  // 142: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
+	94,  // 143: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
+	96,  // 144: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
+	50,  // 145: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	54,  // 146: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	57,  // 147: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	74,  // 148: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
+	83,  // 149: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
+	86,  // 150: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
+	63,  // 151: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	63,  // 152: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	66,  // 153: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	68,  // 154: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	57,  // 155: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	81,  // 156: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	71,  // 157: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
+	117, // [117:158] is the sub-list for method output_type
+	76,  // [76:117] is the sub-list for method input_type
+	76,  // [76:76] is the sub-list for extension type_name
+	76,  // [76:76] is the sub-list for extension extendee
+	0,   // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -6602,7 +7653,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   82,
+			NumMessages:   98,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -650,16 +650,20 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	WriterService_WriterStatus_FullMethodName    = "/control.v1.WriterService/WriterStatus"
-	WriterService_ListExceptions_FullMethodName  = "/control.v1.WriterService/ListExceptions"
-	WriterService_Act_FullMethodName             = "/control.v1.WriterService/Act"
-	WriterService_ListLinks_FullMethodName       = "/control.v1.WriterService/ListLinks"
-	WriterService_SlotHeads_FullMethodName       = "/control.v1.WriterService/SlotHeads"
-	WriterService_OpenRefs_FullMethodName        = "/control.v1.WriterService/OpenRefs"
-	WriterService_Token_FullMethodName           = "/control.v1.WriterService/Token"
-	WriterService_ListLanes_FullMethodName       = "/control.v1.WriterService/ListLanes"
-	WriterService_ActOnConnection_FullMethodName = "/control.v1.WriterService/ActOnConnection"
-	WriterService_GetDocument_FullMethodName     = "/control.v1.WriterService/GetDocument"
+	WriterService_WriterStatus_FullMethodName      = "/control.v1.WriterService/WriterStatus"
+	WriterService_ListExceptions_FullMethodName    = "/control.v1.WriterService/ListExceptions"
+	WriterService_Act_FullMethodName               = "/control.v1.WriterService/Act"
+	WriterService_ListLinks_FullMethodName         = "/control.v1.WriterService/ListLinks"
+	WriterService_SlotHeads_FullMethodName         = "/control.v1.WriterService/SlotHeads"
+	WriterService_OpenRefs_FullMethodName          = "/control.v1.WriterService/OpenRefs"
+	WriterService_Token_FullMethodName             = "/control.v1.WriterService/Token"
+	WriterService_ListLanes_FullMethodName         = "/control.v1.WriterService/ListLanes"
+	WriterService_ActOnConnection_FullMethodName   = "/control.v1.WriterService/ActOnConnection"
+	WriterService_GetDocument_FullMethodName       = "/control.v1.WriterService/GetDocument"
+	WriterService_BeginConsent_FullMethodName      = "/control.v1.WriterService/BeginConsent"
+	WriterService_FinishConsent_FullMethodName     = "/control.v1.WriterService/FinishConsent"
+	WriterService_TestConnection_FullMethodName    = "/control.v1.WriterService/TestConnection"
+	WriterService_PrepareConnection_FullMethodName = "/control.v1.WriterService/PrepareConnection"
 )
 
 // WriterServiceClient is the client API for WriterService service.
@@ -688,6 +692,15 @@ type WriterServiceClient interface {
 	ActOnConnection(ctx context.Context, in *ActOnConnectionRequest, opts ...grpc.CallOption) (*ActOnConnectionResponse, error)
 	// GetDocument shows what a record shall be in the books and what they confirmed.
 	GetDocument(ctx context.Context, in *GetDocumentRequest, opts ...grpc.CallOption) (*GetDocumentResponse, error)
+	// BeginConsent returns the vendor's page where a person lets Tieout in. A
+	// consent of the same connection that was begun before ends.
+	BeginConsent(ctx context.Context, in *BeginConsentRequest, opts ...grpc.CallOption) (*BeginConsentResponse, error)
+	// FinishConsent stores what a person granted and lets what waited go on.
+	FinishConsent(ctx context.Context, in *FinishConsentRequest, opts ...grpc.CallOption) (*FinishConsentResponse, error)
+	// TestConnection reads a little and says what works and what does not.
+	TestConnection(ctx context.Context, in *TestConnectionRequest, opts ...grpc.CallOption) (*TestConnectionResponse, error)
+	// PrepareConnection makes at the vendor what write-back needs.
+	PrepareConnection(ctx context.Context, in *PrepareConnectionRequest, opts ...grpc.CallOption) (*PrepareConnectionResponse, error)
 }
 
 type writerServiceClient struct {
@@ -798,6 +811,46 @@ func (c *writerServiceClient) GetDocument(ctx context.Context, in *GetDocumentRe
 	return out, nil
 }
 
+func (c *writerServiceClient) BeginConsent(ctx context.Context, in *BeginConsentRequest, opts ...grpc.CallOption) (*BeginConsentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BeginConsentResponse)
+	err := c.cc.Invoke(ctx, WriterService_BeginConsent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *writerServiceClient) FinishConsent(ctx context.Context, in *FinishConsentRequest, opts ...grpc.CallOption) (*FinishConsentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FinishConsentResponse)
+	err := c.cc.Invoke(ctx, WriterService_FinishConsent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *writerServiceClient) TestConnection(ctx context.Context, in *TestConnectionRequest, opts ...grpc.CallOption) (*TestConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestConnectionResponse)
+	err := c.cc.Invoke(ctx, WriterService_TestConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *writerServiceClient) PrepareConnection(ctx context.Context, in *PrepareConnectionRequest, opts ...grpc.CallOption) (*PrepareConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PrepareConnectionResponse)
+	err := c.cc.Invoke(ctx, WriterService_PrepareConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WriterServiceServer is the server API for WriterService service.
 // All implementations must embed UnimplementedWriterServiceServer
 // for forward compatibility.
@@ -824,6 +877,15 @@ type WriterServiceServer interface {
 	ActOnConnection(context.Context, *ActOnConnectionRequest) (*ActOnConnectionResponse, error)
 	// GetDocument shows what a record shall be in the books and what they confirmed.
 	GetDocument(context.Context, *GetDocumentRequest) (*GetDocumentResponse, error)
+	// BeginConsent returns the vendor's page where a person lets Tieout in. A
+	// consent of the same connection that was begun before ends.
+	BeginConsent(context.Context, *BeginConsentRequest) (*BeginConsentResponse, error)
+	// FinishConsent stores what a person granted and lets what waited go on.
+	FinishConsent(context.Context, *FinishConsentRequest) (*FinishConsentResponse, error)
+	// TestConnection reads a little and says what works and what does not.
+	TestConnection(context.Context, *TestConnectionRequest) (*TestConnectionResponse, error)
+	// PrepareConnection makes at the vendor what write-back needs.
+	PrepareConnection(context.Context, *PrepareConnectionRequest) (*PrepareConnectionResponse, error)
 	mustEmbedUnimplementedWriterServiceServer()
 }
 
@@ -863,6 +925,18 @@ func (UnimplementedWriterServiceServer) ActOnConnection(context.Context, *ActOnC
 }
 func (UnimplementedWriterServiceServer) GetDocument(context.Context, *GetDocumentRequest) (*GetDocumentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDocument not implemented")
+}
+func (UnimplementedWriterServiceServer) BeginConsent(context.Context, *BeginConsentRequest) (*BeginConsentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BeginConsent not implemented")
+}
+func (UnimplementedWriterServiceServer) FinishConsent(context.Context, *FinishConsentRequest) (*FinishConsentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FinishConsent not implemented")
+}
+func (UnimplementedWriterServiceServer) TestConnection(context.Context, *TestConnectionRequest) (*TestConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestConnection not implemented")
+}
+func (UnimplementedWriterServiceServer) PrepareConnection(context.Context, *PrepareConnectionRequest) (*PrepareConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PrepareConnection not implemented")
 }
 func (UnimplementedWriterServiceServer) mustEmbedUnimplementedWriterServiceServer() {}
 func (UnimplementedWriterServiceServer) testEmbeddedByValue()                       {}
@@ -1065,6 +1139,78 @@ func _WriterService_GetDocument_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WriterService_BeginConsent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BeginConsentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).BeginConsent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_BeginConsent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).BeginConsent(ctx, req.(*BeginConsentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WriterService_FinishConsent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FinishConsentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).FinishConsent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_FinishConsent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).FinishConsent(ctx, req.(*FinishConsentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WriterService_TestConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).TestConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_TestConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).TestConnection(ctx, req.(*TestConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WriterService_PrepareConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PrepareConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).PrepareConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_PrepareConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).PrepareConnection(ctx, req.(*PrepareConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WriterService_ServiceDesc is the grpc.ServiceDesc for WriterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1112,16 +1258,34 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetDocument",
 			Handler:    _WriterService_GetDocument_Handler,
 		},
+		{
+			MethodName: "BeginConsent",
+			Handler:    _WriterService_BeginConsent_Handler,
+		},
+		{
+			MethodName: "FinishConsent",
+			Handler:    _WriterService_FinishConsent_Handler,
+		},
+		{
+			MethodName: "TestConnection",
+			Handler:    _WriterService_TestConnection_Handler,
+		},
+		{
+			MethodName: "PrepareConnection",
+			Handler:    _WriterService_PrepareConnection_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "control/v1/control.proto",
 }
 
 const (
-	AuditService_AuditStatus_FullMethodName = "/control.v1.AuditService/AuditStatus"
-	AuditService_Journey_FullMethodName     = "/control.v1.AuditService/Journey"
-	AuditService_StreamHeads_FullMethodName = "/control.v1.AuditService/StreamHeads"
-	AuditService_Search_FullMethodName      = "/control.v1.AuditService/Search"
+	AuditService_AuditStatus_FullMethodName       = "/control.v1.AuditService/AuditStatus"
+	AuditService_Journey_FullMethodName           = "/control.v1.AuditService/Journey"
+	AuditService_StreamHeads_FullMethodName       = "/control.v1.AuditService/StreamHeads"
+	AuditService_Search_FullMethodName            = "/control.v1.AuditService/Search"
+	AuditService_ListNotifications_FullMethodName = "/control.v1.AuditService/ListNotifications"
+	AuditService_TestNotification_FullMethodName  = "/control.v1.AuditService/TestNotification"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -1138,6 +1302,11 @@ type AuditServiceClient interface {
 	StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error)
 	// Search lists audit entries that match, oldest first.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
+	// ListNotifications lists messages about exceptions, newest first.
+	ListNotifications(ctx context.Context, in *ListNotificationsRequest, opts ...grpc.CallOption) (*ListNotificationsResponse, error)
+	// TestNotification sends a message to every channel at once, so that a wrong
+	// address is found before it matters.
+	TestNotification(ctx context.Context, in *TestNotificationRequest, opts ...grpc.CallOption) (*TestNotificationResponse, error)
 }
 
 type auditServiceClient struct {
@@ -1188,6 +1357,26 @@ func (c *auditServiceClient) Search(ctx context.Context, in *SearchRequest, opts
 	return out, nil
 }
 
+func (c *auditServiceClient) ListNotifications(ctx context.Context, in *ListNotificationsRequest, opts ...grpc.CallOption) (*ListNotificationsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNotificationsResponse)
+	err := c.cc.Invoke(ctx, AuditService_ListNotifications_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) TestNotification(ctx context.Context, in *TestNotificationRequest, opts ...grpc.CallOption) (*TestNotificationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestNotificationResponse)
+	err := c.cc.Invoke(ctx, AuditService_TestNotification_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -1202,6 +1391,11 @@ type AuditServiceServer interface {
 	StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error)
 	// Search lists audit entries that match, oldest first.
 	Search(context.Context, *SearchRequest) (*SearchResponse, error)
+	// ListNotifications lists messages about exceptions, newest first.
+	ListNotifications(context.Context, *ListNotificationsRequest) (*ListNotificationsResponse, error)
+	// TestNotification sends a message to every channel at once, so that a wrong
+	// address is found before it matters.
+	TestNotification(context.Context, *TestNotificationRequest) (*TestNotificationResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -1223,6 +1417,12 @@ func (UnimplementedAuditServiceServer) StreamHeads(context.Context, *StreamHeads
 }
 func (UnimplementedAuditServiceServer) Search(context.Context, *SearchRequest) (*SearchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Search not implemented")
+}
+func (UnimplementedAuditServiceServer) ListNotifications(context.Context, *ListNotificationsRequest) (*ListNotificationsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNotifications not implemented")
+}
+func (UnimplementedAuditServiceServer) TestNotification(context.Context, *TestNotificationRequest) (*TestNotificationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestNotification not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -1317,6 +1517,42 @@ func _AuditService_Search_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_ListNotifications_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNotificationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ListNotifications(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ListNotifications_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ListNotifications(ctx, req.(*ListNotificationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_TestNotification_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestNotificationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).TestNotification(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_TestNotification_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).TestNotification(ctx, req.(*TestNotificationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1339,6 +1575,14 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Search",
 			Handler:    _AuditService_Search_Handler,
+		},
+		{
+			MethodName: "ListNotifications",
+			Handler:    _AuditService_ListNotifications_Handler,
+		},
+		{
+			MethodName: "TestNotification",
+			Handler:    _AuditService_TestNotification_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/audit"
 	"tieout.dev/services/connectors"
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/control"
@@ -37,6 +38,8 @@ type Site struct {
 	ReconcileEvery time.Duration
 	// SecondPerson: what changes the books, or gives up on a record, takes two.
 	SecondPerson bool
+	// Notices say how people are told of exceptions; audit asks for them.
+	Notices audit.Notices
 	// Alone says that no other process uses the databases: leases that are left
 	// in them are a dead predecessor's.
 	Alone bool

@@ -2,11 +2,14 @@ package assembly
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/audit"
+	"tieout.dev/services/audit/notify"
+	"tieout.dev/services/internal/config"
 	"tieout.dev/services/internal/run"
 )
 
@@ -18,6 +21,7 @@ func Audit(ctx context.Context, s *Site) (*Built, error) {
 	}
 	a, err := audit.New(audit.Deps{
 		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Tracer: p.Tracer, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
+		Notices: s.Notices,
 	})
 	if err != nil {
 		return nil, err
@@ -26,4 +30,13 @@ func Audit(ctx context.Context, s *Site) (*Built, error) {
 		Service:  run.Service{Name: audit.Name, Run: a.Run},
 		Register: func(r grpc.ServiceRegistrar) { controlv1.RegisterAuditServiceServer(r, a.Server()) },
 	}, nil
+}
+
+// notices are the channels that the configuration names.
+func notices(c config.Notify, now func() time.Time) (audit.Notices, error) {
+	channels, err := notify.Config{
+		WebhookURL: c.WebhookURL, WebhookSecret: c.WebhookSecret, SMTPAddress: c.SMTPAddress, SMTPUser: c.SMTPUser, SMTPPassword: c.SMTPPassword,
+		SMTPPlain: c.SMTPPlain, From: c.From, To: c.To, Console: c.Console,
+	}.Channels(now)
+	return audit.Notices{Channels: channels, Wait: c.Wait, Every: c.Every, Console: c.Console, Runbook: c.Runbook}, err
 }

@@ -52,13 +52,13 @@ func mainWith(ctx context.Context, name string, build Builder, args, environment
 		fmt.Fprintf(errOut, "%s: %v\n", name, err)
 		return exitConfig
 	}
-	log := slog.New(telemetry.Handler(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: cfg.Level}))).With("service", name)
-	p := &process{name: name, cfg: cfg, log: log, version: Version(), build: build}
+	log := slog.New(telemetry.Handler(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: cfg.Level})))
+	p := &process{name: name, cfg: cfg, base: log, log: log.With("service", name), version: Version(), build: build}
 	if err := p.run(ctx); err != nil {
-		log.Error("the service ends with an error", "error", err)
+		p.log.Error("the service ends with an error", "error", err)
 		return exitFailed
 	}
-	log.Info("drained")
+	p.log.Info("drained")
 	return exitDrained
 }
 

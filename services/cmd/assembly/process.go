@@ -33,6 +33,7 @@ const (
 type process struct {
 	name    string
 	cfg     *config.Config
+	base    *slog.Logger // the parts name their service themselves
 	log     *slog.Logger
 	version string
 	build   Builder
@@ -105,6 +106,9 @@ func (p *process) prepare(ctx context.Context) (*Built, error) {
 		return nil, err
 	}
 	p.until(ctx, "broker", p.status.Wait, func(ctx context.Context) error { return p.rt.Bus.EnsureTopics(ctx, p.rt.Topics()) })
+	if ctx.Err() != nil {
+		return nil, nil
+	}
 	var built *Built
 	var broken error
 	p.until(ctx, "database", p.status.Wait, func(ctx context.Context) error {
@@ -115,7 +119,10 @@ func (p *process) prepare(ctx context.Context) (*Built, error) {
 		}
 		return err
 	})
-	if broken != nil || ctx.Err() != nil {
+	if ctx.Err() != nil { // told to stop: what that broke is no failure
+		return nil, nil
+	}
+	if broken != nil {
 		return nil, broken
 	}
 	built.Register(p.control)
@@ -149,7 +156,7 @@ func (p *process) until(ctx context.Context, what string, tell func(what, why st
 func (p *process) runtime() run.Config {
 	c := run.Config{
 		Dir: p.cfg.SQLiteDir, Postgres: p.cfg.Postgres.URL, Schema: p.cfg.Postgres.Schema, Kafka: p.cfg.Kafka.Brokers, Redis: p.cfg.Redis,
-		Partitions: p.cfg.Kafka.Partitions, Replication: p.cfg.Kafka.Replication, Version: p.version, Log: p.log, Now: time.Now,
+		Partitions: p.cfg.Kafka.Partitions, Replication: p.cfg.Kafka.Replication, Version: p.version, Log: p.base, Now: time.Now,
 	}
 	if p.cfg.OTLP != "" {
 		c.Exporter = func(ctx context.Context) (telemetry.Exporter, error) { return otlp.New(ctx, p.cfg.OTLP) }
@@ -161,6 +168,10 @@ func (p *process) site() (*Site, error) {
 	s := &Site{
 		Runtime: p.rt, Registry: &p.cfg.Install.Registry, Secrets: p.cfg.Install.Secrets, APIKey: p.cfg.APIKey, ReconcileEvery: p.cfg.Every,
 		SecondPerson: p.cfg.TwoPersons, Seal: func() (*writer.Seal, error) { return writer.OpenSeal(p.cfg.KeyFile) },
+	}
+	var err error
+	if s.Notices, err = notices(p.cfg.Notify, p.rt.Now); err != nil {
+		return nil, err
 	}
 	for name, peer := range map[string]*grpc.ClientConnInterface{
 		"ingest": &s.Peers.Ingest, "transform": &s.Peers.Transform, "writer": &s.Peers.Writer, "reconciler": &s.Peers.Reconciler, "audit": &s.Peers.Audit,

@@ -1,191 +1,45 @@
-// Command tieout-lab runs Tieout on real parts, to try it and to prove it. It is
-// no part of an installation.
+// Command tieout-lab proves what Tieout promises: it runs it on real parts,
+// plays schedules by seed against the writer's core, takes the core's guards out
+// one at a time, harms running processes, and holds what was recorded against
+// what is promised. It is no part of an installation.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
-	"time"
 
-	"tieout.dev/services/cmd/tieout-lab/lab"
-	"tieout.dev/services/cmd/tieout/endpoints"
+	"github.com/spf13/cobra"
+
 	"tieout.dev/services/internal/parts"
 )
 
 // Exit codes, as those of tieout.
 const (
-	exitOK     = 0
 	exitError  = 1
-	exitUsage  = 2
 	exitAbsent = 3
 )
 
-const usage = `usage:
-  tieout-lab up   [--dir DIR] [--writers N] [--no-jaeger] [--foreground]   real parts, sandboxes, five processes
-  tieout-lab down [--dir DIR]                                             end them; the data stays
-`
-
-// stopWithin bounds how long 'down' waits.
-const stopWithin = 90 * time.Second
-
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
-
-func run(args []string, out, errOut io.Writer) int {
-	if len(args) == 0 {
-		fmt.Fprint(errOut, usage)
-		return exitUsage
-	}
-	flags := flag.NewFlagSet("tieout-lab "+args[0], flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	dir := flags.String("dir", ".tieout/up", "state folder")
-	writers := flags.Int("writers", 1, "replicas of the writer")
-	noJaeger := flags.Bool("no-jaeger", false, "leave Jaeger out")
-	foreground := flags.Bool("foreground", false, "stay; Ctrl-C ends everything")
-	if err := flags.Parse(args[1:]); err != nil {
-		return exitUsage
-	}
+func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var err error
-	switch args[0] {
-	case "up":
-		if *foreground {
-			err = stay(ctx, *dir, *writers, !*noJaeger, out)
-		} else {
-			err = leave(ctx, *dir, args, out)
-		}
-	case "down":
-		err = down(ctx, *dir, out)
-	default:
-		fmt.Fprint(errOut, usage)
-		return exitUsage
-	}
+	root := &cobra.Command{Use: "tieout-lab", Short: "Proves what Tieout promises", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(append(realCommands(), simCommand(), mutantsCommand(), verifyCommand(), crashpointsCommand(), chaosCommand())...)
+	err := root.ExecuteContext(ctx)
 	var absent *parts.AbsentError
-	var exit *exec.ExitError
+	var other *otherEnded
 	switch {
 	case err == nil:
-		return exitOK
-	case errors.As(err, &exit):
-		return exit.ExitCode() // it has said why
+		return
+	case errors.As(err, &other):
+		os.Exit(other.code)
 	case errors.As(err, &absent):
-		fmt.Fprintf(errOut, "tieout-lab: %v\n", absent)
-		return exitAbsent
+		fmt.Fprintln(os.Stderr, "tieout-lab:", err)
+		os.Exit(exitAbsent)
 	}
-	fmt.Fprintf(errOut, "tieout-lab: %v\n", err)
-	return exitError
-}
-
-// stay runs everything until it is told to end.
-func stay(ctx context.Context, dir string, writers int, jaeger bool, out io.Writer) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	l, err := lab.Start(ctx, lab.Options{Dir: dir, Bin: filepath.Dir(self), Replicas: map[string]int{"writer": writers}, Jaeger: jaeger, Out: out})
-	if err != nil {
-		return err
-	}
-	f := l.File()
-	fmt.Fprintf(out, "ready: %s\nconsole: %s\n", filepath.Join(dir, endpoints.Name), f.Console)
-	if f.Jaeger != "" {
-		fmt.Fprintf(out, "traces: %s\n", f.Jaeger)
-	}
-	<-ctx.Done()
-	return l.Stop()
-}
-
-// leave starts another one of us that stays, and returns when it is ready.
-func leave(ctx context.Context, dir string, args []string, out io.Writer) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	logPath := filepath.Join(dir, "up.log")
-	log, err := os.Create(logPath)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = log.Close() }()
-	cmd := exec.Command(self, append(append([]string{}, args...), "--foreground")...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // ends with it, or with us
-	shown := 0
-	show := func() {
-		if b, err := os.ReadFile(logPath); err == nil && len(b) > shown {
-			fmt.Fprint(out, string(b[shown:]))
-			shown = len(b)
-		}
-	}
-	for {
-		timer := time.NewTimer(100 * time.Millisecond)
-		select {
-		case err := <-ended:
-			timer.Stop()
-			show()
-			return err
-		case <-ctx.Done():
-			timer.Stop()
-			return errors.Join(cmd.Process.Signal(syscall.SIGTERM), <-ended)
-		case <-timer.C:
-		}
-		if f, err := endpoints.Read(dir); err == nil && f.PID == cmd.Process.Pid {
-			<-time.After(100 * time.Millisecond) // its last lines
-			show()
-			return nil
-		}
-		show()
-	}
-}
-
-// down ends what runs on a folder, also what a killed supervisor left behind.
-func down(ctx context.Context, dir string, out io.Writer) error {
-	f, err := endpoints.Read(dir)
-	if err == nil {
-		fmt.Fprintf(out, "stopping pid %d\n", f.PID)
-		if err := syscall.Kill(f.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return err
-		}
-		if err := waitGone(ctx, f.PID); err != nil {
-			return err
-		}
-	}
-	if err := parts.StopLeft(ctx, filepath.Join(dir, "parts")); err != nil {
-		return err
-	}
-	if err := endpoints.Remove(dir); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "nothing runs on %s; its data stays\n", dir)
-	return nil
-}
-
-func waitGone(ctx context.Context, pid int) error {
-	ctx, cancel := context.WithTimeout(ctx, stopWithin)
-	defer cancel()
-	for syscall.Kill(pid, 0) == nil {
-		timer := time.NewTimer(100 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("pid %d does not end: %w", pid, ctx.Err())
-		case <-timer.C:
-		}
-	}
-	return nil
+	fmt.Fprintln(os.Stderr, "tieout-lab:", err)
+	os.Exit(exitError)
 }

@@ -5,9 +5,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -24,6 +26,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/parts"
+	"tieout.dev/services/internal/parts/partstest"
 	"tieout.dev/services/internal/stream"
 )
 
@@ -39,7 +42,7 @@ func onRealParts(t *testing.T) (*outside, *lab.Lab) {
 	if out, err := exec.Command("go", "build", "-o", bin+"/", "tieout.dev/services/cmd/...").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	o := &outside{t: t, dir: t.TempDir(), bin: filepath.Join(bin, "tieout"), output: &bytes.Buffer{}}
+	o := &outside{t: t, dir: partstest.Dir(t), bin: filepath.Join(bin, "tieout"), output: &bytes.Buffer{}}
 	l, err := lab.Start(t.Context(), lab.Options{Dir: o.dir, Bin: bin, Replicas: map[string]int{"writer": 2}, Jaeger: true, Out: os.Stderr})
 	var absent *parts.AbsentError
 	if errors.As(err, &absent) {
@@ -147,6 +150,7 @@ func TestFiveProcessesOnRealParts(t *testing.T) {
 	}
 	o.run("reconcile", "--wait")
 	d.checkWrittenBack()
+	o.checkTraced(ctx, o.live()["nothing is harmed 0"][0].DocNumber)
 	if list := o.run("exceptions", "list"); !strings.Contains(list, "no open exceptions") {
 		t.Errorf("something is left for a person: %s", list)
 	}
@@ -182,4 +186,57 @@ func (o *outside) revive(ctx context.Context, l *lab.Lab) error {
 		return l.Parts.Kafka.StartBroker(ctx, n+1)
 	}
 	return nil
+}
+
+// checkTraced: whoever has an invoice's number finds its whole way, through every
+// process and both topics, in one trace.
+func (o *outside) checkTraced(ctx context.Context, number string) {
+	o.t.Helper()
+	query := url.Values{"service": {"writer"}, "lookback": {"2h"}, "limit": {"20"}, "tags": {fmt.Sprintf(`{"accounting.invoice.number":%q}`, number)}}
+	missing := []string{"no trace"}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-time.After(250 * time.Millisecond) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.file.Jaeger+"/api/traces?"+query.Encode(), http.NoBody)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		var found struct{ Data []jaegerTrace }
+		err = json.NewDecoder(resp.Body).Decode(&found)
+		_ = resp.Body.Close()
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		for _, trace := range found.Data {
+			if missing = trace.lacks("ingest admit", "transform process", "writer process", "writer post", "audit "); len(missing) == 0 {
+				o.t.Logf("invoice %s leads to trace %s of %d spans", number, trace.TraceID, len(trace.Spans))
+				return
+			}
+		}
+	}
+	o.t.Errorf("the trace of invoice %s lacks %v", number, missing)
+}
+
+// jaegerTrace is a trace as Jaeger's HTTP API shows it.
+type jaegerTrace struct {
+	TraceID   string
+	Spans     []struct{ OperationName, ProcessID string }
+	Processes map[string]struct{ ServiceName string }
+}
+
+// lacks returns which of "service operation…" no span begins with.
+func (j jaegerTrace) lacks(want ...string) []string {
+	var missing []string
+	for _, w := range want {
+		found := false
+		for _, s := range j.Spans {
+			found = found || strings.HasPrefix(j.Processes[s.ProcessID].ServiceName+" "+s.OperationName, w)
+		}
+		if !found {
+			missing = append(missing, w)
+		}
+	}
+	return missing
 }

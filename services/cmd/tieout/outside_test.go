@@ -24,7 +24,7 @@ import (
 // outside is a running 'tieout dev', seen from outside only: through its
 // command line and the sandboxes' own APIs.
 type outside struct {
-	t      *testing.T
+	t      testing.TB
 	bin    string
 	dir    string
 	cmd    *exec.Cmd
@@ -33,7 +33,7 @@ type outside struct {
 	portal crm.Portal
 }
 
-func start(t *testing.T) *outside {
+func start(t testing.TB) *outside {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: the whole process is not started")
@@ -348,7 +348,7 @@ func (o *outside) redeliver(deal string, times int) {
 func TestLostAnswersMakeNoSecondInvoice(t *testing.T) {
 	t.Parallel()
 	o := start(t)
-	o.fault("quickbooks", `{"match":{"method":"POST","path":"/v3/company/*","nth":3},"effect":"reset_after"}`)
+	o.fault("quickbooks", `{"match":{"method":"POST","path":"/v3/company/**","nth":3},"effect":"reset_after"}`)
 	d := newDeals(o, 4)
 	for i := range 15 {
 		d.win(fmt.Sprintf("Deal %d", i))

@@ -2,7 +2,9 @@ package hubspot
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 
 	"tieout.dev/services/internal/fault"
 )
@@ -51,7 +53,13 @@ func (s *source) associations(ctx context.Context, from, to string, ids []string
 		if err := page.check(inputs); err != nil {
 			return nil, err
 		}
-		inputs = page.take(out)
+		next := page.take(out)
+		for _, in := range next {
+			if slices.ContainsFunc(inputs, func(before map[string]string) bool { return maps.Equal(before, in) }) {
+				return nil, fault.New(fault.Transient, "the associations of %s %s do not come to an end", from, in["id"])
+			}
+		}
+		inputs = next
 	}
 	return out, nil
 }
@@ -82,7 +90,7 @@ func (r *associationReply) check(inputs []map[string]string) error {
 	}
 	for _, e := range r.Errors {
 		if e.Category != "OBJECT_NOT_FOUND" {
-			return &fault.Error{Kind: fault.Transient, Code: e.Category, Text: clip(e.Message), Status: http.StatusMultiStatus}
+			return partial(e, reading)
 		}
 		for _, id := range e.Context["fromObjectId"] {
 			accounted[id] = true

@@ -172,7 +172,11 @@ func (p *poll) moment(ctx context.Context, i int, typ string, at time.Time) erro
 		if err != nil || len(page) < searchPage {
 			return err
 		}
-		id = page[len(page)-1].ID
+		last := page[len(page)-1].ID
+		if byNumber(last, id) <= 0 {
+			return fault.New(fault.Transient, "the search of %s after id %s does not move", typ, id)
+		}
+		id = last
 	}
 }
 

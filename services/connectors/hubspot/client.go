@@ -36,7 +36,7 @@ func newClient(cfg connector.Config) (*client, error) {
 	if base == "" {
 		base = vendorURL
 	}
-	if err := checkURL(base); err != nil {
+	if err := checkURL("base_url", base); err != nil {
 		return nil, err
 	}
 	if cfg.Tokens == nil {
@@ -51,15 +51,15 @@ func newClient(cfg connector.Config) (*client, error) {
 }
 
 // checkURL allows plain HTTP on this machine only.
-func checkURL(base string) error {
-	u, err := url.Parse(base)
+func checkURL(name, address string) error {
+	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		return fmt.Errorf("base_url %q is not an address such as %s", base, vendorURL)
+		return fmt.Errorf("%s %q is not an address such as %s", name, address, vendorURL)
 	}
 	ip := net.ParseIP(u.Hostname())
 	local := u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
 	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
-		return fmt.Errorf("base_url %q must be https", base)
+		return fmt.Errorf("%s %q must be https", name, address)
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (c *client) readAt(ctx context.Context, method, path string, body, into any
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := decode(a.body, into); err != nil {
+	if err := decodeWhole(a.body, into); err != nil {
 		return time.Time{}, unreadable(err, reading)
 	}
 	served, err := http.ParseTime(a.header.Get("Date"))
@@ -110,6 +110,7 @@ func (c *client) send(ctx context.Context, method, path string, body any) (answe
 	if err != nil {
 		return answer{}, &fault.Error{Kind: fault.Internal, Err: err}
 	}
+	connector.CountRequest(ctx)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer{}, lost(err, kindOf(method, path))
@@ -159,41 +160,76 @@ func (c *client) request(ctx context.Context, method, path, token string, body a
 
 // refresh trades the refresh token, which HubSpot does not rotate.
 func (c *client) refresh(ctx context.Context, cfg connector.Config, refresh string) (connector.Grant, error) {
-	form := url.Values{
-		"grant_type": {"refresh_token"}, "refresh_token": {refresh},
-		"client_id": {cfg.Secrets["client_id"].Reveal()}, "client_secret": {cfg.Secrets[secretApp].Reveal()},
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/oauth/v1/token", strings.NewReader(form.Encode()))
+	g, err := c.granted(ctx, cfg, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}})
 	if err != nil {
-		return connector.Grant{}, &fault.Error{Kind: fault.Internal, Err: err}
+		return connector.Grant{}, err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return g.grant(cfg.Now()), nil
+}
+
+// granted asks the token endpoint once.
+func (c *client) granted(ctx context.Context, cfg connector.Config, form url.Values) (tokenAnswer, error) {
+	form.Set("client_id", cfg.Secrets[secretClientID].Reveal())
+	form.Set("client_secret", cfg.Secrets[secretApp].Reveal())
+	body, err := c.oauth(ctx, http.MethodPost, "/oauth/v1/token", form)
+	if err != nil {
+		return tokenAnswer{}, err
+	}
+	var g tokenAnswer
+	if err := decode(body, &g); err != nil || g.Access == "" {
+		return tokenAnswer{}, fault.New(fault.Transient, "the token endpoint's answer is not readable")
+	}
+	return g, nil
+}
+
+// tokenAnswer is what the token endpoint says. Portal and scopes are told
+// since August 2025; without them the token itself is asked.
+type tokenAnswer struct {
+	Access  string      `json:"access_token"`
+	Refresh string      `json:"refresh_token"`
+	Seconds int64       `json:"expires_in"`
+	Portal  json.Number `json:"hub_id"`
+	Scopes  []string    `json:"scopes"`
+}
+
+func (g tokenAnswer) grant(now time.Time) connector.Grant {
+	return connector.Grant{
+		Access: connector.Secret(g.Access), Refresh: connector.Secret(g.Refresh),
+		Expires: now.Add(time.Duration(g.Seconds) * time.Second),
+	}
+}
+
+// oauth sends a request that carries its own credentials.
+func (c *client) oauth(ctx context.Context, method, path string, form url.Values) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Internal, Err: err}
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return connector.Grant{}, lost(err, reading)
+		return nil, withoutAddress(lost(err, reading))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return connector.Grant{}, lost(err, reading)
+		return nil, lost(err, reading)
 	}
 	a := answer{status: resp.StatusCode, header: resp.Header, body: body}
-	if a.status == http.StatusBadRequest { // BAD_REFRESH_TOKEN: only a person can help
+	if a.status == http.StatusBadRequest { // BAD_REFRESH_TOKEN, BAD_AUTH_CODE: only a person can help
 		a.status = http.StatusUnauthorized
 	}
-	if err := faultOf(a, reading); err != nil {
-		return connector.Grant{}, err
+	return body, faultOf(a, reading)
+}
+
+// withoutAddress drops the address from an error: it may hold a token.
+func withoutAddress(err error) error {
+	f := fault.As(err)
+	var u *url.Error
+	if errors.As(f.Err, &u) {
+		f.Err = u.Err
 	}
-	var g struct {
-		Access  string `json:"access_token"`
-		Refresh string `json:"refresh_token"`
-		Seconds int64  `json:"expires_in"`
-	}
-	if err := decode(body, &g); err != nil || g.Access == "" {
-		return connector.Grant{}, fault.New(fault.Transient, "the token endpoint's answer is not readable")
-	}
-	return connector.Grant{
-		Access: connector.Secret(g.Access), Refresh: connector.Secret(g.Refresh),
-		Expires: cfg.Now().Add(time.Duration(g.Seconds) * time.Second),
-	}, nil
+	return f
 }

@@ -35,6 +35,7 @@ func kindOf(method, path string) purpose {
 
 // refusal is the shape of all of HubSpot's errors, on their own and inside a batch.
 type refusal struct {
+	Status   string              `json:"status"`
 	Message  string              `json:"message"`
 	Category string              `json:"category"`
 	Policy   string              `json:"policyName"`
@@ -81,8 +82,16 @@ func faultOf(a answer, p purpose) error {
 	code, field := r.code()
 	e := &fault.Error{Code: code, Field: field, Text: clip(r.Message), Status: a.status}
 	switch {
-	case a.status >= 200 && a.status < 300:
+	case a.status >= 200 && a.status < 300 && r.Status != "error":
 		return nil
+	case a.status >= 200 && a.status < 300: // an error in the clothes of a success does not say what was done
+		e.Kind = fault.Transient
+		if p == writing {
+			e.Kind = fault.InDoubt
+		}
+		if e.Text == "" {
+			e.Text = "an error under a status of success"
+		}
 	case a.status == http.StatusBadRequest && code == "PROPERTY_DOESNT_EXIST":
 		e.Kind = fault.Unresolved
 	case a.status == http.StatusBadRequest, a.status == http.StatusRequestEntityTooLarge, a.status == http.StatusUnprocessableEntity:
@@ -99,9 +108,9 @@ func faultOf(a answer, p purpose) error {
 		e.Kind, e.RetryAfter = fault.RateLimited, retryAfter(a.header, 2*time.Second)
 	case a.status == 477: // the portal is being moved to another data centre
 		e.Kind, e.RetryAfter = fault.RateLimited, retryAfter(a.header, time.Hour)
-	case a.status >= 500 && p == reading:
+	case (a.status >= 500 || a.status == http.StatusRequestTimeout) && p == reading:
 		e.Kind = fault.Transient
-	case a.status >= 500:
+	case a.status >= 500, a.status == http.StatusRequestTimeout:
 		e.Kind = fault.InDoubt
 	case p == writing && a.status < 400: // a redirect: who knows what stood there
 		e.Kind = fault.InDoubt
@@ -110,6 +119,31 @@ func faultOf(a answer, p purpose) error {
 	}
 	if e.Text == "" {
 		e.Text = http.StatusText(a.status)
+	}
+	return e
+}
+
+// partial is what one error beside a batch's results means. It has no status of
+// its own; a category that nobody published says nothing of what was done.
+func partial(r refusal, p purpose) *fault.Error {
+	code, field := r.code()
+	e := &fault.Error{Kind: fault.Transient, Code: code, Field: field, Text: clip(r.Message), Status: http.StatusMultiStatus}
+	if p == writing {
+		e.Kind = fault.InDoubt
+	}
+	switch {
+	case code == "PROPERTY_DOESNT_EXIST":
+		e.Kind = fault.Unresolved
+	case r.Category == "VALIDATION_ERROR" && p == writing:
+		e.Kind = fault.Rejected
+	case r.Category == "CONFLICT" && p == writing:
+		e.Kind = fault.Conflict
+	case r.Category == "OBJECT_NOT_FOUND":
+		e.Kind = fault.NotFound
+	case r.Category == "MISSING_SCOPES":
+		e.Kind = fault.Unauthorized
+	case r.Category == "RATE_LIMITS", r.Category == "RATE_LIMIT":
+		e.Kind, e.RetryAfter = fault.RateLimited, waitOf(nil, r.Policy)
 	}
 	return e
 }

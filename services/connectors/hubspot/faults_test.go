@@ -9,14 +9,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/fault"
 )
 
 // fixture reads an answer as HubSpot sends it.
-func fixture(t *testing.T, name string) answer {
+func fixture(t testing.TB, name string) answer {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", "faults", name+".http"))
 	if err != nil {
@@ -40,24 +42,28 @@ func TestEveryPublishedErrorHasItsKind(t *testing.T) {
 		code, field string
 		wait        time.Duration
 	}{
-		"bad_property":   {fault.Unresolved, fault.Unresolved, "PROPERTY_DOESNT_EXIST", "tieout_invoice_id", 0},
-		"bad_option":     {fault.Rejected, fault.Rejected, "INVALID_OPTION", "dealstage", 0},
-		"invalid_json":   {fault.Rejected, fault.Rejected, "VALIDATION_ERROR", "", 0},
-		"no_credentials": {fault.Unauthorized, fault.Unauthorized, "INVALID_AUTHENTICATION", "", 0},
-		"expired_token":  {fault.Unauthorized, fault.Unauthorized, "EXPIRED_AUTHENTICATION", "", 0},
-		"missing_scopes": {fault.Unauthorized, fault.Unauthorized, "MISSING_SCOPES", "", 0},
-		"not_found":      {fault.NotFound, fault.NotFound, "OBJECT_NOT_FOUND", "", 0},
-		"contact_exists": {fault.Conflict, fault.Conflict, "CONFLICT", "", 0},
-		"locked":         {fault.RateLimited, fault.RateLimited, "LOCKED", "", 2 * time.Second},
-		"ten_secondly":   {fault.RateLimited, fault.RateLimited, "", "", 10 * time.Second},
-		"secondly":       {fault.RateLimited, fault.RateLimited, "", "", time.Second},
-		"daily":          {fault.RateLimited, fault.RateLimited, "", "", time.Hour},
-		"retry_after":    {fault.RateLimited, fault.RateLimited, "", "", 7 * time.Second},
-		"moving":         {fault.RateLimited, fault.RateLimited, "", "", 24 * time.Hour},
-		"internal_error": {fault.InDoubt, fault.Transient, "", "", 0},
-		"bad_gateway":    {fault.InDoubt, fault.Transient, "", "", 0},
-		"redirect":       {fault.InDoubt, fault.Internal, "", "", 0},
-		"wrong_method":   {fault.Internal, fault.Internal, "", "", 0},
+		"bad_property":    {fault.Unresolved, fault.Unresolved, "PROPERTY_DOESNT_EXIST", "tieout_invoice_id", 0},
+		"bad_option":      {fault.Rejected, fault.Rejected, "INVALID_OPTION", "dealstage", 0},
+		"invalid_json":    {fault.Rejected, fault.Rejected, "VALIDATION_ERROR", "", 0},
+		"no_credentials":  {fault.Unauthorized, fault.Unauthorized, "INVALID_AUTHENTICATION", "", 0},
+		"expired_token":   {fault.Unauthorized, fault.Unauthorized, "EXPIRED_AUTHENTICATION", "", 0},
+		"missing_scopes":  {fault.Unauthorized, fault.Unauthorized, "MISSING_SCOPES", "", 0},
+		"not_found":       {fault.NotFound, fault.NotFound, "OBJECT_NOT_FOUND", "", 0},
+		"contact_exists":  {fault.Conflict, fault.Conflict, "CONFLICT", "", 0},
+		"locked":          {fault.RateLimited, fault.RateLimited, "LOCKED", "", 2 * time.Second},
+		"ten_secondly":    {fault.RateLimited, fault.RateLimited, "", "", 10 * time.Second},
+		"secondly":        {fault.RateLimited, fault.RateLimited, "", "", time.Second},
+		"daily":           {fault.RateLimited, fault.RateLimited, "", "", time.Hour},
+		"retry_after":     {fault.RateLimited, fault.RateLimited, "", "", 7 * time.Second},
+		"moving":          {fault.RateLimited, fault.RateLimited, "", "", 24 * time.Hour},
+		"internal_error":  {fault.InDoubt, fault.Transient, "", "", 0},
+		"bad_gateway":     {fault.InDoubt, fault.Transient, "", "", 0},
+		"error_in_200":    {fault.InDoubt, fault.Transient, "INTERNAL_ERROR", "", 0},
+		"request_timeout": {fault.InDoubt, fault.Transient, "", "", 0},
+		"gateway_timeout": {fault.InDoubt, fault.Transient, "", "", 0},
+		"too_large":       {fault.Rejected, fault.Rejected, "VALIDATION_ERROR", "", 0},
+		"redirect":        {fault.InDoubt, fault.Internal, "", "", 0},
+		"wrong_method":    {fault.Internal, fault.Internal, "", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := fixture(t, name)
@@ -71,8 +77,8 @@ func TestEveryPublishedErrorHasItsKind(t *testing.T) {
 		})
 	}
 	names, _ := filepath.Glob("testdata/faults/*.http")
-	if len(names) != 18 {
-		t.Errorf("%d fixtures, 18 are tested", len(names))
+	if len(names) != 22 {
+		t.Errorf("%d fixtures, 22 are tested", len(names))
 	}
 }
 
@@ -97,6 +103,44 @@ func TestPostsThatReadAreReads(t *testing.T) {
 	} {
 		if got := kindOf(http.MethodPost, path); got != want {
 			t.Errorf("%s: %v", path, got)
+		}
+	}
+}
+
+// An error beside a batch's results has a category and no status.
+func TestEveryCategoryInsideABatchHasItsKind(t *testing.T) {
+	for name, c := range map[string]struct {
+		error       string
+		write, read fault.Kind
+		code        string
+	}{
+		"missing":   {`"category":"OBJECT_NOT_FOUND"`, fault.NotFound, fault.NotFound, "OBJECT_NOT_FOUND"},
+		"not valid": {`"category":"VALIDATION_ERROR"`, fault.Rejected, fault.Transient, "VALIDATION_ERROR"},
+		"an option": {`"category":"VALIDATION_ERROR","errors":[{"code":"INVALID_OPTION","context":{"propertyName":["x"]}}]`, fault.Rejected, fault.Transient, "INVALID_OPTION"},
+		"a property that is not there": {`"category":"VALIDATION_ERROR","errors":[{"code":"PROPERTY_DOESNT_EXIST","context":{"propertyName":["x"]}}]`, fault.Unresolved,
+			fault.Unresolved, "PROPERTY_DOESNT_EXIST"},
+		"a conflict": {`"category":"CONFLICT"`, fault.Conflict, fault.Transient, "CONFLICT"},
+		"scopes":     {`"category":"MISSING_SCOPES"`, fault.Unauthorized, fault.Unauthorized, "MISSING_SCOPES"},
+		"throttled":  {`"category":"RATE_LIMITS","policyName":"SECONDLY"`, fault.RateLimited, fault.RateLimited, "RATE_LIMITS"},
+		"their own":  {`"category":"INTERNAL_ERROR"`, fault.InDoubt, fault.Transient, "INTERNAL_ERROR"},
+		"unheard of": {`"category":"MOON_PHASE"`, fault.InDoubt, fault.Transient, "MOON_PHASE"},
+		"no word":    {`"message":"x"`, fault.InDoubt, fault.Transient, ""},
+	} {
+		var r refusal
+		if err := decode([]byte("{"+c.error+"}"), &r); err != nil {
+			t.Fatal(err)
+		}
+		w, read := partial(r, writing), partial(r, reading)
+		if w.Kind != c.write || read.Kind != c.read || w.Code != c.code || w.Kind == fault.RateLimited && w.RetryAfter != time.Second {
+			t.Errorf("%s: write %+v, read %+v", name, w, read)
+		}
+		conn := with(t, roundTrip(func(*http.Request) *http.Response {
+			return respond(http.StatusMultiStatus, strings.NewReader(`{"status":"COMPLETE","results":[{"id":"8"}],"errors":[{`+c.error+`,"context":{"ids":["7"]}}]}`))
+		}))
+		body := func(id string) []byte { return []byte(`{"id":"` + id + `","properties":{}}`) }
+		out := conn.Target.Put(t.Context(), connector.Call{Items: []connector.Item{{Body: body("7")}, {Body: body("8")}}})
+		if fault.KindOf(out[0].Err) != c.write || out[1].Err != nil {
+			t.Errorf("%s in a batch: %v, and beside it %v", name, out[0].Err, out[1].Err)
 		}
 	}
 }

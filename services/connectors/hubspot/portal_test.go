@@ -151,9 +151,12 @@ func (s *stage) fetch(typ string, ids ...string) connector.Record {
 }
 
 // requests counts what the connection sent, by path.
-func (s *stage) requests() (paths []string) {
+func (s *stage) requests() (paths []string) { return s.requestsOf("") }
+
+// requestsOf are those that arrived at one of the sandbox's portals.
+func (s *stage) requestsOf(account string) (paths []string) {
 	s.t.Helper()
-	resp, err := http.Get(s.url + "/_sandbox/requests")
+	resp, err := http.Get(s.url + "/_sandbox/requests?account=" + account)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -205,4 +208,17 @@ func text(v any, path ...any) string {
 		}
 	}
 	return fmt.Sprint(v)
+}
+
+// reopen is another connection to the same portal.
+func (s *stage) reopen(settings map[string]string) *connector.Connection {
+	s.t.Helper()
+	conn, err := Open(connector.Config{
+		Account: s.portal.Account, BaseURL: s.url, Tokens: s.tokens, Now: s.clock.Now, Settings: settings,
+		Secrets: map[string]connector.Secret{secretApp: connector.Secret(s.portal.AppSecret), secretClientID: connector.Secret(s.portal.ClientID)},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
 }

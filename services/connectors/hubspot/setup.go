@@ -40,18 +40,42 @@ func setup(ctx context.Context, c *client) error {
 	return nil
 }
 
-func ensure(ctx context.Context, c *client, name string) error {
+// lacking names the properties that setup would make.
+func lacking(ctx context.Context, c *client) ([]string, error) {
+	var out []string
+	for _, name := range markerProperties() {
+		there, err := hasProperty(ctx, c, name)
+		if err != nil {
+			return nil, fmt.Errorf("look for property %s: %w", name, err)
+		}
+		if !there {
+			out = append(out, "property "+name+" of deals")
+		}
+	}
+	return out, nil
+}
+
+func hasProperty(ctx context.Context, c *client, name string) (bool, error) {
 	var found struct {
 		Type string `json:"type"`
 	}
 	err := c.read(ctx, http.MethodGet, "/crm/v3/properties/deals/"+name, nil, &found)
-	if err == nil {
-		if found.Type != "string" {
-			return fault.New(fault.Rejected, "the portal has it as %s, not as text", found.Type)
-		}
-		return nil
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	case found.Type == "":
+		return false, fault.New(fault.Transient, "the answer does not say of which type the property is")
+	case found.Type != "string":
+		return false, fault.New(fault.Rejected, "the portal has it as %s, not as text", found.Type)
 	}
-	if fault.KindOf(err) != fault.NotFound {
+	return true, nil
+}
+
+func ensure(ctx context.Context, c *client, name string) error {
+	there, err := hasProperty(ctx, c, name)
+	if err != nil || there {
 		return err
 	}
 	a, err := c.send(ctx, http.MethodPost, "/crm/v3/properties/deals", map[string]any{

@@ -2,7 +2,6 @@ package hubspot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -144,7 +143,7 @@ type missing struct {
 func (m *missing) add(asked []string, answered map[string]bool, errs []refusal) error {
 	for _, e := range errs {
 		if e.Category != "OBJECT_NOT_FOUND" {
-			return &fault.Error{Kind: fault.Transient, Code: e.Category, Text: clip(e.Message), Status: http.StatusMultiStatus}
+			return partial(e, reading)
 		}
 		for _, id := range e.Context["ids"] {
 			m.listed[id] = true
@@ -186,6 +185,16 @@ func (s *source) gone(ctx context.Context, typ string, m missing) ([]connector.R
 // List yields the refs of all live records, by pages in the order of ids, so
 // that a record made or removed meanwhile moves no other.
 func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, error] {
+	return s.list(ctx, typ, false)
+}
+
+// Archived yields the refs of the records that were archived; HubSpot forgets
+// them after 90 days.
+func (s *source) Archived(ctx context.Context, typ string) iter.Seq2[event.Ref, error] {
+	return s.list(ctx, typ, true)
+}
+
+func (s *source) list(ctx context.Context, typ string, archived bool) iter.Seq2[event.Ref, error] {
 	return func(yield func(event.Ref, error) bool) {
 		after := ""
 		for {
@@ -194,6 +203,9 @@ func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, erro
 				Paging paging `json:"paging"`
 			}
 			q := url.Values{"limit": {strconv.Itoa(batchMax)}}
+			if archived {
+				q.Set("archived", "true")
+			}
 			if after != "" {
 				q.Set("after", after)
 			}
@@ -211,7 +223,7 @@ func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, erro
 				return
 			}
 			if next == after {
-				yield(event.Ref{}, errors.New("list "+typ+": the cursor does not move"))
+				yield(event.Ref{}, fault.New(fault.Transient, "list %s: the cursor does not move", typ))
 				return
 			}
 			after = next
@@ -222,6 +234,7 @@ func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, erro
 // Count asks the search for the number of live records; it lags by seconds.
 func (s *source) Count(ctx context.Context, typ string) (int64, error) {
 	var found struct {
+		reply
 		Total int64 `json:"total"`
 	}
 	err := s.client.read(ctx, http.MethodPost, "/crm/v3/objects/"+pathOf(typ)+"/search", map[string]any{"limit": 1, "filterGroups": []any{}}, &found)

@@ -6,6 +6,7 @@ package hubspot
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,7 +37,10 @@ const (
 	settingGuard          = "guard"
 	settingProperties     = "properties_of_" // + type: more properties that count
 	settingPage           = "page_url"       // of the web application
+	settingScopes         = "scopes"         // instead of scopesNeeded, separated by spaces
+	settingAuthorize      = "authorize_url"
 	secretApp             = "app_secret"
+	secretClientID        = "client_id"
 )
 
 // Spec is the connector as the list of connectors holds it.
@@ -49,9 +53,19 @@ func Spec() connector.Spec {
 			{Name: typeContact, Fields: fieldsOf(typeContact)},
 			{Name: typeProduct, Fields: fieldsOf(typeProduct)},
 		},
-		Kinds: []document.Kind{document.MarkerKind},
-		Open:  Open,
+		Kinds:    []document.Kind{document.MarkerKind},
+		Secrets:  []string{secretClientID, secretApp},
+		Settings: settingNames(),
+		Open:     Open,
 	}
+}
+
+func settingNames() []string {
+	names := []string{settingSearchLag, settingLongestRequest, settingGuard, settingPage, settingScopes, settingAuthorize}
+	for _, typ := range []string{typeDeal, typeCompany, typeContact, typeProduct, typeLineItem} {
+		names = append(names, settingProperties+typ)
+	}
+	return names
 }
 
 // propertiesOf are the properties read of a type. All of them count: a change
@@ -87,8 +101,8 @@ func fieldsOf(typ string) []string {
 // Open makes a connection; it sends nothing.
 func Open(cfg connector.Config) (*connector.Connection, error) {
 	account, ok := strings.CutPrefix(cfg.Account, System+"/")
-	if !ok || account == "" || strings.Contains(account, "/") {
-		return nil, fmt.Errorf("account %q is not %s/PORTAL", cfg.Account, System)
+	if _, err := strconv.ParseUint(account, 10, 64); !ok || err != nil {
+		return nil, fmt.Errorf("account %q is not %s/PORTAL with the number that the vendor shows", cfg.Account, System)
 	}
 	claims, err := claimsOf(cfg.Settings)
 	if err != nil {
@@ -97,6 +111,11 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 	c, err := newClient(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if v := cfg.Settings[settingAuthorize]; v != "" {
+		if err := checkURL("setting "+settingAuthorize, v); err != nil {
+			return nil, err
+		}
 	}
 	schema, err := schemaOf(cfg.Settings)
 	if err != nil {
@@ -111,12 +130,15 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 		Claims:   claims,
 		Children: map[string]string{typeLineItem: typeDeal},
 		Setup:    func(ctx context.Context) error { return setup(ctx, c) },
+		Missing:  func(ctx context.Context) ([]string, error) { return lacking(ctx, c) },
+		Check:    func(ctx context.Context) []connector.Check { return c.check(ctx, cfg, account) },
 		Page:     pageOf(cfg.Settings[settingPage]),
 	}
 	if secret := cfg.Secrets[secretApp]; secret != "" {
 		conn.Webhook = &webhook{secret: secret, now: cfg.Now}
 	}
-	if cfg.Secrets["client_id"] != "" {
+	if cfg.Secrets[secretClientID] != "" {
+		conn.Consent = consentOf(c, cfg, account)
 		conn.RefreshToken = func(ctx context.Context, refresh string) (connector.Grant, error) {
 			return c.refresh(ctx, cfg, refresh)
 		}

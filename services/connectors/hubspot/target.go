@@ -91,7 +91,7 @@ func (t *target) patch(ctx context.Context, m marker) connector.Outcome {
 		return connector.Outcome{Err: err}
 	}
 	var o object
-	if err := decode(a.body, &o); err != nil || o.ID == "" {
+	if err := decodeWhole(a.body, &o); err != nil {
 		return connector.Outcome{Err: unreadable(err, writing)}
 	}
 	return t.done(&o)
@@ -114,7 +114,7 @@ func (t *target) update(ctx context.Context, inputs []marker) []connector.Outcom
 		return same(len(inputs), err)
 	}
 	var r reply
-	if err := decode(a.body, &r); err != nil {
+	if err := decodeWhole(a.body, &r); err != nil {
 		return same(len(inputs), unreadable(err, writing))
 	}
 	out := make([]connector.Outcome, len(inputs))
@@ -131,8 +131,8 @@ func (t *target) outcome(id string, r *reply) connector.Outcome {
 		}
 	}
 	for _, e := range r.Errors {
-		if e.Category == "OBJECT_NOT_FOUND" && contains(e.Context["ids"], id) {
-			return connector.Outcome{Err: &fault.Error{Kind: fault.NotFound, Code: e.Category, Text: clip(e.Message), Status: http.StatusMultiStatus}}
+		if contains(e.Context["ids"], id) {
+			return connector.Outcome{Err: partial(e, writing)}
 		}
 	}
 	return connector.Outcome{Err: &fault.Error{Kind: fault.InDoubt, Text: "the batch has no answer for deal " + id, Status: http.StatusMultiStatus}}
@@ -184,6 +184,10 @@ func (t *target) List(ctx context.Context, kind document.Kind, _, _ string) iter
 				return
 			}
 			for _, o := range page {
+				if byNumber(o.ID, id) <= 0 {
+					yield(connector.Posting{}, fault.New(fault.Transient, "list markers: the search after id %s does not move", id))
+					return
+				}
 				id = o.ID
 				if !yield(t.posting(o), nil) {
 					return

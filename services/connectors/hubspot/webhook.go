@@ -41,6 +41,9 @@ func (w *webhook) Receive(r *http.Request, public string, body []byte) ([]connec
 	if err := decode(body, &events); err != nil {
 		return nil, &fault.Error{Kind: fault.Rejected, Text: "webhook body is not readable", Err: err}
 	}
+	if events == nil { // null is no list of none
+		return nil, fault.New(fault.Rejected, "webhook body is no list of events")
+	}
 	if len(events) > webhookEvents {
 		return nil, fault.New(fault.Rejected, "webhook with %d events", len(events))
 	}

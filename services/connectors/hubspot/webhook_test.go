@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 )
 
@@ -118,7 +120,7 @@ func TestARetryIsTheSameDeliveryAndNothingElseIs(t *testing.T) {
 }
 
 func TestBadBodiesAreRejected(t *testing.T) {
-	for _, body := range []string{`{}`, `[{"objectId":"1; DROP"}]`, `[{"objectId":1,"objectId":2}]`, `[`, ``} {
+	for _, body := range []string{`{}`, `[{"objectId":"1; DROP"}]`, `[{"objectId":1,"objectId":2}]`, `[`, ``, `null`, `"x"`} {
 		if _, err := receive(t, body); fault.KindOf(err) != fault.Rejected {
 			t.Errorf("%s: %v", body, err)
 		}
@@ -162,4 +164,35 @@ func TestSandboxDeliveriesAreUnderstood(t *testing.T) {
 			}
 		})
 	}
+}
+
+// No delivery makes the decoder panic; each hint names a record that can be
+// read and stored, and what is forged is refused before it is read.
+func FuzzWebhook(f *testing.F) {
+	for _, s := range []string{
+		`[{"subscriptionType":"deal.propertyChange","portalId":48213,"objectId":7,"eventId":1,"propertyValue":{"a":[1,null]}}]`,
+		`[{"subscriptionType":"object.associationChange","fromObjectTypeId":"0-2","toObjectTypeId":"0-3","portalId":48213,"fromObjectId":8,"toObjectId":7}]`,
+		`[{"subscriptionType":"company.merge","portalId":48213,"primaryObjectId":5,"mergedObjectIds":[6],"newObjectId":null}]`,
+		`[null]`, `[[]]`, `null`, `[{"portalId":"1/2","objectId":"7","subscriptionType":"deal.creation"}]`, `[{"portalId":1,"objectId":1e9,"subscriptionType":"deal.creation"}]`, `[{}`,
+	} {
+		f.Add([]byte(s))
+	}
+	now := newClock().Now()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		hints, err := hook(now).Receive(signed(hookURL, string(body), now), hookURL, body)
+		if err != nil && (fault.KindOf(err) != fault.Rejected || hints != nil) {
+			t.Fatalf("%v, %v", hints, err)
+		}
+		if err == nil && !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")) {
+			t.Fatalf("%q was taken", body)
+		}
+		for _, h := range hints {
+			if again, err := event.ParseRef(h.Ref.String()); err != nil || again != h.Ref || h.DeliveryID == "" {
+				t.Fatalf("hint %+v of %q: %v", h, body, err)
+			}
+		}
+		if _, err := hook(now).Receive(signed(hookURL, string(body)+" ", now), hookURL, body); fault.KindOf(err) != fault.Unauthorized {
+			t.Fatalf("forged: %v", err)
+		}
+	})
 }

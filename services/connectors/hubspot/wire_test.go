@@ -25,7 +25,7 @@ func respond(status int, body io.Reader) *http.Response {
 }
 
 // with opens a connection over the wire given.
-func with(t *testing.T, wire http.RoundTripper) *connector.Connection {
+func with(t testing.TB, wire http.RoundTripper) *connector.Connection {
 	t.Helper()
 	conn, err := Open(connector.Config{Account: "hubspot/48213", Tokens: &tokens{now: "x", next: "x"}, HTTP: wire, Now: newClock().Now})
 	if err != nil {

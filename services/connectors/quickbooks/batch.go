@@ -45,7 +45,7 @@ func (t *target) putBatch(ctx context.Context, call connector.Call) []connector.
 			out[i].Err = fault.New(fault.InDoubt, "%d answers for item %d of the batch", len(own), i+1)
 			continue
 		}
-		if err := itemFault(own[0]); err != nil {
+		if err := t.itemFault(own[0]); err != nil {
 			out[i].Err = err
 			continue
 		}
@@ -77,15 +77,17 @@ func batchBody(items []connector.Item) ([]byte, error) {
 }
 
 // itemFault reads the fault of one item, nil if it has none.
-func itemFault(raw []byte) error {
+func (t *target) itemFault(raw []byte) error {
 	var r refusal
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return &fault.Error{Kind: fault.InDoubt, Text: "the item's answer is not readable", Err: err}
 	}
-	if len(r.Fault.Error) == 0 {
+	if r.Fault == nil {
 		return nil
 	}
-	e := r.Fault.Error[0]
-	kind, field := kindOfCode(e.Code, e.Element, writing)
-	return &fault.Error{Kind: kind, Code: e.Code, Text: clip(e.Message + ": " + e.Detail), Field: field}
+	e := r.fault(0, writing)
+	if e.Kind == fault.RateLimited {
+		e.RetryAfter = t.client.wait
+	}
+	return e
 }

@@ -38,7 +38,7 @@ func newClient(cfg connector.Config, realm string, wait time.Duration) (*client,
 	if base == "" {
 		base = vendorURL
 	}
-	if err := checkURL(base); err != nil {
+	if err := checkURL("base_url", base); err != nil {
 		return nil, err
 	}
 	if cfg.Tokens == nil {
@@ -52,15 +52,15 @@ func newClient(cfg connector.Config, realm string, wait time.Duration) (*client,
 }
 
 // checkURL allows plain HTTP on this machine only.
-func checkURL(base string) error {
-	u, err := url.Parse(base)
+func checkURL(name, address string) error {
+	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		return fmt.Errorf("base_url %q is not an address such as %s", base, vendorURL)
+		return fmt.Errorf("%s %q is not an address such as %s", name, address, vendorURL)
 	}
 	ip := net.ParseIP(u.Hostname())
 	local := u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
 	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
-		return fmt.Errorf("base_url %q must be https", base)
+		return fmt.Errorf("%s %q must be https", name, address)
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ const (
 // read sends a request that changes nothing; a token refused once is replaced.
 func (c *client) read(ctx context.Context, path string, query url.Values, into any) error {
 	body, err := c.send(ctx, reading, http.MethodGet, path, query, nil)
-	if fault.KindOf(err) == fault.Unauthorized {
+	if f := fault.As(err); f != nil && f.Status == http.StatusUnauthorized && f.Err == nil {
 		body, err = c.send(ctx, reading, http.MethodGet, path, query, nil) // send asked for another token
 	}
 	if err != nil {
@@ -152,34 +152,53 @@ func (c *client) request(ctx context.Context, method, path, token string, query 
 // refresh trades the refresh token. The answer's refresh token replaces the
 // one that was used, so it must be stored before either is used.
 func (c *client) refresh(ctx context.Context, cfg connector.Config, refresh string) (connector.Grant, error) {
-	endpoint := cfg.Settings[settingTokenURL]
-	if endpoint == "" {
-		endpoint = tokenURL
+	return c.granted(ctx, cfg, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}})
+}
+
+// granted asks the token endpoint once.
+func (c *client) granted(ctx context.Context, cfg connector.Config, form url.Values) (connector.Grant, error) {
+	a, err := c.post(ctx, cfg, setting(cfg, settingTokenURL, tokenURL), form)
+	if err != nil {
+		return connector.Grant{}, err
 	}
-	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}
+	return grant(a, cfg.Now())
+}
+
+// post sends a form to one of Intuit's token endpoints, with the app's keys.
+func (c *client) post(ctx context.Context, cfg connector.Config, endpoint string, form url.Values) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return connector.Grant{}, &fault.Error{Kind: fault.Internal, Err: err}
+		return nil, &fault.Error{Kind: fault.Internal, Err: err}
 	}
 	req.SetBasicAuth(cfg.Secrets[secretClientID].Reveal(), cfg.Secrets[secretClientSecret].Reveal())
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("x-include-refresh-token-hard-expires-in", "true") // a grant is refreshed for five years and not longer
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return connector.Grant{}, lost(err, reading)
+		return nil, lost(err, reading)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return connector.Grant{}, lost(err, reading)
+		return nil, lost(err, reading)
 	}
 	switch {
-	case resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusUnauthorized: // invalid_grant: only a person can help
-		return connector.Grant{}, &fault.Error{Kind: fault.Unauthorized, Status: resp.StatusCode, Text: "the refresh token is not accepted: authorize the connection again"}
+	case resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusUnauthorized: // invalid_grant, invalid_client: only a person can help
+		return nil, &fault.Error{Kind: fault.Unauthorized, Status: resp.StatusCode, Code: oauthCode(body), Text: "the grant is not accepted: authorize the connection again"}
 	case resp.StatusCode != http.StatusOK:
-		return connector.Grant{}, &fault.Error{Kind: fault.Transient, Status: resp.StatusCode, Text: "the token endpoint does not answer as it should"}
+		return nil, &fault.Error{Kind: fault.Transient, Status: resp.StatusCode, Text: "the token endpoint does not answer as it should"}
 	}
-	return grant(body, cfg.Now())
+	return body, nil
+}
+
+// oauthCode is the error of RFC 6749, 5.2.
+func oauthCode(body []byte) string {
+	var e struct {
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal(body, &e) // what can be read of it
+	return clip(e.Error)
 }
 
 func grant(body []byte, now time.Time) (connector.Grant, error) {
@@ -188,12 +207,16 @@ func grant(body []byte, now time.Time) (connector.Grant, error) {
 		Refresh        string `json:"refresh_token"`
 		Seconds        int64  `json:"expires_in"`
 		RefreshSeconds int64  `json:"x_refresh_token_expires_in"`
+		HardSeconds    int64  `json:"x_refresh_token_hard_expires_in"`
 	}
 	if err := json.Unmarshal(body, &g); err != nil || g.Access == "" || g.Refresh == "" {
 		return connector.Grant{}, fault.New(fault.Transient, "the token endpoint's answer is not readable")
 	}
-	return connector.Grant{
-		Access: connector.Secret(g.Access), Refresh: connector.Secret(g.Refresh),
-		Expires: now.Add(time.Duration(g.Seconds) * time.Second), RefreshExpires: now.Add(time.Duration(g.RefreshSeconds) * time.Second),
-	}, nil
+	out := connector.Grant{Access: connector.Secret(g.Access), Refresh: connector.Secret(g.Refresh), Expires: now.Add(time.Duration(g.Seconds) * time.Second)}
+	for _, seconds := range []int64{g.RefreshSeconds, g.HardSeconds} { // left out, the end is not known
+		if end := now.Add(time.Duration(seconds) * time.Second); seconds > 0 && (out.RefreshExpires.IsZero() || end.Before(out.RefreshExpires)) {
+			out.RefreshExpires = end
+		}
+	}
+	return out, nil
 }

@@ -18,7 +18,7 @@ const textMax = 500
 // refusal is Intuit's Fault, in either spelling; an answer of status 200 may
 // carry one too.
 type refusal struct {
-	Fault struct {
+	Fault *struct {
 		Type  string `json:"type"`
 		Error []struct {
 			Message string `json:"Message"`
@@ -29,39 +29,69 @@ type refusal struct {
 	} `json:"Fault"`
 }
 
-// faultOf turns an answer into what to do next, nil for success. It is the
-// only place that decides.
+// faultOf turns an answer into what to do next, nil for success. It and judge
+// are the only places that decide.
 func faultOf(resp *http.Response, body []byte, p purpose, wait time.Duration) error {
 	var r refusal
 	readable := json.Unmarshal(body, &r) == nil
-	e := &fault.Error{Status: resp.StatusCode, Text: http.StatusText(resp.StatusCode)}
-	if len(r.Fault.Error) > 0 {
-		x := r.Fault.Error[0]
-		e.Code, e.Text, e.Field = x.Code, clip(strings.TrimSpace(x.Message+": "+x.Detail)), x.Element
-	}
-	switch {
-	case resp.StatusCode == http.StatusTooManyRequests || strings.HasSuffix(e.Code, "3001"):
-		e.Kind, e.RetryAfter = fault.RateLimited, retryAfter(resp.Header, wait)
-	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
-		e.Kind = fault.Unauthorized
-	case e.Code != "":
-		e.Kind, e.Field = kindOfCode(e.Code, e.Field, p)
-	case resp.StatusCode >= 200 && resp.StatusCode < 300 && readable:
+	if readable && r.Fault == nil && resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return nil
-	case resp.StatusCode == http.StatusNotFound:
-		e.Kind = fault.NotFound
-	case resp.StatusCode >= 400 && resp.StatusCode < 500:
-		e.Kind = fault.Rejected
-	case p == writing: // 5xx, a redirect, an answer cut short: who knows
-		e.Kind = fault.InDoubt
-	default:
-		e.Kind = fault.Transient
+	}
+	e := r.fault(resp.StatusCode, p)
+	if e.Kind == fault.RateLimited {
+		e.RetryAfter = retryAfter(resp.Header, wait)
 	}
 	return e
 }
 
+// fault says what to do next about a refusal; status is 0 for an item of a batch.
+func (r refusal) fault(status int, p purpose) *fault.Error {
+	e := &fault.Error{Status: status, Text: http.StatusText(status)}
+	typ := ""
+	if r.Fault != nil {
+		typ = r.Fault.Type
+		e.Text = "a fault that names no error, of type " + strconv.Quote(clip(typ))
+		if len(r.Fault.Error) > 0 {
+			x := r.Fault.Error[0]
+			e.Code, e.Field, e.Text = strings.TrimLeft(x.Code, "0"), x.Element, clip(strings.Trim(x.Message+": "+x.Detail, ": "))
+		}
+	}
+	e.Kind, e.Field = judge(status, typ, e.Code, e.Field, p)
+	if named := missing(e.Text); e.Kind == fault.Unresolved && named != "" {
+		e.Field = named
+	}
+	return e
+}
+
+// judge goes from what is surest to what is guessed: a status that speaks for
+// itself, then the published code, then the status alone. A failure of theirs,
+// a redirect or an answer that is none never counts as "nothing was done".
+func judge(status int, typ, code, element string, p purpose) (fault.Kind, string) {
+	unknown := fault.Transient
+	if p == writing {
+		unknown = fault.InDoubt
+	}
+	switch {
+	case status == http.StatusTooManyRequests, code == "3001":
+		return fault.RateLimited, element
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return fault.Unauthorized, element
+	case status >= 500, status == http.StatusRequestTimeout, strings.EqualFold(typ, "SystemFault"):
+		return unknown, element
+	case code == "600", code == "3000", code == "10000": // the same request under way, or their own failure
+		return unknown, element
+	case code != "":
+		return kindOfCode(code, element)
+	case status == http.StatusNotFound:
+		return fault.NotFound, element
+	case status >= 400:
+		return fault.Rejected, element
+	}
+	return unknown, element
+}
+
 // kindOfCode knows Intuit's published error codes, and which field they mean.
-func kindOfCode(code, element string, p purpose) (fault.Kind, string) {
+func kindOfCode(code, element string) (fault.Kind, string) {
 	switch code {
 	case "5010": // stale object: the SyncToken moved
 		return fault.Conflict, element
@@ -79,15 +109,23 @@ func kindOfCode(code, element string, p purpose) (fault.Kind, string) {
 		return fault.Rejected, fault.FieldBatch
 	case "6140": // duplicate document number
 		return fault.Rejected, "number"
-	case "120", "3200", "003200", "3100", "003100":
+	case "120", "3100", "3200": // no authorization for this company, by this app, with this token
 		return fault.Unauthorized, element
-	case "600", "10000", "3000": // the same request under way, or their own failure
-		if p == writing {
-			return fault.InDoubt, element
-		}
-		return fault.Transient, element
+	case "6190": // the company's subscription has ended: no document is at fault
+		return fault.Unauthorized, element
 	}
 	return fault.Rejected, element
+}
+
+// missing is the field whose reference is not there: the answer names the
+// entity in its words only ("Currency element id KWD not found").
+func missing(text string) string {
+	for entity, field := range map[string]string{"Currency element id": "currency", "TaxCode element id": "tax", "Tax Code element id": "tax"} {
+		if strings.Contains(text, entity) {
+			return field
+		}
+	}
+	return ""
 }
 
 func retryAfter(h http.Header, otherwise time.Duration) time.Duration {

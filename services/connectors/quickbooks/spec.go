@@ -47,17 +47,21 @@ const (
 // Spec is the connector as the list of connectors holds it.
 func Spec() connector.Spec {
 	return connector.Spec{
-		System: System,
-		Kinds:  []document.Kind{document.CustomerKind, document.ItemKind, document.InvoiceKind},
-		Open:   Open,
+		System:  System,
+		Kinds:   []document.Kind{document.CustomerKind, document.ItemKind, document.InvoiceKind},
+		Secrets: []string{secretClientID, secretClientSecret},
+		Settings: []string{
+			settingSearchLag, settingLongestRequest, settingGuard, settingThrottleWait, settingTokenURL, settingPage, settingBatchSize, settingAuthorize, settingRevoke,
+		},
+		Open: Open,
 	}
 }
 
 // Open makes a connection; it sends nothing.
 func Open(cfg connector.Config) (*connector.Connection, error) {
 	realm, ok := strings.CutPrefix(cfg.Account, System+"/")
-	if !ok || realm == "" || strings.Contains(realm, "/") {
-		return nil, fmt.Errorf("account %q is not %s/REALM", cfg.Account, System)
+	if _, err := strconv.ParseUint(realm, 10, 64); !ok || err != nil {
+		return nil, fmt.Errorf("account %q is not %s/REALM with the number that the vendor shows", cfg.Account, System)
 	}
 	claims, wait, err := claimsOf(cfg.Settings)
 	if err != nil {
@@ -67,8 +71,19 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &connector.Connection{Target: &target{client: c, realm: realm}, Claims: claims, Page: pageOf(cfg.Settings[settingPage])}
+	for _, name := range []string{settingTokenURL, settingAuthorize, settingRevoke} {
+		if v := cfg.Settings[name]; v != "" {
+			if err := checkURL("setting "+name, v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	conn := &connector.Connection{Target: &target{client: c, realm: realm}, Claims: claims, Page: pageOf(cfg.Settings[settingPage]), Check: c.check}
 	if cfg.Secrets[secretClientID] != "" {
+		conn.Consent = consentOf(c, cfg)
 		conn.RefreshToken = func(ctx context.Context, refresh string) (connector.Grant, error) {
 			return c.refresh(ctx, cfg, refresh)
 		}

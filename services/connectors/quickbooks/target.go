@@ -91,8 +91,11 @@ func (t *target) Get(ctx context.Context, kind document.Kind, ref event.Ref) (co
 		return connector.Posting{}, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
 	}
 	p, err := t.posting(kind, &o)
+	if err == nil && p.Ref != ref {
+		err = fmt.Errorf("it is of %s", p.Ref)
+	}
 	if err != nil {
-		return p, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
+		return connector.Posting{}, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
 	}
 	return p, nil
 }
@@ -153,7 +156,7 @@ func (t *target) findCustomer(ctx context.Context, p connector.Probe) ([]connect
 func (t *target) LockedThrough(ctx context.Context) (string, error) {
 	var answer struct {
 		Preferences struct {
-			AccountingInfoPrefs struct {
+			AccountingInfoPrefs *struct {
 				BookCloseDate string `json:"BookCloseDate"`
 			} `json:"AccountingInfoPrefs"`
 		} `json:"Preferences"`
@@ -161,7 +164,11 @@ func (t *target) LockedThrough(ctx context.Context) (string, error) {
 	if err := t.client.read(ctx, "preferences", nil, &answer); err != nil {
 		return "", fmt.Errorf("read the closing date: %w", err)
 	}
-	return answer.Preferences.AccountingInfoPrefs.BookCloseDate, nil
+	prefs := answer.Preferences.AccountingInfoPrefs
+	if prefs == nil { // not to know is not "the books are open"
+		return "", fault.New(fault.Transient, "the answer has no accounting preferences: whether the books are closed is not known")
+	}
+	return prefs.BookCloseDate, nil
 }
 
 func (t *target) collect(ctx context.Context, kind document.Kind, where string, keep func(*connector.Posting) bool) ([]connector.Posting, error) {
@@ -233,12 +240,8 @@ func (t *target) page(ctx context.Context, entity, where string, start int) ([]o
 	if err := t.client.read(ctx, "query", url.Values{"query": {statement}}, &answer); err != nil {
 		return nil, err
 	}
-	raw, ok := answer.QueryResponse[entity]
-	if !ok {
-		return nil, nil
-	}
-	var out []object
-	if err := json.Unmarshal(raw, &out); err != nil {
+	out, err := rows(answer.QueryResponse, entity)
+	if err != nil {
 		return nil, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
 	}
 	return out, nil

@@ -294,3 +294,14 @@ func TestRefusalsAndLostAnswers(t *testing.T) {
 		t.Errorf("closed period: %v", f)
 	}
 }
+
+// The answer names the currency in its words only; the field is what says
+// which kind of exception a clerk gets.
+func TestACurrencyThatTheBooksLackIsNamed(t *testing.T) {
+	b := openBooks(t, "IE")
+	p := &document.Part{Name: "customer", Kind: document.CustomerKind, Subject: "c", Party: &document.Party{DisplayName: "Kuwait Co", Currency: "KWD"}}
+	f := fault.As(b.put(p, connector.Create, nil).Err)
+	if fault.KindOf(f) != fault.Unresolved || f.Code != "2500" || f.Field != "currency" {
+		t.Errorf("got %+v", f)
+	}
+}

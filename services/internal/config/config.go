@@ -25,7 +25,17 @@ type Config struct {
 	Grace      time.Duration // for draining
 	Every      time.Duration // of reconciling the running month
 	TwoPersons bool
+	Notify     Notify
 	Install    *Installation
+}
+
+// Notify says who is told of exceptions, and how; empty tells nobody.
+type Notify struct {
+	WebhookURL, WebhookSecret           string
+	SMTPAddress, SMTPUser, SMTPPassword string
+	SMTPPlain                           bool
+	From, To, Console, Runbook          string
+	Wait, Every                         time.Duration
 }
 
 // Listen are the addresses that the service answers at.

@@ -67,7 +67,7 @@ func keys() []key {
 	for _, s := range Services() {
 		out = append(out, key{name: "peers." + s, doc: "Where the control plane of " + s + " answers. It may be one address for all.", expected: "host:port", required: true, set: setPeer(s)})
 	}
-	return append(out,
+	return append(append(out, notifyKeys()...),
 		key{name: "api.key_file", doc: "File with the key that callers of the HTTP API show. Without one nobody may call.", expected: "a file with at least 16 characters", services: []string{"ingest"},
 			set: secret(func(c *Config) *string { return &c.APIKey }, 16)},
 		key{name: "seal.key_file", doc: "File with the keys that seal the credentials at rest: 32 bytes as base64, one a line, the newest first.", expected: "a file that only its owner can read", required: true,

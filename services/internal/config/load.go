@@ -157,8 +157,8 @@ func flatten(path, prefix string, n *yaml.Node, visit func(string, value)) {
 			parts = append(parts, item.Value)
 		}
 		visit(prefix, value{strings.Join(parts, ","), path, n.Line})
-	case yaml.AliasNode:
-		flatten(path, prefix, n.Alias, visit)
+	case yaml.AliasNode: // it might contain itself
+		visit(prefix, value{"*" + n.Value, path, n.Line})
 	default:
 		visit(prefix, value{n.Value, path, n.Line})
 	}

@@ -24,6 +24,8 @@ type Spec struct {
 	Types []Type
 	// Kinds are the document kinds that a target writes.
 	Kinds []document.Kind
+	// Secrets and settings that a connection can be configured with, by name.
+	Secrets, Settings []string
 	// Open makes a connection from its configuration; it sends nothing.
 	Open func(Config) (*Connection, error)
 }
@@ -72,6 +74,12 @@ type Connection struct {
 	Page func(ref event.Ref) string
 	// RefreshToken trades a refresh token for new tokens, where the vendor has them.
 	RefreshToken func(ctx context.Context, refresh string) (Grant, error)
+	// Consent asks a person at the vendor to let the app in; nil without an app.
+	Consent *Consent
+	// Missing names what Setup would make; it changes nothing.
+	Missing func(ctx context.Context) ([]string, error)
+	// Check reads a little and says, one by one, what works and what does not.
+	Check func(ctx context.Context) []Check
 }
 
 // Grant is what a token endpoint answers.
@@ -110,6 +118,15 @@ type Source interface {
 	Fetch(ctx context.Context, typ string, ids []string) ([]Record, error)
 	// List yields the refs of all live records of a type.
 	List(ctx context.Context, typ string) iter.Seq2[event.Ref, error]
+}
+
+// Archiver is a source whose changes do not show that a record was taken away,
+// and that can list those that were.
+type Archiver interface {
+	// Archived yields the refs of the archived or deleted records of a type, as
+	// far back as the vendor knows them; an error means that the listing is not
+	// complete.
+	Archived(ctx context.Context, typ string) iter.Seq2[event.Ref, error]
 }
 
 // Counter is a source that knows how many live records of a type there are,

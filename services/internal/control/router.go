@@ -22,12 +22,12 @@ type Router struct {
 
 	mu     sync.Mutex
 	routes map[string][]*grpc.ClientConn // by the service's last name: ingest, writer, …
-	next   int
+	next   map[string]int                // whose turn it is, by service
 }
 
 // NewRouter makes a router that leads nowhere yet.
 func NewRouter() *Router {
-	r := &Router{routes: map[string][]*grpc.ClientConn{}}
+	r := &Router{routes: map[string][]*grpc.ClientConn{}, next: map[string]int{}}
 	r.server = grpc.NewServer(grpc.UnknownServiceHandler(r.pass), grpc.ForceServerCodec(raw{}))
 	return r
 }
@@ -94,10 +94,11 @@ func (r *Router) conn(service string) *grpc.ClientConn {
 	if len(conns) == 0 {
 		return nil
 	}
-	r.next++
-	best := conns[r.next%len(conns)]
+	r.next[service]++
+	turn := r.next[service]
+	best := conns[turn%len(conns)]
 	for i := range conns {
-		c := conns[(r.next+i)%len(conns)]
+		c := conns[(turn+i)%len(conns)]
 		switch c.GetState() {
 		case connectivity.Ready:
 			return c

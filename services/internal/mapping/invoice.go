@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"math/big"
+	"strconv"
 	"time"
 
 	"tieout.dev/services/internal/document"
@@ -91,7 +92,41 @@ func (b *builder) onlyLine(p *part, v *document.Invoice, subjects []string) *ref
 		return refused(p.lines.otherwise.rules["price"], &refusal{kind: exception.Amount, detail: "is not above zero, and there are no lines"})
 	}
 	line.Item = subjects[0]
+	if len(p.lines.split) > 0 {
+		return b.split(p, v, line)
+	}
 	v.Lines = append(v.Lines, line)
+	return nil
+}
+
+// split puts a line's amount on several, to the last unit of its currency: the
+// shares add up to it, and none is off by a whole unit.
+func (b *builder) split(p *part, v *document.Invoice, whole document.Line) *refusal {
+	weights := make([]int64, len(p.lines.split))
+	for i, s := range p.lines.split {
+		weights[i] = s.weight
+	}
+	shares, err := money.Spread(whole.Net.Minor, weights)
+	if err != nil {
+		return &refusal{kind: exception.Mapping, rule: p.name + ".lines.split", detail: err.Error()}
+	}
+	for i, minor := range shares {
+		if minor == 0 {
+			continue
+		}
+		l := whole
+		l.ID = whole.ID + "-" + strconv.Itoa(i+1)
+		l.Net, l.Allowance = money.Amount{Minor: minor, Currency: whole.Net.Currency}, money.Amount{}
+		l.Quantity, l.Price = money.Int(1), l.Net.Decimal()
+		if r := p.lines.split[i].description; r != nil {
+			text, why := b.scope.text(r)
+			if why != nil {
+				return why
+			}
+			l.Description = text
+		}
+		v.Lines = append(v.Lines, l)
+	}
 	return nil
 }
 

@@ -10,7 +10,10 @@ import (
 )
 
 // Limits of what a rendering may hold.
-const maxLines = 500
+const (
+	maxLines  = 500
+	maxWeight = 1_000_000
+)
 
 // Mapping is one version of a mapping, checked and compiled. It is safe for
 // concurrent use.
@@ -80,6 +83,13 @@ type lines struct {
 	item      string // the part that names what a line sells
 	fields    *block
 	otherwise *block
+	split     []share // what the one line otherwise is split into
+}
+
+// share is one part of an amount that is split over several lines.
+type share struct {
+	weight      int64
+	description *rule // nil: the line's own
 }
 
 // everyCurrency: a customer's own part without a currency.

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"slices"
+	"strconv"
 
 	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v3"
@@ -194,7 +195,7 @@ func (l *loader) loadInvoice(p *part, n *yaml.Node, keys map[string]*yaml.Node) 
 	if at == nil {
 		return
 	}
-	k := l.keys(at, p.name+".lines", "each", "item", "fields", "otherwise")
+	k := l.keys(at, p.name+".lines", "each", "item", "fields", "otherwise", "split")
 	p.lines = &lines{item: l.word(k["item"], at, p.name+".lines.item")}
 	var env *cel.Env
 	if l.required(k["each"], at, p.name+".lines.each") != nil {
@@ -207,7 +208,38 @@ func (l *loader) loadInvoice(p *part, n *yaml.Node, keys map[string]*yaml.Node) 
 	if k["otherwise"] != nil {
 		p.lines.otherwise = l.loadBlock(l.env, k["otherwise"], p.name+".lines.otherwise", lineFields())
 	}
+	l.loadSplit(p, k["split"])
 	l.checkItem(p, k["item"])
+}
+
+// loadSplit reads over how many lines, and in which shares, the amount of a
+// record without lines is split.
+func (l *loader) loadSplit(p *part, n *yaml.Node) {
+	if n == nil {
+		return
+	}
+	name := p.name + ".lines.split"
+	if p.lines.otherwise == nil {
+		l.problem(n, name, "split says how the one line of otherwise is split, and there is no otherwise")
+	}
+	total := int64(0)
+	for _, item := range l.items(n, name) {
+		k := l.keys(item, name, "weight", "description")
+		w, err := strconv.ParseInt(l.scalar(l.required(k["weight"], item, name+".weight"), name+".weight"), 10, 64)
+		if err != nil || w < 0 || w > maxWeight {
+			l.problem(item, name, "a weight is a whole number from 0 to %d", int64(maxWeight))
+			continue
+		}
+		s := share{weight: w}
+		if k["description"] != nil {
+			s.description, _ = l.compile(l.env, k["description"], name+".description", cel.StringType)
+		}
+		total += w
+		p.lines.split = append(p.lines.split, s)
+	}
+	if total == 0 && len(p.lines.split) > 0 {
+		l.problem(n, name, "all weights are 0: there is nothing to split by")
+	}
 }
 
 // checkItem: a line's item is the part made of the same list, item by item.

@@ -23,8 +23,12 @@ type Jaeger struct {
 	proc *process
 }
 
+func jaegerProgram(ctx context.Context, cfg Config) (dir string, err error) {
+	return cached(ctx, cfg, "jaeger-"+jaegerVersion, func(ctx context.Context, dir string) error { return buildJaeger(ctx, cfg, dir) })
+}
+
 func startJaeger(ctx context.Context, cfg Config) (*Jaeger, error) {
-	dir, err := cached(ctx, cfg, "jaeger-"+jaegerVersion, func(ctx context.Context, dir string) error { return buildJaeger(ctx, cfg, dir) })
+	dir, err := jaegerProgram(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -30,12 +30,17 @@ type Kafka struct {
 	procs           [brokers]*process
 }
 
-func startKafka(ctx context.Context, cfg Config) (*Kafka, error) {
-	java, err := program(ctx, cfg, "Apache Kafka", "default-jre-headless", "java")
-	if err != nil {
-		return nil, err
+// kafkaPrograms finds Java and a broker's libraries.
+func kafkaPrograms(ctx context.Context, cfg Config) (java, jars string, err error) {
+	if java, err = program(ctx, cfg, "Apache Kafka", "default-jre-headless", "java"); err != nil {
+		return "", "", err
 	}
-	jars, err := cached(ctx, cfg, "kafka-"+kafkaVersion, func(ctx context.Context, dir string) error { return fetchKafka(ctx, cfg, dir) })
+	jars, err = cached(ctx, cfg, "kafka-"+kafkaVersion, func(ctx context.Context, dir string) error { return fetchKafka(ctx, cfg, dir) })
+	return java, jars, err
+}
+
+func startKafka(ctx context.Context, cfg Config) (*Kafka, error) {
+	java, jars, err := kafkaPrograms(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

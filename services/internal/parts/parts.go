@@ -45,24 +45,54 @@ func (e *AbsentError) Error() string {
 	return fmt.Sprintf("%s cannot be had here: %s; %s", e.Part, e.Why, e.Next)
 }
 
-// Start fetches what is missing and starts everything. After an error nothing
-// is left running.
-func Start(ctx context.Context, cfg Config) (*Parts, error) {
+// Fetch gets every program and starts nothing.
+func Fetch(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return err
+	}
+	_, perr := program(ctx, cfg, "PostgreSQL", "postgresql", "initdb", debianBin)
+	_, rerr := program(ctx, cfg, "Redis", "redis-server", "redis-server")
+	_, _, kerr := kafkaPrograms(ctx, cfg)
+	errs := []error{perr, rerr, kerr}
+	if cfg.Jaeger {
+		_, jerr := jaegerProgram(ctx, cfg)
+		errs = append(errs, jerr)
+	}
+	return errors.Join(errs...)
+}
+
+// complete fills in what was left out and makes the folders.
+func (cfg Config) complete() (Config, error) {
 	if cfg.Cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return nil, fmt.Errorf("folder for fetched programs: %w: set XDG_CACHE_HOME", err)
+			return cfg, fmt.Errorf("folder for fetched programs: %w: set XDG_CACHE_HOME", err)
 		}
 		cfg.Cache = filepath.Join(dir, "tieout")
 	}
-	var err error
-	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
-		return nil, err
-	}
-	for _, dir := range []string{cfg.Cache, cfg.Dir, filepath.Join(cfg.Dir, "pids"), filepath.Join(cfg.Dir, "logs")} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("folder of the parts: %w", err)
+	folders := []string{cfg.Cache}
+	if cfg.Dir != "" {
+		var err error
+		if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
+			return cfg, err
 		}
+		folders = append(folders, cfg.Dir, filepath.Join(cfg.Dir, "pids"), filepath.Join(cfg.Dir, "logs"))
+	}
+	for _, dir := range folders {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return cfg, fmt.Errorf("folder of the parts: %w", err)
+		}
+	}
+	return cfg, nil
+}
+
+// Start fetches what is missing and starts everything. After an error nothing
+// is left running.
+func Start(ctx context.Context, cfg Config) (*Parts, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
 	}
 	if err := StopLeft(ctx, cfg.Dir); err != nil {
 		return nil, err
@@ -72,6 +102,28 @@ func Start(ctx context.Context, cfg Config) (*Parts, error) {
 		return nil, errors.Join(err, p.Stop())
 	}
 	return p, nil
+}
+
+// StartKafka starts the three brokers alone.
+func StartKafka(ctx context.Context, cfg Config) (*Kafka, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	return startKafka(ctx, cfg)
+}
+
+// StartPostgres starts the database alone.
+func StartPostgres(ctx context.Context, cfg Config) (*Postgres, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	p, err := startPostgres(ctx, cfg)
+	if err != nil && p != nil {
+		return nil, errors.Join(err, p.Stop())
+	}
+	return p, err
 }
 
 func (p *Parts) start(ctx context.Context, cfg Config) error {

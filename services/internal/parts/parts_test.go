@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"tieout.dev/services/internal/parts/partstest"
 )
 
 // Every part starts, stops, comes back on its old port, and leaves nothing running.
 func TestPartsComeAndGo(t *testing.T) {
-	dir := t.TempDir()
+	dir := partstest.Dir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	p, err := Start(ctx, Config{Dir: dir, Out: os.Stderr})
@@ -63,7 +65,7 @@ func TestPartsComeAndGo(t *testing.T) {
 
 // What a killed starter leaves running is stopped by the pids it wrote down, and
 // nothing else is.
-func TestLeftProcessesAreStopped(t *testing.T) {
+func TestPartsThatAreLeftAreStopped(t *testing.T) {
 	dir := t.TempDir()
 	for _, sub := range []string{"pids", "logs"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {

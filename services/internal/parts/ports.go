@@ -19,7 +19,8 @@ const (
 )
 
 // Ports returns n free loopback ports for a part, the same ones each time for
-// the same folder.
+// the same folder, and none that stands in this folder for another part: that one
+// may not have taken it yet.
 func Ports(ctx context.Context, dir, part string, n int) ([]int, error) {
 	file := filepath.Join(dir, part+".ports")
 	var kept []int
@@ -27,9 +28,10 @@ func Ports(ctx context.Context, dir, part string, n int) ([]int, error) {
 		return kept, nil
 	}
 	kept = nil
+	given := given(dir, file)
 	for range 100 * n {
-		if p := firstPort + rand.IntN(portRange); free(ctx, p) {
-			kept = append(kept, p)
+		if p := firstPort + rand.IntN(portRange); !given[p] && free(ctx, p) {
+			kept, given[p] = append(kept, p), true
 		}
 		if len(kept) == n {
 			b, err := json.Marshal(kept)
@@ -40,6 +42,22 @@ func Ports(ctx context.Context, dir, part string, n int) ([]int, error) {
 		}
 	}
 	return nil, errors.New("there are no free ports from 20000 to 29999")
+}
+
+// given are the ports that the folder's other parts have.
+func given(dir, but string) map[int]bool {
+	out := map[int]bool{}
+	files, _ := filepath.Glob(filepath.Join(dir, "*.ports"))
+	for _, f := range files {
+		var ports []int
+		if b, err := os.ReadFile(f); f == but || err != nil || json.Unmarshal(b, &ports) != nil {
+			continue
+		}
+		for _, p := range ports {
+			out[p] = true
+		}
+	}
+	return out
 }
 
 func allFree(ctx context.Context, ports []int) bool {

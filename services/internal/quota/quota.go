@@ -3,6 +3,7 @@
 package quota
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +19,19 @@ type Log struct {
 type window struct {
 	limit int
 	size  time.Duration
-	sent  []time.Time // a ring of the last limit departures
-	next  int
+	sent  []departure // oldest first
+	total int         // of sent
+}
+
+// grains is how finely a window remembers: departures within a thousandth of it
+// count as if all of them had left with the last one.
+const grains = 1000
+
+// departure is so many requests that left, or are about to, from one moment to
+// another; they count from the second.
+type departure struct {
+	from, at time.Time
+	n        int
 }
 
 // New returns a log for percent of the limits, at least one request each.
@@ -27,7 +39,7 @@ func New(limits []connector.Limit, percent int) *Log {
 	l := &Log{}
 	for _, x := range limits {
 		n := max(1, x.Requests*percent/100)
-		l.windows = append(l.windows, window{limit: n, size: x.Window, sent: make([]time.Time, 0, n)})
+		l.windows = append(l.windows, window{limit: n, size: x.Window})
 	}
 	return l
 }
@@ -53,9 +65,7 @@ func (l *Log) Spend(now time.Time, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.windows {
-		for range n {
-			l.windows[i].add(now)
-		}
+		l.windows[i].add(now, n)
 	}
 }
 
@@ -73,23 +83,119 @@ func (l *Log) Used(now time.Time) (used, limit int, size time.Duration) {
 	return used, limit, size
 }
 
-func (w *window) add(now time.Time) {
-	if len(w.sent) < w.limit {
-		w.sent = append(w.sent, now)
-		return
-	}
-	w.sent[w.next] = now
-	w.next = (w.next + 1) % w.limit
+// Reservation is what a task of several requests may take.
+type Reservation struct {
+	at time.Time
+	n  int
 }
 
-// available counts departures that have left the window; the oldest comes first.
-func (w *window) available(now time.Time) (int, time.Time) {
-	free := w.limit - len(w.sent)
-	for i := range w.sent {
-		if t := w.sent[(w.next+i)%len(w.sent)]; now.Sub(t) < w.size {
-			return free, t.Add(w.size)
+// Reserve notes n departures if all of them may leave now with so many more
+// kept free, and otherwise says when to ask again. A task that would take more
+// than a whole window gets the window.
+func (l *Log) Reserve(now time.Time, n, kept int) (r Reservation, again time.Time, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	again = now
+	for i := range l.windows {
+		w := &l.windows[i]
+		if at := w.when(now, min(n+kept, w.limit)); at.After(again) {
+			again = at
 		}
-		free++
 	}
-	return free, now
+	if again.After(now) {
+		return Reservation{}, again, false
+	}
+	for i := range l.windows {
+		l.windows[i].add(now, n)
+	}
+	return Reservation{at: now, n: n}, now, true
+}
+
+// Settle gives a reservation back and notes what was really used instead. Its
+// requests count from the end of the task on: later than they left, so that the
+// vendor never sees more of them in a window than we do.
+func (l *Log) Settle(now time.Time, r Reservation, used int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.windows {
+		l.windows[i].remove(r)
+		l.windows[i].add(now, used)
+	}
+}
+
+// Pace is how long a task of n requests should wait so that the rest of a
+// window lasts: nothing while half of each window is free, and after that an
+// even share of the window. What becomes due meanwhile goes with it.
+func (l *Log) Pace(now time.Time, n int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var wait time.Duration
+	for i := range l.windows {
+		w := &l.windows[i]
+		if free, _ := w.available(now); 2*free < w.limit {
+			wait = max(wait, w.size*time.Duration(n)/time.Duration(w.limit))
+		}
+	}
+	return wait
+}
+
+func (w *window) add(now time.Time, n int) {
+	if n <= 0 {
+		return
+	}
+	w.total += n
+	at := len(w.sent)
+	for at > 0 && w.sent[at-1].at.After(now) {
+		at--
+	}
+	if at > 0 && now.Sub(w.sent[at-1].from) <= w.size/grains {
+		w.sent[at-1].n += n
+		w.sent[at-1].at = now
+		return
+	}
+	w.sent = slices.Insert(w.sent, at, departure{now, now, n})
+}
+
+// remove takes a reservation out again, unless it has left the window already.
+func (w *window) remove(r Reservation) {
+	for i := range w.sent {
+		if d := &w.sent[i]; !d.at.Before(r.at) {
+			if !d.from.After(r.at) {
+				n := min(r.n, d.n)
+				d.n -= n
+				w.total -= n
+			}
+			return
+		}
+	}
+}
+
+// available is how many may leave now, and when the next one may if none.
+func (w *window) available(now time.Time) (int, time.Time) {
+	w.forget(now)
+	return max(0, w.limit-w.total), w.when(now, 1)
+}
+
+// when is the moment from which on n more may leave.
+func (w *window) when(now time.Time, n int) time.Time {
+	w.forget(now)
+	over := w.total + n - w.limit
+	for _, d := range w.sent {
+		if over <= 0 {
+			break
+		}
+		over -= d.n
+		now = d.at.Add(w.size)
+	}
+	return now
+}
+
+// forget drops the departures that have left the window.
+func (w *window) forget(now time.Time) {
+	n := 0
+	for n < len(w.sent) && (w.sent[n].n == 0 || now.Sub(w.sent[n].at) >= w.size) {
+		w.total -= w.sent[n].n
+		n++
+	}
+	w.sent = slices.Delete(w.sent, 0, n)
 }

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,5 +41,110 @@ func TestNoWindowHoldsMoreThanTheShare(t *testing.T) {
 	}
 	if used, limit, size := l.Used(now); limit != 85 || size != time.Minute || used == 0 {
 		t.Fatalf("used %d of %d in %v", used, limit, size)
+	}
+}
+
+// A task takes what it may take at most and gives back what it did not need:
+// no window ever holds more than the share, and nothing stays taken for good.
+func TestReservationsKeepTheShareAndGiveBack(t *testing.T) {
+	for seed := range uint64(20) {
+		limits := []connector.Limit{{Requests: 100, Window: 10 * time.Second}, {Requests: 5000, Window: time.Hour}}
+		l := New(limits, 70)
+		r := rand.New(rand.NewPCG(seed, 1))
+		now := time.Unix(0, 0)
+		var sent []time.Time
+		type task struct {
+			Reservation
+			used int
+			ends time.Time
+		}
+		var open []task
+		for range 3000 {
+			for i := 0; i < len(open); i++ {
+				if x := open[i]; !x.ends.After(now) {
+					for range x.used { // anywhere between its start and its end
+						sent = append(sent, x.at.Add(time.Duration(r.Int64N(int64(x.ends.Sub(x.at))+1))))
+					}
+					l.Settle(now, x.Reservation, x.used)
+					open = append(open[:i], open[i+1:]...)
+					i--
+				}
+			}
+			n := 1 + r.IntN(8)
+			res, again, ok := l.Reserve(now, n, 0)
+			switch {
+			case ok:
+				open = append(open, task{res, r.IntN(n + 1), now.Add(time.Duration(r.IntN(100)) * time.Millisecond)})
+				now = now.Add(time.Duration(r.IntN(100)) * time.Millisecond)
+			case !again.After(now):
+				t.Fatalf("seed %d: refused at %v and to be asked again at %v", seed, now, again)
+			default:
+				now = now.Add(min(again.Sub(now), 100*time.Millisecond))
+			}
+		}
+		slices.SortFunc(sent, time.Time.Compare)
+		for i := range sent {
+			if i >= 70 && sent[i].Sub(sent[i-70]) < 10*time.Second {
+				t.Fatalf("seed %d: 71 requests within %s", seed, sent[i].Sub(sent[i-70]))
+			}
+		}
+		for _, x := range open {
+			l.Settle(now, x.Reservation, 0)
+		}
+		if free, _ := l.Available(now.Add(time.Hour)); free != 70 {
+			t.Fatalf("seed %d: %d are free in the end", seed, free)
+		}
+		if len(l.windows[1].sent) > grains+2 {
+			t.Fatalf("it remembers %d departures", len(l.windows[1].sent))
+		}
+	}
+}
+
+// A task that is larger than a window gets the whole window, once it is free.
+func TestATaskLargerThanAWindow(t *testing.T) {
+	l := New([]connector.Limit{{Requests: 5, Window: time.Second}}, 100)
+	now := time.Unix(0, 0)
+	if _, _, ok := l.Reserve(now, 8, 0); !ok {
+		t.Fatal("an empty window refuses it")
+	}
+	_, again, ok := l.Reserve(now, 8, 0)
+	if ok || again != now.Add(time.Second) {
+		t.Fatalf("%v, again at %v", ok, again)
+	}
+	if _, _, ok := l.Reserve(again, 8, 0); !ok {
+		t.Error("refused at the moment that it named")
+	}
+}
+
+// Half a window goes at once; the rest is spread over it.
+func TestThePaceSpreadsTheRest(t *testing.T) {
+	l := New([]connector.Limit{{Requests: 100, Window: 10 * time.Second}}, 80)
+	now := time.Unix(0, 0)
+	for range 5 {
+		if w := l.Pace(now, 8); w != 0 {
+			t.Fatalf("waits %s with half of it free", w)
+		}
+		l.Spend(now, 8)
+	}
+	if l.Spend(now, 1); l.Pace(now, 8) != time.Second {
+		t.Errorf("waits %s", l.Pace(now, 8))
+	}
+	if w := l.Pace(now.Add(10*time.Second), 8); w != 0 {
+		t.Errorf("waits %s in a new window", w)
+	}
+}
+
+// What keeps some free leaves that to others.
+func TestAReservationKeepsSomeFree(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	l := New([]connector.Limit{{Requests: 10, Window: time.Second}}, 100)
+	if _, _, ok := l.Reserve(now, 6, 4); !ok {
+		t.Fatal("six of ten, four kept, are refused")
+	}
+	if _, again, ok := l.Reserve(now, 1, 4); ok || !again.After(now) {
+		t.Error("a seventh was let into what is kept")
+	}
+	if _, _, ok := l.Reserve(now, 4, 0); !ok {
+		t.Error("what was kept is not there for others")
 	}
 }

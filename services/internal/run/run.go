@@ -76,7 +76,7 @@ func New(cfg Config) (*Runtime, error) {
 	}
 	r.closing(func(context.Context) error { return r.Bus.Close() })
 	if cfg.Redis != "" {
-		r.Redis = redis.NewClient(&redis.Options{Addr: cfg.Redis, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second})
+		r.Redis = redis.NewClient(&redis.Options{Addr: cfg.Redis, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second, ContextTimeoutEnabled: true})
 		r.closing(func(context.Context) error { return r.Redis.Close() })
 	}
 	return r, nil

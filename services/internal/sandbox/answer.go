@@ -1,17 +1,26 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 )
 
 // answer sends what the turn decided, once its writes are on disk.
 func (s *Sandbox) answer(w http.ResponseWriter, hr *http.Request, t *turn) {
 	if t.failed == nil {
-		if t.failed = s.journal.sync(t.need); t.failed != nil {
+		t.failed = s.journal.sync(t.need)
+		if errors.Is(t.failed, syscall.ENOSPC) {
+			t.response = s.vendor.Refuse(t.request, http.StatusServiceUnavailable)
+			addHeaders(&t.response, map[string]string{"X-Sandbox-Error": t.failed.Error()})
+			send(w, t.response)
+			return
+		}
+		if t.failed != nil {
 			s.fail(t.failed)
 		}
 	}

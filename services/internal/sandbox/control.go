@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -194,11 +195,11 @@ func (s *Sandbox) change(f func() error) error {
 	if err != nil {
 		return err
 	}
-	if err := s.journal.sync(need); err != nil {
+	err = s.journal.sync(need)
+	if err != nil && !errors.Is(err, syscall.ENOSPC) {
 		s.fail(err)
-		return err
 	}
-	return nil
+	return err
 }
 
 func (s *Sandbox) postReset(_ *http.Request, body []byte) (any, error) {

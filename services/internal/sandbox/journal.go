@@ -119,8 +119,9 @@ func (j *journal) append(l *line) (int64, error) {
 }
 
 // sync returns when all lines up to upto are on disk. Later lines are handed
-// to the operating system at least. After a failure it fails for ever: a disk
-// that failed once is not asked again.
+// to the operating system at least. A full disk is asked again by the next
+// request, with what it did not take; after any other failure sync fails for
+// ever: a disk that lost something once is not asked again.
 func (j *journal) sync(upto int64) error {
 	if j == nil {
 		return nil
@@ -135,7 +136,14 @@ func (j *journal) sync(upto int64) error {
 	j.buf = nil
 	j.mu.Unlock()
 	if len(buf) > 0 {
-		_, j.err = j.file.Write(buf)
+		n, err := j.file.Write(buf)
+		if errors.Is(err, syscall.ENOSPC) {
+			j.mu.Lock()
+			j.buf = append(buf[n:], j.buf...)
+			j.mu.Unlock()
+			return fmt.Errorf("sandbox journal: what is done waits for space on the disk: %w", err)
+		}
+		j.err = err
 	}
 	if j.err == nil && j.durable < upto {
 		j.err = j.file.Sync()

@@ -520,3 +520,33 @@ func TestChildrenStandAlone(t *testing.T) {
 		t.Fatal("last write lost")
 	}
 }
+
+// A full disk is said, and what was done while it was full is there once there
+// is room, also after a restart; until then nothing is acknowledged.
+func TestAFullDiskIsSaidAndForgetsNothing(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skipf("this machine has no device that is always full: %v", err)
+	}
+	defer full.Close()
+	dir := t.TempDir()
+	r := start(t, Config{Dir: dir})
+	r.must(201, "POST", "/notes", `{"text":"a"}`)
+	swap := func(f *os.File) *os.File {
+		r.s.journal.syncing.Lock()
+		defer r.s.journal.syncing.Unlock()
+		old := r.s.journal.file
+		r.s.journal.file = f
+		return old
+	}
+	disk := swap(full)
+	r.must(503, "POST", "/notes", `{"text":"b"}`)
+	r.must(503, "GET", "/notes", "")
+	swap(disk)
+	r.must(201, "POST", "/notes", `{"text":"c"}`)
+	r.s.Close()
+	r = start(t, Config{Dir: dir})
+	if all := r.must(200, "GET", "/_sandbox/export", ""); !strings.Contains(all, `"b"`) || !strings.Contains(all, `"c"`) {
+		t.Errorf("lost: %s", all)
+	}
+}

@@ -111,7 +111,10 @@ func TestMigratedByManyAtOnce(t *testing.T) {
 // A server that restarts breaks what was under way and nothing after it.
 func TestConnectionsThatBreakAreMadeAgain(t *testing.T) {
 	url := server(t)
-	db := open(t, func(t testing.TB, cfg store.Config) store.Config { return storetest.Postgres(t, url, cfg) }, t.TempDir(), nil)
+	db := open(t, func(t testing.TB, cfg store.Config) store.Config {
+		cfg.Name = "breaking" // no other test's connections have this name
+		return storetest.Postgres(t, url, cfg)
+	}, t.TempDir(), nil)
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		if _, err := tx.Exec(`INSERT INTO note (id, n) VALUES ('lost', 1)`); err != nil {
 			return err
@@ -137,7 +140,7 @@ func TestConnectionsThatBreakAreMadeAgain(t *testing.T) {
 	}
 }
 
-// terminate ends every other connection of this test's kind, as a restart does.
+// terminate ends every connection of this test, as a restart does.
 func terminate(t *testing.T, url string) {
 	t.Helper()
 	admin, err := store.Open(t.Context(), storetest.Postgres(t, url, store.Config{Path: t.TempDir(), Name: "admin"}))
@@ -146,7 +149,7 @@ func terminate(t *testing.T, url string) {
 	}
 	defer func() { _ = admin.Close() }()
 	err = admin.Write(t.Context(), func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tieout-test'`)
+		rows, err := tx.Query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tieout-breaking'`)
 		if err != nil {
 			return err
 		}

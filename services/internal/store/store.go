@@ -55,6 +55,8 @@ type DB struct {
 	rest   time.Duration
 	turn   chan struct{} // who holds it may write
 	engine engine
+	// readOnly: Write is refused.
+	readOnly bool
 }
 
 // Open opens the database, brings its schema up to this program's and refuses

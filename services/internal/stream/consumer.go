@@ -11,6 +11,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/trace"
+	"tieout.dev/services/internal/crash"
 )
 
 const (
@@ -158,6 +159,7 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) {
 	if c.cfg.OnAssigned != nil {
 		c.cfg.OnAssigned(g)
 	}
+	crash.At(crash.StreamAssigned)
 	reading, stop := context.WithCancel(ctx)
 	handling, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -237,4 +239,5 @@ func (c *Consumer) commit(ctx context.Context, gen *kafka.Generation, m *marks) 
 	if err := gen.CommitOffsets(m.take()); err != nil {
 		c.log.DebugContext(ctx, "the group's offset was not written", "generation", gen.ID, "error", err)
 	}
+	crash.At(crash.StreamCommitted)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 )
@@ -127,9 +128,11 @@ func (r *Relay) round(ctx context.Context) (sent int, err error) {
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
+	crash.At(crash.TrailRowsRead)
 	if held, err := r.lease(ctx); err != nil || !held {
 		return 0, err
 	}
+	crash.At(crash.TrailLeased)
 	records := make([]stream.Record, len(rows))
 	for i := range rows {
 		records[i] = rows[i].Record
@@ -137,7 +140,10 @@ func (r *Relay) round(ctx context.Context) (sent int, err error) {
 	if err := r.producer.Produce(ctx, records); err != nil {
 		return 0, err
 	}
-	return len(rows), r.source.MarkPublished(ctx, rows)
+	crash.At(crash.TrailProduced)
+	err = r.source.MarkPublished(ctx, rows)
+	crash.At(crash.TrailMarked)
+	return len(rows), err
 }
 
 func (r *Relay) lease(ctx context.Context) (bool, error) {

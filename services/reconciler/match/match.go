@@ -71,6 +71,10 @@ type Input struct {
 	Sources          []Source
 	Journal          []Journal
 	Books            []Books
+	// Links lead from source records to their customers, Customers are the live
+	// customers of the books; they have no dates and belong to every period.
+	Links     []Link
+	Customers []string
 	// Open are the source refs that are on their way or parked, with why.
 	Open map[string]string
 	// Seen are the ids of the breaks of an earlier look. A difference that is
@@ -124,6 +128,7 @@ const (
 	Voided        = "voided_in_books"
 	Deleted       = "deleted_in_books"
 	Edited        = "edited_in_books"
+	Removed       = "customer_removed_in_books"
 	SourceChanged = "source_changed"
 	NotWanted     = "not_wanted"
 	RejectedNow   = "rejected_by_mapping"
@@ -136,6 +141,7 @@ const (
 	Timing       = "timing"         // dated in another period
 	NotInJournal = "not_in_journal" // books and source agree; the trail has not told us yet
 	GoneUnwanted = "gone_and_unwanted"
+	GoneAtSource = "gone_at_source" // the books keep a customer whose record was removed
 )
 
 // Break is one difference between two records of one truth.
@@ -190,5 +196,6 @@ func Compare(in Input) (*Report, error) {
 	for _, b := range c.strangers {
 		c.stranger(b)
 	}
+	c.customers()
 	return c.report()
 }

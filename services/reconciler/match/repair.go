@@ -14,6 +14,8 @@ func repair(kind Kind, cause string) string {
 		return "None: it was entered by others."
 	case GoneUnwanted:
 		return "None: neither the source nor the books want it."
+	case Removed:
+		return "Make the customer active again in the books, or merge it there into the one that stands for it and link that."
 	case NeverPosted:
 		return "Recheck the source record: it is read and admitted again."
 	case Voided, Deleted:

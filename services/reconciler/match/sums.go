@@ -15,9 +15,17 @@ var errTooLarge = errors.New("a sum does not fit 64 bits of minor units")
 
 // sums are the rows while they grow.
 type sums struct {
-	rows map[string]*row
+	rows map[rowKey]*row
 	err  error
 }
+
+// rowKey is what a row is about. Customers have no currency here: they are
+// counted.
+type rowKey struct{ kind, currency string }
+
+const customerRow = "customer"
+
+var invoiceRow = strings.ToLower(string(document.InvoiceKind))
 
 type row struct {
 	source, journal, books, unexplained acc
@@ -27,13 +35,22 @@ type row struct {
 // acc is a side while it grows.
 type acc struct{ count, net, gross, unknown int64 }
 
-func newSums() *sums { return &sums{rows: map[string]*row{}} }
+func newSums() *sums { return &sums{rows: map[rowKey]*row{}} }
 
+// of returns the row of invoices in a currency, or that of customers where
+// there is none.
 func (s *sums) of(currency string) *row {
-	if s.rows[currency] == nil {
-		s.rows[currency] = &row{explained: map[string]*acc{}}
+	if currency == "" {
+		return s.row(rowKey{kind: customerRow})
 	}
-	return s.rows[currency]
+	return s.row(rowKey{invoiceRow, currency})
+}
+
+func (s *sums) row(k rowKey) *row {
+	if s.rows[k] == nil {
+		s.rows[k] = &row{explained: map[string]*acc{}}
+	}
+	return s.rows[k]
 }
 
 func (r *row) cause(name string) *acc {
@@ -70,9 +87,10 @@ func (a *acc) side(currency string) Side {
 // report orders what was found.
 func (c *comparison) report() (*Report, error) {
 	out := &Report{Breaks: c.breaks}
-	for currency, r := range c.sums.rows {
+	for k, r := range c.sums.rows {
+		currency := k.currency
 		x := Row{
-			Kind: strings.ToLower(string(document.InvoiceKind)), Currency: currency, Source: r.source.side(currency), Journal: r.journal.side(currency),
+			Kind: k.kind, Currency: currency, Source: r.source.side(currency), Journal: r.journal.side(currency),
 			Books: r.books.side(currency), Unexplained: r.unexplained.side(currency),
 		}
 		for cause, a := range r.explained {
@@ -85,7 +103,7 @@ func (c *comparison) report() (*Report, error) {
 }
 
 func (r *Report) sort() {
-	slices.SortFunc(r.Rows, func(a, b Row) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Currency, b.Currency)) })
+	slices.SortFunc(r.Rows, func(a, b Row) int { return cmp.Or(-cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Currency, b.Currency)) })
 	for i := range r.Rows {
 		slices.SortFunc(r.Rows[i].Explained, func(a, b Explained) int { return cmp.Compare(a.Cause, b.Cause) })
 	}
@@ -101,7 +119,7 @@ func Join(reports ...*Report) (*Report, error) {
 	for _, r := range reports {
 		all.breaks = append(all.breaks, r.Breaks...)
 		for _, x := range r.Rows {
-			to := all.sums.of(x.Currency)
+			to := all.sums.row(rowKey{x.Kind, x.Currency})
 			for _, pair := range []struct {
 				to   *acc
 				side Side

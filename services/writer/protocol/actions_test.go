@@ -107,13 +107,51 @@ func TestRerenderTakesOverTheNewerRendering(t *testing.T) {
 	}
 }
 
+// A reissue reads first: what is gone or void is made anew under another
+// number, what still stands is not.
 func TestReissueOpensAnotherDocument(t *testing.T) {
-	v, c := parked(exception.Conflict)
-	l := linked(v, "a")
-	c.Action = ReissueIt
-	ch, eff := Step(v, NewMemory(), Inputs{Commands: []Command{c}})
-	if l.State != link.Gone || len(eff.Send) != 1 || ch.Ops[0].N != 2 || len(facts(ch, "link.gone")) != 1 {
-		t.Fatalf("link %s, sent %v, ops %+v", l.State, eff.Send, ch.Ops)
+	for _, c := range []struct {
+		name  string
+		found LookAnswer
+		gone  bool
+	}{
+		{"deleted", LookAnswer{Err: fault.New(fault.NotFound, "it is gone")}, true},
+		{"void", LookAnswer{Postings: []connector.Posting{*posting("a", connector.Voided)}}, true},
+		{"standing", LookAnswer{Postings: []connector.Posting{*posting("a", connector.Open)}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v, cmd := parked(exception.Conflict)
+			l, m := linked(v, "a"), NewMemory()
+			cmd.Action = ReissueIt
+			ch, eff := Step(v, m, Inputs{Commands: []Command{cmd}})
+			if len(eff.Looks) != 1 || len(eff.Send) != 0 || len(ch.Commands) != 0 {
+				t.Fatalf("before the read: looks %v, sent %v, applied %v", eff.Looks, eff.Send, ch.Commands)
+			}
+			c.found.Key = eff.Looks[0].Key
+			ch, eff = Step(v, m, Inputs{Looks: []LookAnswer{c.found}, Commands: []Command{cmd}})
+			if got := l.State == link.Gone; got != c.gone || len(ch.Commands) != 1 {
+				t.Fatalf("link %s, applied %v", l.State, ch.Commands)
+			}
+			if c.gone && (len(eff.Send) != 1 || ch.Ops[0].N != 2 || len(facts(ch, "link.gone")) != 1) || !c.gone && len(eff.Send) != 0 {
+				t.Fatalf("sent %v, ops %+v", eff.Send, ch.Ops)
+			}
+		})
+	}
+}
+
+// A void in doubt is not proven by a document that stands.
+func TestALinkDoesNotSettleWhatItDoesNotShow(t *testing.T) {
+	op := &Op{Effect: connector.Void, TargetRef: posting("a", connector.Open).Ref.String(), Mark: "TO-1"}
+	if unproven(op, posting("a", connector.Open)) == "" || unproven(op, posting("a", connector.Voided)) != "" {
+		t.Error("a void is settled by a standing document, or not by a void one")
+	}
+	op = &Op{Effect: connector.Create, Mark: "TO-1"}
+	if unproven(op, posting("a", connector.Open)) == "" {
+		t.Error("a create is settled by another document of ours")
+	}
+	op = &Op{Effect: connector.Update, TargetRef: posting("a", connector.Open).Ref.String(), Fields: map[string]string{"line.1.net": "b"}}
+	if unproven(op, posting("a", connector.Open)) == "" || unproven(op, posting("b", connector.Open)) != "" {
+		t.Error("an update is settled by what it does not say, or not by what it says")
 	}
 }
 
@@ -427,5 +465,53 @@ func TestUpdateOnlyMakesNothing(t *testing.T) {
 	ch, eff := Step(v, NewMemory(), Inputs{})
 	if len(ch.Ended) != 1 || ch.Ended[0].Outcome != Unchanged || len(eff.Looks)+len(eff.Send) != 0 {
 		t.Fatalf("ended %v, looks %v", ch.Ended, eff.Looks)
+	}
+}
+
+func TestAFaultsFieldDecidesTheException(t *testing.T) {
+	for _, c := range []struct {
+		kind  fault.Kind
+		field string
+		want  exception.Kind
+	}{
+		{fault.Unresolved, "currency", exception.Currency}, {fault.Unresolved, "tax", exception.Tax}, {fault.Unresolved, "account", exception.Mapping},
+		{fault.Rejected, "period", exception.Period}, {fault.Rejected, "", exception.Validation}, {fault.Conflict, "name", exception.Match},
+	} {
+		if got := kindOf(&fault.Error{Kind: c.kind, Field: c.field}); got != c.want {
+			t.Errorf("%v at %q is %s, want %s", c.kind, c.field, got, c.want)
+		}
+	}
+}
+
+// A need that stands in another lane behind a slot which follows this one is a
+// ring: the head moves behind it.
+func TestARingOverASlotThatFollowsIsBroken(t *testing.T) {
+	h := won(1, "a")
+	h.Slot.Rendering.Parts[0].Needs = []document.Need{{Ref: "hubspot/1/company/9", Kind: document.CustomerKind, Part: "customer"}}
+	v := view(h)
+	v.Queued = map[string][]Place{"hubspot/1/company/9": {{Lane: "hubspot/1/company/9", Seq: 1}}}
+	v.Follows = map[string][]string{"hubspot/1/company/9": {lane}}
+	ch, _ := Step(v, NewMemory(), Inputs{})
+	if len(ch.Ended) != 1 || ch.Ended[0].Outcome != Moved {
+		t.Fatalf("ended %v, lanes %v", ch.Ended, ch.Lanes)
+	}
+}
+
+// A create that was sent twice keeps its name until no copy can land: renamed
+// before, the late copy would make the customer once more.
+func TestANameIsKeptWhileCopiesFly(t *testing.T) {
+	op := &Op{ID: "o", Kind: document.CustomerKind, Effect: connector.Create, Subject: "c", Part: "customer", Call: "k", State: Doubt, Mark: "m"}
+	v := view()
+	v.Ops, v.OpIDs, v.Calls = map[string]*Op{"o": op}, []string{"o"}, []*Call{{ID: "k", State: CallDoubt, Sends: 2, LastSent: v.Now}}
+	v.Claims.Ambiguity[document.CustomerKind] = connector.UniqueReference
+	tn := &turn{v: v, m: NewMemory(), busy: map[string]string{}, claimed: map[string]string{}}
+	tn.done(op, posting("a", connector.Open), "")
+	want := v.Now + (v.Claims.Guard + v.Claims.LongestRequest).Microseconds()
+	if got := tn.nameHeld(&document.Part{Name: "customer", Kind: document.CustomerKind, Subject: "c"}); got != want {
+		t.Errorf("the name is held until %d, want %d", got, want)
+	}
+	v.Calls[0].Sends = 1
+	if tn.done(op, posting("a", connector.Open), ""); op.EndsAt != v.Now {
+		t.Errorf("a create that was sent once holds its name until %d", op.EndsAt)
 	}
 }

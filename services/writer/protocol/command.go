@@ -157,10 +157,30 @@ func (t *turn) linkDoubt(h *Head, c Command, op *Op, p *connector.Posting) {
 		t.refuseCommand(c, h.Slot, "the last copy may still land; wait until "+t.v.Claims.Q().String()+" after it was sent")
 		return
 	}
+	if why := unproven(op, p); why != "" {
+		t.refuseCommand(c, h.Slot, why)
+		return
+	}
 	t.accept(c, exception.Released)
 	t.setLane(h, Running, "", 0)
 	t.done(op, p, "found by a person: "+c.Actor)
 	t.settleCallOf(op)
+}
+
+// unproven says why a document that a person names does not show the effect
+// that is in doubt.
+func unproven(op *Op, p *connector.Posting) string {
+	switch {
+	case op.Effect == connector.Create && p.Mark != "" && p.Mark != op.Mark:
+		return p.Ref.String() + " carries the mark of another document"
+	case op.Effect != connector.Create && p.Ref.String() != op.TargetRef:
+		return "it is " + op.TargetRef + " that is in doubt"
+	case op.Effect == connector.Void && p.Status != connector.Voided:
+		return p.Ref.String() + " is not void: void it in the books, or say that the void is absent"
+	case op.Effect == connector.Update && !sameFields(op.Fields, p.Fields):
+		return p.Ref.String() + " does not say what was to be written: say that the change is absent"
+	}
+	return ""
 }
 
 // confirmAbsent: a person looked and the document is not there.
@@ -206,25 +226,58 @@ func (t *turn) settleCallOf(op *Op) {
 	t.closeCall(c, false)
 }
 
-// reissue: a document that a person deleted is wanted again. Its link ends as
-// gone, and the plan opens another one.
+// reissue: a document that a person deleted or voided is wanted again. Its link
+// ends as gone, and the plan opens another one.
 func (t *turn) reissue(h *Head, c Command) {
-	gone := false
+	var links []*link.Link
 	for _, part := range t.parts(h) {
 		if l, _ := t.live(part); l != nil && part.Kind.Financial() {
-			l.State = link.Gone
-			t.ch.Links = append(t.ch.Links, l)
-			t.fact(Fact{Type: "link.gone", Slot: h.Slot, Outcome: string(link.Gone), Detail: c.Reason, Actor: c.Actor, Posting: linkedPosting(l), Op: &Op{Part: l.Part, N: l.N, Kind: l.Kind, Subject: l.SourceRef}})
-			gone = true
+			links = append(links, l)
 		}
 	}
-	if !gone {
-		t.refuseCommand(c, h.Slot, "no document of it stands in the books")
+	if !t.endLinks(h.Slot, c, links, string(link.Gone)) {
 		return
 	}
 	t.accept(c, exception.Released)
 	t.again(h)
 }
+
+// endLinks marks as gone what the books no longer have, by a read made for this
+// command: a document that still stands would be billed twice. It reports
+// whether any link ended; the command waits for the reads, or is refused.
+func (t *turn) endLinks(s *Slot, c Command, links []*link.Link, outcome string) bool {
+	var gone []*link.Link
+	for _, l := range links {
+		a, known := t.m.Looks[reissueKey(l.OtherRef)]
+		if !known || t.v.Mono-a.At > freshFor {
+			t.look(Look{Key: reissueKey(l.OtherRef), Kind: l.Kind, Ref: parseRef(l.OtherRef)})
+			return false
+		}
+		switch {
+		case fault.KindOf(a.Err) == fault.NotFound, a.Err == nil && len(a.Postings) == 0, a.Err == nil && a.Postings[0].Status == connector.Voided:
+			gone = append(gone, l)
+		case a.Err != nil:
+			delete(t.m.Looks, reissueKey(l.OtherRef))
+			t.wake(t.v.Mono + lookAgain)
+			return false
+		}
+	}
+	for _, l := range links {
+		delete(t.m.Looks, reissueKey(l.OtherRef))
+	}
+	if len(gone) == 0 {
+		t.refuseCommand(c, s, "its document stands in the books: void or delete it there first")
+		return false
+	}
+	for _, l := range gone {
+		l.State = link.Gone
+		t.ch.Links = append(t.ch.Links, l)
+		t.fact(Fact{Type: "link.gone", Slot: s, Outcome: outcome, Detail: c.Reason, Actor: c.Actor, Posting: linkedPosting(l), Op: &Op{Part: l.Part, N: l.N, Kind: l.Kind, Subject: l.SourceRef}})
+	}
+	return true
+}
+
+func reissueKey(otherRef string) string { return "reissue|" + otherRef }
 
 // commandAside acts on a slot that was set aside: trying again is a new place
 // at the lane's tail.
@@ -279,13 +332,13 @@ func (t *turn) hold(c Command) {
 // reissueRef marks the documents of a record as gone; ingest hears of it and
 // admits the record once more.
 func (t *turn) reissueRef(c Command) {
-	t.ch.Commands = append(t.ch.Commands, c.ID)
+	var links []*link.Link
 	for _, l := range t.v.Own[c.Ref] {
-		if !l.Live() || c.Part != "" && l.Part != c.Part {
-			continue
+		if l.Live() && (c.Part == "" || l.Part == c.Part) {
+			links = append(links, l)
 		}
-		l.State = link.Gone
-		t.ch.Links = append(t.ch.Links, l)
-		t.fact(Fact{Type: "link.gone", Outcome: "reissue", Detail: c.Reason, Actor: c.Actor, Posting: linkedPosting(l), Op: &Op{Part: l.Part, N: l.N, Kind: l.Kind, Subject: l.SourceRef}})
+	}
+	if t.endLinks(nil, c, links, "reissue") {
+		t.ch.Commands = append(t.ch.Commands, c.ID)
 	}
 }

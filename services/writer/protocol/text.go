@@ -40,7 +40,9 @@ func kindOf(f *fault.Error) exception.Kind {
 	case fault.NotFound:
 		return exception.Conflict
 	case fault.Unresolved:
-		return exception.Mapping
+		if f.Field != "currency" && f.Field != "tax" {
+			return exception.Mapping
+		}
 	case fault.Unauthorized:
 		return exception.Credential
 	}

@@ -23,7 +23,6 @@ import (
 	"tieout.dev/services/cmd/tieout/endpoints"
 	"tieout.dev/services/cmd/tieout/world"
 	"tieout.dev/services/console"
-	"tieout.dev/services/internal/config"
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/parts"
 )
@@ -42,6 +41,12 @@ type Options struct {
 	// Jaeger takes traces.
 	Jaeger bool
 	Out    io.Writer // progress
+	// Through leads the services to a part by another address, so that what is
+	// between them can be harmed; nil: by its own.
+	Through func(ctx context.Context, part, address string) (string, error)
+	// CrashDir holds, for each service, the file that tells its processes where
+	// to die; "": none. Programs built without crash points do not look at it.
+	CrashDir string
 }
 
 // Lab is everything that runs.
@@ -96,6 +101,17 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
+// Runs reports whether somebody runs on a folder: a pid that stands in a file
+// may have been given to another process since.
+func Runs(dir string) bool {
+	f, err := lock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	_ = f.Close()
+	return false
+}
+
 func (l *Lab) start(ctx context.Context) (err error) {
 	if l.logFile, err = os.OpenFile(filepath.Join(l.options.Dir, "logs", "lab.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return err
@@ -134,7 +150,7 @@ func (l *Lab) say(format string, args ...any) {
 
 // listen opens a loopback address that is the same at the next start.
 func (l *Lab) listen(ctx context.Context, name string) (net.Listener, error) {
-	p, err := parts.Ports(ctx, l.options.Dir, name, 1)
+	p, err := parts.Ports(ctx, l.partsDir(), name, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -261,10 +277,9 @@ func (l *Lab) Stop() error {
 
 // Kill ends a service's replica (from 1 on) at once, as a lost machine would.
 func (l *Lab) Kill(name string, replica int) error {
-	for _, s := range l.services {
-		if s.name == name && s.replica == replica {
-			return s.kill()
-		}
+	s, err := l.replica(name, replica)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("there is no %s %d; services are %v", name, replica, config.Services())
+	return s.kill()
 }

@@ -17,6 +17,7 @@ import (
 	"tieout.dev/services/cmd/tieout/endpoints"
 	"tieout.dev/services/cmd/tieout/world"
 	"tieout.dev/services/internal/config"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/parts"
 )
 
@@ -60,7 +61,7 @@ func (l *Lab) startServices(ctx context.Context) error {
 	for _, name := range config.Services() {
 		for r := range max(1, l.options.Replicas[name]) {
 			s := &service{lab: l, name: name, replica: r + 1, ended: make(chan struct{})}
-			p, err := parts.Ports(ctx, l.options.Dir, s.label(), 3)
+			p, err := parts.Ports(ctx, l.partsDir(), s.label(), 3)
 			if err != nil {
 				return err
 			}
@@ -69,6 +70,9 @@ func (l *Lab) startServices(ctx context.Context) error {
 			if name == "ingest" {
 				s.http = loopback(p[2])
 				s.env = append(s.env, "TIEOUT_LISTEN_HTTP="+s.http)
+			}
+			if l.options.CrashDir != "" {
+				s.env = append(s.env, crash.EnvFile+"="+filepath.Join(l.options.CrashDir, name))
 			}
 			routes[name] = append(routes[name], s.grpc)
 			close(s.ended) // nobody runs it yet
@@ -83,7 +87,7 @@ func (l *Lab) startServices(ctx context.Context) error {
 	if err := l.startWorld(ctx); err != nil {
 		return err
 	}
-	file, err := l.configure()
+	file, err := l.configure(ctx)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,9 @@ const DefaultDir = ".tieout/dev"
 // app is what all commands share.
 type app struct {
 	server, token, dir string
+	context            string // a named installation
 	output             string
+	yes                bool // ask nothing
 	out, err           io.Writer
 	conn               *grpc.ClientConn
 }
@@ -74,18 +76,29 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.token, "token", os.Getenv("TIEOUT_TOKEN"), "token for it (TIEOUT_TOKEN)")
 	flags.StringVar(&a.dir, "dir", DefaultDir, "state folder whose endpoints.json names address and token")
 	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
+	flags.StringVar(&a.context, "context", os.Getenv("TIEOUT_CONTEXT"), "named installation of ~/.config/tieout/config.yaml (TIEOUT_CONTEXT)")
+	flags.BoolVar(&a.yes, "yes", false, "do it without asking")
+	flags.Bool("no-color", false, "no colours; there are none to begin with, so scripts may say so")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.reconcile(), a.mapping(), a.open(),
+	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.notifications(), a.reconcile(), a.mapping(), a.config(), a.open(),
 		a.doctor(), a.sandbox(), a.version())
+	a.watchLists(root)
 	return root
 }
 
-// connect opens the control plane: by flags, else by the state folder.
+// connect opens the control plane: by flags, by a named context, else by the
+// state folder.
 func (a *app) connect() (*grpc.ClientConn, error) {
 	if a.conn != nil {
 		return a.conn, nil
 	}
 	server, token := a.server, a.token
+	if server == "" {
+		var err error
+		if server, token, err = a.installation(); err != nil {
+			return nil, err
+		}
+	}
 	if server == "" {
 		f, err := endpoints.Read(a.dir)
 		if err != nil {
@@ -96,6 +109,18 @@ func (a *app) connect() (*grpc.ClientConn, error) {
 	var err error
 	a.conn, err = control.Dial(server, token, nil)
 	return a.conn, err
+}
+
+// installation is the named context, or the current one unless a folder was named.
+func (a *app) installation() (server, token string, err error) {
+	if a.context == "" && a.dir != DefaultDir {
+		return "", "", nil
+	}
+	server, named, err := named(a.context)
+	if a.token != "" {
+		named = a.token
+	}
+	return server, named, err
 }
 
 // clients are the services' control surfaces.

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -120,6 +122,28 @@ func TestVersionInEveryShape(t *testing.T) {
 		var out, errOut bytes.Buffer
 		if code := Main(t.Context(), []string{"version", "-o", o}, &out, &errOut); code != exitOK || !strings.Contains(out.String(), "go1.") {
 			t.Errorf("-o %s: exit %d, %q %q", o, code, out.String(), errOut.String())
+		}
+	}
+}
+
+// A configuration with mistakes is refused with all of them, one without is right.
+func TestConfigCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tieout.yaml")
+	if err := os.WriteFile(path, []byte("kafka: {brokers: nowhere, partitons: 3}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errOut bytes.Buffer
+	if code := Main(t.Context(), []string{"config", "check", path, "-o", "json"}, &out, &errOut); code != exitError {
+		t.Errorf("exit code %d: %s", code, &errOut)
+	}
+	for _, want := range []string{`"key": "kafka.partitons"`, `"line": 1`, `"expected"`, "TIEOUT_KAFKA_BROKERS"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output lacks %s: %s", want, &out)
+		}
+	}
+	for want, args := range map[int][]string{exitNotFound: {path + ".none"}, exitUsage: {path, "--service", "nobody"}} {
+		if code := Main(t.Context(), append([]string{"config", "check"}, args...), &out, &errOut); code != want {
+			t.Errorf("%v: exit code %d, want %d", args, code, want)
 		}
 	}
 }

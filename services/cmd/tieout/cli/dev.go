@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"tieout.dev/services/audit/notify"
 	"tieout.dev/services/cmd/tieout/dev"
 	"tieout.dev/services/cmd/tieout/endpoints"
 	"tieout.dev/services/cmd/tieout/story"
@@ -29,14 +30,20 @@ func (a *app) dev() *cobra.Command {
 State lives in --dir; started again on it, it goes on where it was. Ctrl-C drains.
 TIEOUT_DEV_LISTEN fixes addresses ("control=127.0.0.1:7700,hubspot=127.0.0.1:7701";
 names: control, ingest, hubspot, quickbooks), otherwise all are free ports.
-OTEL_EXPORTER_OTLP_ENDPOINT sends every span there (gRPC).`,
+OTEL_EXPORTER_OTLP_ENDPOINT sends every span there (gRPC).
+TIEOUT_NOTIFY_WEBHOOK_URL, or TIEOUT_NOTIFY_SMTP_ADDRESS with _SMTP_FROM and
+_SMTP_TO, tell people of exceptions ('tieout notifications test' tries it).`,
 		Example: "  tieout dev\n  tieout dev --once --dir /tmp/story\n  tieout dev --no-story",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			listen, err := addresses(os.Getenv("TIEOUT_DEV_LISTEN"))
 			if err != nil {
 				return err
 			}
-			o := dev.Options{Dir: a.dir, Version: Version(), Listen: listen, OTLP: os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), Out: a.out, Once: once}
+			people, err := notify.FromEnv(os.Getenv, os.ReadFile)
+			if err != nil {
+				return usage("%v", err)
+			}
+			o := dev.Options{Dir: a.dir, Version: Version(), Listen: listen, Notify: people, OTLP: os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), Out: a.out, Once: once}
 			if !noStory {
 				teller := &story.Teller{Out: a.out, Live: isTerminal(a.out), Seed: seed, Deals: deals, Stay: !once}
 				o.Story = func(ctx context.Context, f *endpoints.File) error { return teller.Tell(ctx, a.dir, f) }

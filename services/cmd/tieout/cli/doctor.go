@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -23,7 +25,7 @@ func (a *app) doctor() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found := v.findings()
+			found := v.findings(time.Now())
 			perr := a.print(page[finding]{Items: found}, func(w io.Writer) {
 				if len(found) == 0 {
 					fmt.Fprintln(w, "nothing stands out: every service is ready, nothing lags, nobody waits for a person")
@@ -43,7 +45,7 @@ func (a *app) doctor() *cobra.Command {
 // lagStands is how many records behind a service stands out.
 const lagStands = 10000
 
-func (v *statusView) findings() []finding {
+func (v *statusView) findings(now time.Time) []finding {
 	out := []finding{}
 	versions := map[string]bool{}
 	for _, s := range v.Services {
@@ -59,16 +61,35 @@ func (v *statusView) findings() []finding {
 		out = append(out, finding{"services of different versions run", "operator", "finish the upgrade"})
 	}
 	for _, c := range v.Connections {
-		if c.State != "active" {
-			next := "nothing: it is probed at " + c.ProbeAt + " and resumes by itself"
-			if c.ProbeAt == "" {
-				next = "tieout connections resume " + c.ID + ` --reason "…"`
-			}
-			out = append(out, finding{"connection " + c.ID + " is " + c.State + ": " + c.Reason, "operator", next})
-		}
+		out = append(out, c.findings(now)...)
 	}
 	if v.Exceptions.Open > 0 {
 		out = append(out, finding{fmt.Sprintf("%d exceptions wait for a person, the oldest since %s", v.Exceptions.Open, v.Exceptions.Oldest), "finance", "tieout exceptions list"})
+	}
+	return out
+}
+
+// endsSoon is how long before its end a consent stands out.
+const endsSoon = 14 * 24 * time.Hour
+
+func (c connectionView) findings(now time.Time) []finding {
+	var out []finding
+	if c.State != "active" {
+		next := "tieout connections authorize " + c.ID
+		switch {
+		case strings.HasPrefix(c.Reason, "by "): // a person
+			next = "tieout connections resume " + c.ID + ` --reason "…"`
+		case c.ProbeAt != "":
+			next = "nothing: it is probed at " + c.ProbeAt + " and resumes by itself; tieout connections test " + c.ID + " says what fails"
+		}
+		out = append(out, finding{"connection " + c.ID + " is " + c.State + ": " + c.Reason, "operator", next})
+	}
+	if ends, err := time.Parse(time.RFC3339, c.Ends); err == nil && ends.Before(now.Add(endsSoon)) {
+		word := "ends"
+		if !ends.After(now) {
+			word = "ended"
+		}
+		out = append(out, finding{fmt.Sprintf("the consent of connection %s %s on %s", c.ID, word, c.Ends), "operator", "tieout connections authorize " + c.ID})
 	}
 	return out
 }

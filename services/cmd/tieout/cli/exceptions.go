@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -106,11 +107,7 @@ func (a *app) exceptionsShow() *cobra.Command {
 }
 
 func (e exceptionView) table(w io.Writer) {
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
-		}
-	}
+	row := func(name, value string) { field(w, name, value) }
 	row("id", e.ID)
 	row("kind", e.Kind)
 	row("state", e.State)
@@ -237,6 +234,11 @@ func (a *app) act(ctx context.Context, r *controlv1.ActRequest) error {
 	}
 	if r.GetId() == "" && !r.GetAll() {
 		return usage("name an exception, or say --all")
+	}
+	if r.GetAll() && !r.GetDryRun() || r.GetAction() == "discard" {
+		if err := a.confirm("%s %s?", r.GetAction(), cmp.Or(r.GetId(), "every open exception that allows it")); err != nil {
+			return err
+		}
 	}
 	c, err := a.clients()
 	if err != nil {

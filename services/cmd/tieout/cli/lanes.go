@@ -70,11 +70,7 @@ func toLane(l *controlv1.LaneView) laneView {
 }
 
 func (l laneView) table(w io.Writer) {
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
-		}
-	}
+	row := func(name, value string) { field(w, name, value) }
 	row("lane", l.Lane)
 	row("writes to", l.Target)
 	row("state", l.State)

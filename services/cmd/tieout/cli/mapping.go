@@ -30,7 +30,7 @@ type ruleView struct {
 
 func (a *app) mapping() *cobra.Command {
 	cmd := &cobra.Command{Use: "mapping", Short: "How a record becomes documents, field by field"}
-	cmd.AddCommand(a.mappingCheck(), a.mappingList(), a.mappingShow())
+	cmd.AddCommand(a.mappingCheck(), a.mappingList(), a.mappingShow(), a.mappingMatrix())
 	return cmd
 }
 

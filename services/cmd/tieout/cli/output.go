@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -106,11 +107,32 @@ func (a *app) print(v any, table func(w io.Writer)) error {
 			return err
 		}
 		plain(&tree)
-		return yaml.NewEncoder(a.out).Encode(&tree)
+		e := yaml.NewEncoder(a.out)
+		return errors.Join(e.Encode(&tree), e.Close())
 	}
 	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 	table(w)
 	return w.Flush()
+}
+
+// field writes a named value, unless there is none.
+func field(w io.Writer, name, value string) {
+	if value != "" {
+		fmt.Fprintf(w, "%s\t%s\n", name, value)
+	}
+}
+
+// confirm asks a person at a terminal; a script is not asked.
+func (a *app) confirm(format string, args ...any) error {
+	if a.yes || !isTerminal(os.Stdin) {
+		return nil
+	}
+	fmt.Fprintf(a.err, format+" [y/N] ", args...)
+	var answer string
+	if _, err := fmt.Fscanln(os.Stdin, &answer); err != nil || !strings.EqualFold(strings.TrimSpace(answer), "y") {
+		return &failure{code: exitError, message: "nothing was changed", who: "you", next: "say y, or --yes"}
+	}
+	return nil
 }
 
 // plain lets YAML look like YAML where it was read from JSON.

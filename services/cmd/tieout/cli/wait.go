@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
 )
@@ -55,7 +57,11 @@ func (a *app) runWait(ctx context.Context, w waiting) error {
 	defer cancel()
 	polls := map[string]int64{}
 	if w.settled {
-		p, err := c.ingest.Poll(ctx, &controlv1.PollRequest{})
+		var p *controlv1.PollResponse
+		err := patiently(ctx, func() (err error) {
+			p, err = c.ingest.Poll(ctx, &controlv1.PollRequest{})
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -64,7 +70,11 @@ func (a *app) runWait(ctx context.Context, w waiting) error {
 		}
 	}
 	for {
-		open, err := a.stillOpen(ctx, c, w, polls)
+		var open []string
+		err := patiently(ctx, func() (err error) {
+			open, err = a.stillOpen(ctx, c, w, polls)
+			return err
+		})
 		if ctx.Err() != nil || err == nil && len(open) == 0 {
 			return a.waited(open, err)
 		}
@@ -74,6 +84,25 @@ func (a *app) runWait(ctx context.Context, w waiting) error {
 		select {
 		case <-ctx.Done():
 			return a.waited(open, nil)
+		case <-time.After(look):
+		}
+	}
+}
+
+// patience is how long a service may be away before there is none: whoever keeps
+// services running starts a dead one again within seconds.
+const patience = 10 * time.Second
+
+// patiently asks again while a service is being started.
+func patiently(ctx context.Context, ask func() error) error {
+	for end := time.Now().Add(patience); ; {
+		err := ask()
+		if err == nil || status.Code(err) != codes.Unavailable || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
 		case <-time.After(look):
 		}
 	}
@@ -99,6 +128,9 @@ func (a *app) stillOpen(ctx context.Context, c clients, w waiting, polls map[str
 	var open []string
 	if w.settled {
 		for _, s := range p.ingest.GetPolls() {
+			if s.GetStarted() < polls[s.GetConnection()] { // another process by now: all its polls started after the call
+				polls[s.GetConnection()] = 1
+			}
 			if s.GetCompleted() < polls[s.GetConnection()] {
 				open = append(open, strings.TrimSpace("a complete poll of "+s.GetConnection()+" "+s.GetError()))
 			}

@@ -34,7 +34,9 @@ type Line struct {
 // Deal is what a person fills in.
 type Deal struct {
 	Name, Company, Contact, Currency, Amount string // ids of company and contact
-	Lines                                    []Line
+	// Others are further companies, none of them the primary one.
+	Others []string
+	Lines  []Line
 }
 
 // Stages of the pipeline that a new portal has.
@@ -47,6 +49,7 @@ const (
 // association type ids that HubSpot defines.
 const (
 	dealToPrimaryCompany = 5
+	dealToCompany        = 341
 	dealToContact        = 3
 	lineItemToDeal       = 20
 )
@@ -90,6 +93,9 @@ func (p Portal) Deal(ctx context.Context, d Deal) (string, error) {
 	var to []association
 	if d.Company != "" {
 		to = append(to, toOne(d.Company, dealToPrimaryCompany))
+	}
+	for _, id := range d.Others {
+		to = append(to, toOne(id, dealToCompany))
 	}
 	if d.Contact != "" {
 		to = append(to, toOne(d.Contact, dealToContact))

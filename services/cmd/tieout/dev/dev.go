@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tieout.dev/services/audit/notify"
 	"tieout.dev/services/cmd/tieout/endpoints"
 	"tieout.dev/services/internal/run"
 	"tieout.dev/services/internal/telemetry"
@@ -27,6 +28,8 @@ type Options struct {
 	// OTLP is where spans go; "" sends none.
 	OTLP string
 	Out  io.Writer // progress
+	// Notify says who is told of exceptions; empty: nobody.
+	Notify notify.Config
 	// Story is played once everything answers; nil: none. Done is whether the
 	// process ends with it.
 	Story func(ctx context.Context, f *endpoints.File) error

@@ -18,6 +18,12 @@ import (
 // reconcileEvery is how often the running month is reconciled here.
 const reconcileEvery = 10 * time.Minute
 
+// People are told soon here, so that one who tries it need not wait.
+const (
+	noticeWait  = 3 * time.Second
+	noticeEvery = 30 * time.Second
+)
+
 // startServices builds the five and registers them at the one address. Each
 // asks the others through it, as it would across processes.
 func (s *stack) startServices(ctx context.Context) error {
@@ -30,7 +36,12 @@ func (s *stack) startServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	channels, err := s.options.Notify.Channels(time.Now)
+	if err != nil {
+		return err
+	}
 	site := &assembly.Site{
+		Notices: audit.Notices{Channels: channels, Wait: noticeWait, Every: noticeEvery, Console: s.options.Notify.Console, Runbook: "docs/runbook/"},
 		Runtime: s.rt, Registry: reg, Secrets: s.world.Secrets(), APIKey: key, ReconcileEvery: reconcileEvery, Alone: true, // the folder's lock says so
 		Peers: assembly.Peers{Ingest: s.conn, Transform: s.conn, Writer: s.conn, Reconciler: s.conn, Audit: s.conn},
 		Seal:  func() (*writer.Seal, error) { return writer.MakeSeal(filepath.Join(s.options.Dir, "key")) },

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -40,7 +39,7 @@ type Teller struct {
 	writer     controlv1.WriterServiceClient
 	reconciler controlv1.ReconcilerServiceClient
 	started    time.Time
-	last       string
+	live       live
 }
 
 // Tell plays the story on a running stack. Sandboxes that hold records already
@@ -69,9 +68,10 @@ func (t *Teller) Tell(ctx context.Context, dir string, f *endpoints.File) error 
 	return t.summary(ctx, dir)
 }
 
-// play wins the deals, and one more whose answer from the books gets lost.
+// play wins the deals, then records as real portals have them, then one whose
+// answer from the books gets lost.
 func (t *Teller) play(ctx context.Context, f *endpoints.File) error {
-	t.say("\nWinning %d deals in HubSpot, through its API:", t.Deals)
+	t.say("\nA book of business: companies, contacts, a price list; then %d deals are won in HubSpot, through its API:", t.Deals)
 	book := newBook(t.Seed)
 	if err := book.seed(ctx, t.portal); err != nil {
 		return fmt.Errorf("seed the CRM: %w", err)
@@ -81,12 +81,31 @@ func (t *Teller) play(ctx context.Context, f *endpoints.File) error {
 		if _, err := t.win(ctx, d); err != nil {
 			return err
 		}
-		t.say("  won  %-34s %s", d.Name, d.Currency)
+		t.say("  won  %-38s %s", d.Name, d.Currency)
 	}
 	if err := t.rest(ctx); err != nil {
 		return err
 	}
+	if err := t.dirty(ctx, book); err != nil {
+		return err
+	}
 	return t.lostAnswer(ctx, f, book)
+}
+
+// dirty wins the deals that people get wrong.
+func (t *Teller) dirty(ctx context.Context, book *book) error {
+	t.say("\nRecords as people leave them:")
+	list, err := book.nasties(ctx, t.portal)
+	if err != nil {
+		return err
+	}
+	for _, n := range list {
+		if _, err := t.win(ctx, n.deal); err != nil {
+			return err
+		}
+		t.say("  won  %-20s %s", n.deal.Name, n.why)
+	}
+	return t.rest(ctx)
 }
 
 func (t *Teller) win(ctx context.Context, d crm.Deal) (string, error) {
@@ -172,36 +191,6 @@ func atRest(in *controlv1.IngestStatusResponse, w *controlv1.WriterStatusRespons
 		held += r.GetOpen()
 	}
 	return in.GetHints()+in.GetUnpublished()+w.GetMoving()+w.GetUnpublished() == 0 && open == held
-}
-
-// moving is one line: drawn over on a terminal, a new one elsewhere, and only
-// when something moved.
-func (t *Teller) moving(in *controlv1.IngestStatusResponse, w *controlv1.WriterStatusResponse) {
-	var parts []string
-	for _, r := range in.GetRoutes() {
-		parts = append(parts, fmt.Sprintf("%s: %d admitted, %d posted, %d open", r.GetRoute(), r.GetAdmitted(), r.GetPosted(), r.GetOpen()))
-	}
-	if n := in.GetExceptions() + w.GetExceptions(); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d exceptions", n))
-	}
-	line := strings.Join(parts, " · ")
-	if line == t.last {
-		return
-	}
-	t.last = line
-	at := time.Since(t.started).Round(100 * time.Millisecond)
-	if t.Live {
-		fmt.Fprintf(t.Out, "\r\033[K  %6s  %s", at, line)
-		return
-	}
-	fmt.Fprintf(t.Out, "  %6s  %s\n", at, line)
-}
-
-func (t *Teller) endMoving() {
-	if t.Live {
-		fmt.Fprintln(t.Out)
-	}
-	t.last = ""
 }
 
 func (t *Teller) say(format string, args ...any) { fmt.Fprintf(t.Out, format+"\n", args...) }

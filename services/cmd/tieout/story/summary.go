@@ -21,32 +21,32 @@ func (t *Teller) summary(ctx context.Context, dir string) error {
 	}
 	t.say("\nDoes it tie out?")
 	t.table(func(w io.Writer) {
-		fmt.Fprintln(w, "  \tHubSpot: won deals\tnet\tQuickBooks: invoices\tnet\tgross\tunexplained")
+		fmt.Fprintln(w, "  \tHubSpot\tnet\tQuickBooks\tnet\tgross\tunexplained")
 		for _, x := range r.GetRows() {
-			fmt.Fprintf(w, "  %s\t%d\t%s\t%d\t%s\t%s\t%d\n", x.GetCurrency(), x.GetSource().GetCount(), text(x.GetSource().GetNet()),
+			fmt.Fprintf(w, "  %ss %s\t%d\t%s\t%d\t%s\t%s\t%d\n", x.GetKind(), x.GetCurrency(), x.GetSource().GetCount(), text(x.GetSource().GetNet()),
 				x.GetBooks().GetCount(), text(x.GetBooks().GetNet()), text(x.GetBooks().GetGross()), x.GetUnexplained().GetCount())
 		}
 	})
-	open, err := t.exceptions(ctx)
-	if err != nil {
-		return err
-	}
-	unexplained := int64(0)
+	unexplained, documents := int64(0), int64(0)
 	for _, x := range r.GetRows() {
 		unexplained += x.GetUnexplained().GetCount()
-		for _, e := range x.GetExplained() {
-			t.say("  explained: %d in %s, %s", e.GetSide().GetCount(), x.GetCurrency(), e.GetCause())
+		if x.GetCurrency() != "" {
+			documents += x.GetBooks().GetCount()
 		}
 	}
 	for _, b := range r.GetBreaks() {
-		t.say("  %s: %s %s (%s)", b.GetKind(), b.GetSourceRef(), b.GetBooksRef(), b.GetRepair())
+		if b.GetState() == "open" {
+			t.say("  %s: %s %s (%s)", b.GetKind(), b.GetSourceRef(), b.GetBooksRef(), b.GetRepair())
+		}
 	}
 	if unexplained > 0 {
 		return fmt.Errorf("%w: %d documents", ErrUnexplained, unexplained)
 	}
-	if open == 0 {
-		t.say("  Yes: every won deal is one invoice, to the cent; nothing is unexplained.")
+	open, err := t.exceptions(ctx)
+	if err != nil {
+		return err
 	}
+	t.say("\nIt ties out: %d invoices stand in the books, each for one won deal, to the cent; %d records wait for a person; nothing is unexplained.", documents, open)
 	t.next(dir)
 	return nil
 }
@@ -70,7 +70,7 @@ func (t *Teller) exceptions(ctx context.Context) (int, error) {
 				t.say("\nIn front of a person:")
 			}
 			n++
-			t.say("  %s  %s: %s\n    who acts: %s; what to do: %s", e.GetId(), e.GetSubject(), e.GetReason(), e.GetOwner(), e.GetFix())
+			t.say("  %s  %s: %s\n      %s: %s", e.GetId(), e.GetSubject(), e.GetReason(), e.GetOwner(), e.GetFix())
 		}
 	}
 	return n, nil
@@ -85,9 +85,12 @@ func (t *Teller) next(dir string) {
 		for _, c := range [][2]string{
 			{`tieout sandbox crm win --company "Acme Ltd" --line "Widget,3,33.33"`, "win another deal"},
 			{"tieout status", "what was admitted, posted, parked"},
+			{"tieout exceptions list", "what waits for a person, and the fix"},
 			{"tieout journey 1001", "every hop of an invoice, with times"},
 			{"tieout sandbox crm lose deal/ID", "lose a won deal: its invoice is voided"},
-			{"tieout reconcile", "both sides again, with sums"},
+			{"tieout sandbox fault quickbooks reset_after --times 3", "lose three answers of the books, then win a deal"},
+			{"tieout sandbox books void 1001", "a person's hand in the books: then"},
+			{"tieout reconcile", "both sides again, with sums; exit 5 names the void"},
 		} {
 			fmt.Fprintf(w, "  %s --dir %s\t# %s\n", c[0], dir, c[1])
 		}

@@ -43,11 +43,14 @@ func (w *World) Registry() *registry.Registry {
 		Connections: []registry.Connection{
 			{
 				ID: crm.Connection, Tenant: tenant, System: "hubspot", Account: crm.Account, BaseURL: crm.BaseURL, App: "hubspot",
-				PublicURL: w.cfg.WebhookURL, PollEvery: pollEvery, Settings: with(map[string]string{}),
+				PublicURL: w.cfg.WebhookURL, PollEvery: pollEvery, Settings: with(map[string]string{"authorize_url": crm.BaseURL + "/oauth/authorize"}),
 			},
 			{
 				ID: books.Connection, Tenant: tenant, System: "quickbooks", Account: books.Account, BaseURL: books.BaseURL,
-				Settings: with(map[string]string{"throttle_wait": "2s", "token_url": books.BaseURL + "/oauth2/v1/tokens/bearer"}),
+				Settings: with(map[string]string{
+					"throttle_wait": "2s", "token_url": books.BaseURL + "/oauth2/v1/tokens/bearer", "authorize_url": books.BaseURL + "/connect/oauth2",
+					"revoke_url": books.BaseURL + "/v2/oauth2/tokens/revoke",
+				}),
 			},
 		},
 		Routes: []registry.Route{

@@ -11,13 +11,16 @@ import (
 	controlv1 "tieout.dev/proto/control/v1"
 )
 
-// Ready waits until every target has an owner and the CRM was listed once.
+// Ready waits until every target has an owner and the CRM was listed once. Each
+// replica of the writer knows the quota of the targets that it owns, so what
+// several answers say is put together.
 func Ready(ctx context.Context, conn grpc.ClientConnInterface) error {
 	writer, in := controlv1.NewWriterServiceClient(conn), controlv1.NewIngestServiceClient(conn)
+	seen := map[string]bool{}
 	for {
 		w, werr := writer.WriterStatus(ctx, &controlv1.WriterStatusRequest{})
 		i, ierr := in.IngestStatus(ctx, &controlv1.IngestStatusRequest{})
-		if werr == nil && ierr == nil && owned(w) && polled(i) {
+		if werr == nil && ierr == nil && owned(w, seen) && polled(i) {
 			return nil
 		}
 		select {
@@ -28,9 +31,14 @@ func Ready(ctx context.Context, conn grpc.ClientConnInterface) error {
 	}
 }
 
-func owned(w *controlv1.WriterStatusResponse) bool {
+func owned(w *controlv1.WriterStatusResponse, seen map[string]bool) bool {
 	for _, t := range w.GetTargets() {
-		if t.GetQuotaLimit() == 0 {
+		if t.GetQuotaLimit() > 0 {
+			seen[t.GetAccount()] = true
+		}
+	}
+	for _, t := range w.GetTargets() {
+		if !seen[t.GetAccount()] {
 			return false
 		}
 	}

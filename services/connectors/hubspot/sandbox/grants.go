@@ -28,6 +28,7 @@ const (
 	factGiven     = "grant/refresh/" // + refresh token -> the consent it came from
 	factOf        = "grant/of/"      // + access token -> the consent it came from
 	factCode      = "grant/code/"    // + code -> when it ends, and for which address
+	factScopes    = "grant/scopes/"  // + consent -> what it covers, by spaces
 	factRevoked   = "grant/revoked/" // + app, while it has no consent
 	factConsent   = "grant/consent"  // counts the consents
 )

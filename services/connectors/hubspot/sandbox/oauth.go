@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,6 +14,9 @@ import (
 const (
 	tokenPath = "/oauth/v1/token"
 	codeLife  = 10 * time.Minute
+	// firstScopes are those of the consent that a portal begins with.
+	firstScopes = "oauth crm.objects.deals.read crm.objects.deals.write crm.objects.companies.read crm.objects.contacts.read " +
+		"crm.objects.line_items.read crm.objects.products.read crm.schemas.deals.read crm.schemas.deals.write"
 )
 
 // What the person at the consent page does, by the setting consent.
@@ -47,7 +51,7 @@ func (v *vendor) authorize(c *call) engine.Response {
 		back.Set("error_description", "The user denied access")
 	} else {
 		code := "eu1-" + hmacHex(c.tx.Fact(factSecret), "code/"+correlation(c.r.N)+stamp(c.tx.Now()))
-		c.tx.SetFact(factCode+code, stamp(c.tx.Now().Add(codeLife))+" "+to.String())
+		c.tx.SetFact(factCode+code, stamp(c.tx.Now().Add(codeLife))+" "+to.String()+" "+q.Get("scope"))
 		back.Set("code", code)
 	}
 	if state := q.Get("state"); state != "" {
@@ -69,7 +73,7 @@ func (v *vendor) token(c *call) engine.Response {
 		if given == "" || given != c.tx.Fact(factConsent) || c.tx.Fact(factRevoked+engine.AppMain) != "" {
 			return oauthError(c.r, "BAD_REFRESH_TOKEN", "missing or invalid refresh token")
 		}
-		return tokens(c, f.Get("refresh_token"))
+		return v.tokens(c, f.Get("refresh_token"))
 	case "authorization_code":
 		return v.exchange(c, f)
 	}
@@ -79,7 +83,8 @@ func (v *vendor) token(c *call) engine.Response {
 // exchange takes a code once. A new consent ends what the one before gave,
 // but for the token of the private app, which comes back to life.
 func (v *vendor) exchange(c *call, f url.Values) engine.Response {
-	end, redirect, _ := strings.Cut(c.tx.Fact(factCode+f.Get("code")), " ")
+	end, rest, _ := strings.Cut(c.tx.Fact(factCode+f.Get("code")), " ")
+	redirect, scopes, _ := strings.Cut(rest, " ") // an address has no space
 	until, err := time.Parse(timeFormat, end)
 	if err != nil || !until.After(c.tx.Now()) {
 		return oauthError(c.r, "BAD_AUTH_CODE", "missing or unknown auth code")
@@ -95,18 +100,26 @@ func (v *vendor) exchange(c *call, f url.Values) engine.Response {
 	c.tx.SetFact(factConsent, consent)
 	c.tx.SetFact(factGiven+refresh, consent)
 	c.tx.SetFact(factRefresh, refresh)
-	return tokens(c, refresh)
+	c.tx.SetFact(factScopes+consent, scopes)
+	return v.tokens(c, refresh)
 }
 
 // tokens answers with a new access token. The same request makes the same one,
 // so that a run can be repeated, and nobody else can guess it.
-func tokens(c *call, refresh string) engine.Response {
+func (v *vendor) tokens(c *call, refresh string) engine.Response {
 	token := "eu1-" + hmacHex(c.tx.Fact(factSecret), "access/"+refresh+correlation(c.r.N)+stamp(c.tx.Now()))
 	c.tx.SetFact(factIssued+token, stamp(c.tx.Now().Add(tokenLife)))
 	c.tx.SetFact(factOf+token, c.tx.Fact(factConsent))
 	return engine.JSON(http.StatusOK, map[string]any{
 		"token_type": "bearer", "refresh_token": refresh, "access_token": token, "expires_in": int(tokenLife / time.Second),
+		"hub_id": v.portal, "scopes": scopes(c.tx),
 	})
+}
+
+// scopes are what the consent in force covers. They are told, and not
+// enforced: no path is refused for want of one.
+func scopes(tx *engine.Tx) []string {
+	return strings.Fields(cmp.Or(tx.Fact(factScopes+tx.Fact(factConsent)), firstScopes))
 }
 
 func oauthError(r *engine.Request, status, message string) engine.Response {
@@ -121,7 +134,7 @@ func (v *vendor) tokenInfo(c *call) engine.Response {
 	}
 	return engine.JSON(http.StatusOK, map[string]any{
 		"token": token, "hub_id": v.portal, "app_id": appID, "token_type": "access", "user": "owner@example.com", "user_id": 1,
-		"hub_domain": "example.com", "expires_in": int(end.Sub(c.tx.Now()) / time.Second), "scopes": []string{"oauth"},
+		"hub_domain": "example.com", "expires_in": int(end.Sub(c.tx.Now()) / time.Second), "scopes": scopes(c.tx),
 	})
 }
 
@@ -132,7 +145,7 @@ func (v *vendor) refreshInfo(c *call) engine.Response {
 	}
 	return engine.JSON(http.StatusOK, map[string]any{
 		"token": token, "hub_id": v.portal, "client_id": c.tx.Fact(factClientID), "token_type": "refresh", "user": "owner@example.com",
-		"user_id": 1, "hub_domain": "example.com", "scopes": []string{"oauth"},
+		"user_id": 1, "hub_domain": "example.com", "scopes": scopes(c.tx),
 	})
 }
 

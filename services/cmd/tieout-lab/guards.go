@@ -1,0 +1,65 @@
+package main
+
+// The files that guards stand in.
+const (
+	answerFile    = "writer/protocol/answer.go"
+	doubtFile     = "writer/protocol/doubt.go"
+	laneFile      = "writer/protocol/lane.go"
+	planFile      = "writer/protocol/plan.go"
+	matchFile     = "writer/protocol/match.go"
+	waitFile      = "writer/protocol/wait.go"
+	commandFile   = "writer/protocol/command.go"
+	mergeFile     = "writer/protocol/merge.go"
+	tablesFile    = "writer/protocol/tables.go"
+	recordFile    = "writer/protocol/record.go"
+	leaseFile     = "writer/protocol/lease.go"
+	admissionFile = "ingest/admission/admission.go"
+)
+
+// mutants are the guards, each taken out alone.
+func mutants() []mutant {
+	return []mutant{
+		{"fence", leaseFile, "return l == row", "return true", "small"},
+		{"send guard", leaseFile, "return guard <= 0 || waited <= guard", "return true", "small"},
+		{"quarantine", doubtFile, "return t.v.Mono + t.v.Claims.Q()", "return t.v.Mono + resendAfter", "class-C"},
+		{"half key life", doubtFile, "age >= t.v.Claims.KeyLife/2", "age >= 10000*t.v.Claims.KeyLife", "class-A"},
+		{"resend only what is protected", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 {", "if c.Sends > 1 {", "class-B"},
+		{"no further copy once refused", doubtFile, "return open && !t.m.Spent[c.ID]", "return open", "class-A"},
+		{"refusal needs the last copy", answerFile, "case c.Sends > 1: // nothing", "case false: // nothing", "class-A"},
+		{"not sent is not final after a copy", answerFile, "if c.Sends > 1 {\n\t\t\tt.doubt(op, \"an earlier copy may still land\")\n\t\t\treturn true\n\t\t}", "", "class-A"},
+		{"what is inherited is in doubt", doubtFile, "t.doubt(op, \"taken over from a former owner\")", "t.refuse(op, \"absent\", \"\")", "class-C"},
+		{"class D is never resent", doubtFile, "if t.v.Claims.Ambiguity[op.Kind] == connector.Opaque {", "if false {", "class-D"},
+		{"a found document carries the mark", doubtFile, "if p.Mark == item.Mark {", "if true {", "people"},
+		{"a void is proven by a void document", doubtFile, "if p.Status == connector.Voided {", "if true {", "class-C"},
+		{"an update is proven by its fields", doubtFile, "if sameFields(op.Fields, p.Fields) {", "if true {", "class-C"},
+		{"lane hold", laneFile, "case t.openOp(h):\n\t\treturn\n\tcase h.Overtaken", "case h.Overtaken", "class-D"},
+		{"subject hold", laneFile, "if lane, held := t.busy[h.Slot.Subject]; held && lane != h.Lane {", "if false {", "merge"},
+		{"revision guard", laneFile, "case h.Overtaken:", "case false:", "kafka"},
+		{"vanished part", laneFile, "if l.Live() && !named(r.Parts, l) {", "if l.Live() && !named(r.Parts, l) && false {", "all"},
+		{"vanished part is read", tablesFile, "if err := l.part(x.Key); err != nil { // also", "if err := error(nil); err != nil { // also", "all"},
+		{"ring", waitFile, "case t.ring(h.Lane, need.Ref):", "case false:", "merge"},
+		{"a ring over slots that follow", waitFile, "next = append(next, t.v.Follows[at]...)", "", "merge"},
+		{"a name is kept while copies fly", recordFile, "if until := t.nameHeld(p); until > t.v.Now {", "if false {\n\t\tuntil := t.v.Now", "class-B"},
+		{"a need behind it", waitFile, "case t.behind(h, need.Ref):", "case false:", "merge"},
+		{"after of merges", laneFile, "case !h.AfterMet:", "case false:", "merge"},
+		{"absent after the quarantine", commandFile, "if op == nil || !t.rested(op) {", "if op == nil {", "class-D"},
+		{"link after the quarantine", commandFile, "if !t.rested(op) {", "if false {", "class-D"},
+		{"a link shows the effect", commandFile, "if why := unproven(op, p); why != \"\" {", "if why := \"\"; why != \"\" {", "class-D"},
+		{"reissue reads first", commandFile, "a.Err == nil && a.Postings[0].Status == connector.Voided:", "a.Err == nil:", "people"},
+		{"discard waits for doubts", commandFile, "func (t *turn) discard(h *Head, c Command) {\n\tif t.openOp(h) {", "func (t *turn) discard(h *Head, c Command) {\n\tif false {", "class-D"},
+		{"requeue waits for doubts", commandFile, "func (t *turn) requeueBy(h *Head, c Command) {\n\tif t.openOp(h) {", "func (t *turn) requeueBy(h *Head, c Command) {\n\tif false {", "class-D"},
+		{"stale read", admissionFile, "case r.No < o.ReadNo:", "case false:", "reads"},
+		{"a duplicate moves the read number", admissionFile, "o.ReadNo = max(o.ReadNo, r.No)\n\t\to.Version", "o.Version", "reads"},
+		{"a person's edit is not overwritten", planFile, "case !sameFields(base, now) && !sameFields(t.modAlias(enc.Fields), now):", "case false:", "people"},
+		{"match only never creates", planFile, "if h.Slot.Rendering.MatchOnly {", "if false {", "all"},
+		{"update only never creates", planFile, "live == nil && (p.Desired == document.Voided || h.Slot.Rendering.UpdateOnly)", "live == nil && p.Desired == document.Voided", "all"},
+		{"superseded unless half done", laneFile, "h.NewerHere && h.AfterMet && !t.hasDone(h)", "h.NewerHere && h.AfterMet", "all"},
+		{"a merge supersedes nothing", laneFile, "if h.Slot.Rendering.Type == event.Merge {\n\t\treturn false\n\t}", "", "merge"},
+		{"a merge moves links", mergeFile, "if l.State == link.Primary {", "if false {", "merge"},
+		{"one create of a name at a time", matchFile, "taken && id != own {", "taken && id != own && false {", "small"},
+		{"another record's customer is not taken", matchFile, "case taken && owner.SourceRef != p.Subject:", "case false:", "all"},
+		{"conflict looks again", answerFile, "\tt.forget(op)\n\th := t.headOf(op)", "\th := t.headOf(op)", "people"},
+		{"done moves the link", answerFile, "created := t.putLink(op, p, state)", "created := false", "small"},
+		{"a settled call is settled", answerFile, "if op == nil || op.Call != c.ID || (op.State != Sent && op.State != Doubt) {", "if op == nil {", "class-A"},
+	}
+}

@@ -1,0 +1,93 @@
+package ingest
+
+import (
+	"testing"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
+)
+
+// A deletion that no webhook told and no search shows is found within a day,
+// once, and a listing that breaks off is begun again.
+func TestArchivedRecordsAreFoundWithinADay(t *testing.T) {
+	c := openCRM(t)
+	var later time.Duration
+	c.in.deps.Now = func() time.Time { return time.Now().Add(later) }
+	s := c.in.sources[0]
+	archiver := s.conn.Source.(connector.Archiver)
+	ids := c.deals(120, 3)
+	if err := s.archiveDue(t.Context(), archiver); err != nil {
+		t.Fatal(err)
+	}
+	hinted := func() int64 { return c.count(`SELECT COUNT(*) FROM hint`) }
+	s.pollOnce(t.Context())
+	if _, err := s.fetchDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for hinted() > 0 {
+		if _, err := s.fetchDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range ids[:110] {
+		c.ask("DELETE", "/crm/v3/objects/deals/"+id, nil)
+	}
+	stranger := c.deals(1, 1)[0] // never read, and gone
+	c.ask("DELETE", "/crm/v3/objects/deals/"+stranger, nil)
+	if s.pollOnce(t.Context()); hinted() != 0 {
+		t.Fatalf("the poll shows %d changes: a search shows no archived records", hinted())
+	}
+
+	for _, step := range []struct {
+		after time.Duration
+		fault bool
+		want  int64
+	}{{time.Hour, false, 0}, {24 * time.Hour, true, 100}, {24 * time.Hour, false, 110}} {
+		if later = step.after; step.fault { // the second page is lost
+			c.ask("POST", "/_sandbox/faults", map[string]any{"effect": "fault_in_200", "match": map[string]any{"method": "GET", "path": "/crm/v3/objects/deals", "nth": 2}, "times": 1})
+		}
+		if err := s.archiveDue(t.Context(), archiver); (err != nil) != step.fault || hinted() != step.want {
+			t.Fatalf("after %s: %d records to be read, %v; want %d", step.after, hinted(), err, step.want)
+		}
+	}
+	for hinted() > 0 {
+		if _, err := s.fetchDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := c.count(`SELECT COUNT(*) FROM object WHERE deleted = 1`); n != 110 {
+		t.Errorf("%d records are known to be gone", n)
+	}
+	if n := c.count(`SELECT COUNT(*) FROM event WHERE rev = 2`); n != 110 {
+		t.Errorf("%d events of records that went away", n)
+	}
+	if err := s.archiveDue(t.Context(), archiver); err != nil || hinted() != 0 {
+		t.Errorf("%d records are read again the same day, %v", hinted(), err)
+	}
+	if later = 49 * time.Hour; s.archiveDue(t.Context(), archiver) != nil || hinted() != 0 {
+		t.Errorf("%d records that are known to be gone are read again", hinted())
+	}
+	c.inOrder()
+}
+
+// A record that was merged into another one is archived, and is not gone.
+func TestMergedAwayRecordsAreNoDeletions(t *testing.T) {
+	c := openCRM(t)
+	s := c.in.sources[0]
+	ref := event.Ref{System: "hubspot", Account: "48213", Type: "deal", ID: "7"}
+	err := c.db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO object (ref, rev, hash, vendor_version, read_no, deleted) VALUES ($1, 1, 'h', '', 1, 0)`, ref.String())
+		if err == nil {
+			_, err = tx.Exec(`INSERT INTO alias (ref, survivor) VALUES ($1, 'hubspot/48213/deal/8')`, ref.String())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.takenForLive(t.Context(), []event.Ref{ref}); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+}

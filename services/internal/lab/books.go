@@ -1,0 +1,299 @@
+package lab
+
+import (
+	"strconv"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/writer/protocol"
+)
+
+// doc is a record of the books.
+type doc struct {
+	id                        string
+	kind                      document.Kind
+	mark, subject             string
+	customer, day, note, net  string
+	name                      string
+	version                   int
+	status                    connector.Status
+	inactive, deleted, byHand bool // byHand: a person touched it
+	sent                      bool
+	visible                   micros // when a search shows it
+}
+
+// remembered is a call whose key the books know.
+type remembered struct {
+	at       micros
+	outcomes []connector.Outcome
+	done     []bool
+}
+
+// books are a vendor of one class. What they acknowledged they keep.
+type books struct {
+	w       *world
+	claims  connector.Claims
+	tokens  bool // updates carry a version
+	docs    []*doc
+	byID    map[string]*doc
+	keys    map[string]*remembered
+	applied map[string]int64 // subject -> newest revision applied
+	effects map[string]int   // op -> how often it took effect
+	lanes   map[string]int64 // lane -> newest slot applied
+	down    micros           // until then
+	refuses micros           // the grant is gone until then
+	locked  string           // the day through which they are closed
+}
+
+func newBooks(w *world) *books {
+	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}}
+	financial := w.class
+	b.tokens = w.class != connector.Opaque && w.chance(0.6)
+	b.claims = connector.Claims{
+		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CustomerKind: connector.UniqueReference, document.ItemKind: connector.UniqueReference},
+		KeyLife:   2 * time.Minute, SearchLag: time.Duration(w.n(3)) * time.Second, LongestRequest: time.Duration(2+w.n(20)) * time.Second, Guard: 2 * time.Second,
+		BatchSize: w.f.batch, LockDates: w.f.lock,
+		Match: map[document.Kind][]string{document.CustomerKind: {connector.ByName}, document.ItemKind: {connector.ByName}, document.InvoiceKind: {connector.ByMark}},
+	}
+	if w.class == connector.KeyRemembered {
+		b.claims.KeyLife = 24 * time.Hour
+		if w.chance(0.5) {
+			b.claims.KeyLife = 2 * time.Minute
+		}
+	}
+	return b
+}
+
+// request is one call on its way: what becomes of it is decided here, and each
+// item takes effect within the longest request or never.
+func (b *books) request(c connector.Call, answer func([]connector.Outcome)) {
+	w, f := b.w, &b.w.f
+	longest := b.claims.LongestRequest.Microseconds()
+	soon := w.exp(40 * milli)
+	all := func(err error) []connector.Outcome {
+		out := make([]connector.Outcome, len(c.Items))
+		for i := range out {
+			out[i].Err = err
+		}
+		return out
+	}
+	lost := func() { w.after(longest+5*second, func() { answer(all(fault.New(fault.InDoubt, "no answer"))) }) }
+	switch {
+	case b.down > w.now && w.chance(0.5), w.hits(f.refused, "no connection"):
+		w.after(soon, func() { answer(all(fault.New(fault.Transient, "no connection"))) })
+	case b.down > w.now:
+		w.after(soon, func() { answer(all(fault.New(fault.InDoubt, "503"))) })
+	case b.refuses > w.now:
+		w.after(soon, func() { answer(all(fault.New(fault.Unauthorized, "the grant is gone"))) })
+	case w.hits(f.throttle, "throttled"):
+		w.after(soon, func() {
+			answer(all(&fault.Error{Kind: fault.RateLimited, RetryAfter: time.Duration(1+w.n(30)) * time.Second}))
+		})
+	case w.hits(f.lostRequest, "request lost"):
+		lost()
+	case w.hits(f.late, "request late"): // an error comes at once or much later; what was asked for is done meanwhile
+		b.effect(c, micros(w.n(int(longest))), nil)
+		if w.chance(0.5) {
+			w.after(soon, func() { answer(all(fault.New(fault.InDoubt, "504"))) })
+			return
+		}
+		lost()
+	case w.hits(f.lostAnswer, "answer lost"):
+		b.effect(c, soon, nil)
+		lost()
+	default:
+		if b.protected(c) && w.hits(f.doubled, "request doubled") {
+			b.effect(c, micros(w.n(int(longest))), nil)
+		}
+		b.effect(c, soon, answer)
+	}
+}
+
+// protected: a copy that nobody counted does no harm here. Where it would, none
+// may be made: the client never sends a request again by itself.
+func (b *books) protected(c connector.Call) bool {
+	for _, item := range c.Items {
+		switch {
+		case item.Effect != connector.Create && !b.tokens:
+			return false
+		case item.Kind != document.InvoiceKind && b.w.class != connector.KeyRemembered: // a name may be given up meanwhile
+			return false
+		}
+	}
+	return true
+}
+
+// effect carries a call out at a moment, item by item: in any order, and of a
+// batch perhaps only some. A key that is remembered finishes what was begun and
+// repeats what was done.
+func (b *books) effect(c connector.Call, wait micros, answer func([]connector.Outcome)) {
+	w := b.w
+	w.after(wait, func() {
+		k := b.keys[c.Key]
+		if k == nil || w.class != connector.KeyRemembered || time.Duration(w.now-k.at)*time.Microsecond >= b.claims.KeyLife {
+			k = &remembered{w.now, make([]connector.Outcome, len(c.Items)), make([]bool, len(c.Items))}
+			b.keys[c.Key] = k
+		}
+		half := len(c.Items) > 1 && w.hits(w.f.half, "batch half answered")
+		told := make([]connector.Outcome, len(c.Items))
+		for _, i := range b.order(len(c.Items)) {
+			if half && w.chance(0.5) {
+				told[i].Err = fault.New(fault.InDoubt, "no answer for the item")
+				if w.chance(0.5) {
+					continue
+				}
+				b.carry(k, c, i)
+				continue
+			}
+			told[i] = b.carry(k, c, i)
+		}
+		if answer != nil {
+			answer(told)
+		}
+	})
+}
+
+func (b *books) carry(k *remembered, c connector.Call, i int) connector.Outcome {
+	if !k.done[i] {
+		k.done[i], k.outcomes[i] = true, b.apply(c.Items[i])
+	}
+	return k.outcomes[i]
+}
+
+// order is that in which the items of a batch are worked.
+func (b *books) order(n int) []int {
+	if n > 1 && b.w.hits(b.w.f.shuffled, "batch shuffled") {
+		return b.w.rng.Perm(n)
+	}
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// apply is one item taking effect.
+func (b *books) apply(item connector.Item) connector.Outcome {
+	r := readRequest(item.Body)
+	if r.Kind == document.InvoiceKind && b.locked != "" && (r.Effect == connector.Create && r.day <= b.locked || r.Effect != connector.Create && b.byID[r.Ref] != nil && b.byID[r.Ref].day <= b.locked) {
+		return refused(fault.Rejected, "period", "the period is closed")
+	}
+	switch r.Effect {
+	case connector.Create:
+		return b.create(r, item)
+	case connector.Void:
+		return b.change(r, item, func(d *doc) { d.status = connector.Voided })
+	}
+	return b.change(r, item, func(d *doc) {
+		if d.kind == document.InvoiceKind {
+			d.customer, d.day, d.note, d.net = r.customer, r.day, r.note, r.net
+			return
+		}
+		d.name = r.name
+	})
+}
+
+func refused(k fault.Kind, field, text string) connector.Outcome {
+	return connector.Outcome{Err: &fault.Error{Kind: k, Field: field, Text: text}}
+}
+
+func (b *books) create(r request, item connector.Item) connector.Outcome {
+	if r.Kind != document.InvoiceKind {
+		for _, d := range b.docs {
+			if d.kind == r.Kind && d.name == r.name && !d.deleted && !d.inactive {
+				return refused(fault.Conflict, "name", "the name is taken")
+			}
+		}
+	} else if b.w.class == connector.UniqueReference {
+		for _, d := range b.docs {
+			if d.mark == r.Mark && d.deleted {
+				return refused(fault.Rejected, "reference", "the reference was used") // it stays used
+			}
+			if d.mark == r.Mark { // refused, and read back by the connector
+				return connector.Outcome{Posting: b.posting(d)}
+			}
+		}
+	}
+	d := &doc{
+		id: strconv.Itoa(len(b.docs) + 1), kind: r.Kind, mark: r.Mark, subject: r.Subject, customer: r.customer, day: r.day, note: r.note, net: r.net, name: r.name,
+		version: 1, status: connector.Open, visible: b.w.now + micros(b.w.n(int(b.claims.SearchLag.Microseconds())+1)),
+	}
+	b.docs = append(b.docs, d)
+	b.byID[d.id] = d
+	b.w.log("books: %s %s made, %s net %s", d.kind, d.id, d.mark, d.net)
+	b.checkOne(d)
+	b.checkOrder(item, d)
+	return connector.Outcome{Posting: b.posting(d)}
+}
+
+func (b *books) change(r request, item connector.Item, do func(*doc)) connector.Outcome {
+	d := b.byID[r.Ref]
+	switch {
+	case d == nil || d.deleted:
+		return refused(fault.NotFound, "", "there is no such document")
+	case b.tokens && r.Version != strconv.Itoa(d.version):
+		return refused(fault.Conflict, "", "the version moved")
+	case d.status == connector.Voided && r.Effect == connector.Update:
+		return refused(fault.Rejected, "", "the document is void")
+	}
+	do(d)
+	d.version++
+	b.w.log("books: %s %s %s, net %s %s", d.kind, d.id, r.Effect, d.net, d.status)
+	b.checkOrder(item, d)
+	return connector.Outcome{Posting: b.posting(d)}
+}
+
+func (b *books) posting(d *doc) *connector.Posting {
+	f := map[string]string{}
+	if d.kind == document.InvoiceKind {
+		f["customer"], f["issue_date"], f["note"], f["line.1.net"] = d.customer, d.day, d.note, d.net
+	} else {
+		f["name"] = d.name
+	}
+	return &connector.Posting{
+		Ref: refOf(d.kind, d.id), Kind: d.kind, Mark: d.mark, Number: d.id, Version: strconv.Itoa(d.version), Status: d.status, Active: !d.inactive, Sent: d.sent,
+		Name: d.name, IssueDate: d.day, Currency: "EUR", Fields: f,
+	}
+}
+
+// look answers a read: by id at once, by search as far as it shows by now.
+func (b *books) look(l protocol.Look) protocol.LookAnswer {
+	w := b.w
+	a := protocol.LookAnswer{Key: l.Key}
+	switch {
+	case b.down > w.now, w.hits(w.f.lookFails, "look failed"):
+		a.Err = fault.New(fault.Transient, "no answer")
+	case b.refuses > w.now:
+		a.Err = fault.New(fault.Unauthorized, "the grant is gone")
+	case l.Lock:
+		a.LockedThrough = b.locked
+	case l.Probe != nil:
+		a.Postings = b.find(l.Probe)
+	default:
+		d := b.byID[l.Ref.ID]
+		if d == nil || d.deleted || refOf(d.kind, d.id) != l.Ref {
+			a.Err = fault.New(fault.NotFound, "it is gone")
+			break
+		}
+		a.Postings = []connector.Posting{*b.posting(d)}
+	}
+	return a
+}
+
+func (b *books) find(p *connector.Probe) []connector.Posting {
+	var out []connector.Posting
+	if b.w.class == connector.Opaque && p.Kind == document.InvoiceKind {
+		return nil // nothing can be searched there
+	}
+	for _, d := range b.docs {
+		if d.deleted || d.visible > b.w.now || d.kind != p.Kind {
+			continue
+		}
+		if p.Kind == document.InvoiceKind && d.mark == p.Mark || p.Kind != document.InvoiceKind && (p.Name != "" && d.name == p.Name || d.mark == p.Mark) {
+			out = append(out, *b.posting(d))
+		}
+	}
+	return out
+}

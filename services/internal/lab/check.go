@@ -1,0 +1,251 @@
+package lab
+
+import (
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/link"
+	"tieout.dev/services/writer/protocol"
+)
+
+// checkOne is I1 at every instant: of one mark there is one document.
+func (b *books) checkOne(made *doc) {
+	if made.kind != document.InvoiceKind {
+		return
+	}
+	for _, d := range b.docs {
+		if d != made && d.mark == made.mark && !d.deleted {
+			b.w.violated("I1", "two documents of one mark %s: %s and %s", made.mark, d.id, made.id)
+		}
+	}
+}
+
+// checkOrder is I3: what reaches the books of one record never goes back to an
+// older revision, and own documents of a lane come in the order of its slots.
+func (b *books) checkOrder(item connector.Item, d *doc) {
+	b.effects[item.OpID]++
+	for _, o := range b.w.db.ops {
+		if o.ID != item.OpID || o.Rev == 0 {
+			continue
+		}
+		if last := b.applied[o.Subject]; o.Rev < last {
+			b.w.violated("I3", "revision %d of %s reached the books after revision %d (%s %s)", o.Rev, o.Subject, last, d.kind, d.id)
+		}
+		b.applied[o.Subject] = max(b.applied[o.Subject], o.Rev)
+		if last := b.lanes[o.Lane]; o.Seq < last {
+			b.w.violated("I3", "slot %d of lane %s reached the books after slot %d", o.Seq, laneID(o.Lane), last)
+		}
+		b.lanes[o.Lane] = max(b.lanes[o.Lane], o.Seq)
+	}
+}
+
+// checkDone is I5 when an op is said to be done: the books show its effect, and
+// a created document bears its mark, unless a person named it.
+func (b *books) checkDone(o *protocol.Op, byPerson bool) {
+	ref, _ := event.ParseRef(o.TargetRef)
+	d := b.byID[ref.ID]
+	switch {
+	case d == nil:
+		b.w.violated("I5", "op %s is done by %s, which was never made", o.ID[:8], o.TargetRef)
+	case o.Effect == connector.Create && d.mark != o.Mark && (!byPerson || d.mark != ""):
+		b.w.violated("I5", "a create of mark %s is done by %s, which bears %s", o.Mark, o.TargetRef, d.mark)
+	case b.effects[o.ID] == 0 && o.Effect == connector.Void && d.status != connector.Voided && !d.deleted:
+		b.w.violated("I5", "a void is done and %s stands", o.TargetRef)
+	case b.effects[o.ID] == 0 && o.Effect == connector.Update && !d.says(o.Fields):
+		b.w.violated("I5", "an update of %s is done, and never reached the books", o.TargetRef)
+	}
+}
+
+// says reports whether a document has these fields.
+func (d *doc) says(fields map[string]string) bool {
+	own := map[string]string{"customer": d.customer, "issue_date": d.day, "note": d.note, "line.1.net": d.net, "name": d.name}
+	for k, v := range fields {
+		if own[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// checkEnd is what must hold when everything came to rest.
+func (w *world) checkEnd() {
+	w.checkRest()
+	w.checkOffsets()
+	w.checkLinks()
+	for _, r := range w.crm.records {
+		if r.isDeal() {
+			w.checkDeal(r)
+		}
+	}
+}
+
+// checkRest is I2 and I8: every event ended or is in front of a person, and
+// nothing moves any more.
+func (w *world) checkRest() {
+	for _, lane := range w.db.order {
+		l := w.db.lanes[lane]
+		s := l.head()
+		if s == nil {
+			if n := w.ingest.last[lane]; l.next <= n {
+				w.violated("I2", "lane %s stands at %d and %d numbers were given", laneID(lane), l.next, n)
+			}
+			continue
+		}
+		if l.exception == "" && !w.holdsDoubt(l) {
+			w.violated("I8", "lane %s is %s at slot %d (%s rev %d) and no person is told", laneID(lane), l.state, s.Seq, s.Subject, s.Rev)
+		}
+	}
+	for _, e := range w.ingest.open() {
+		if l := w.db.lanes[e.lane]; l == nil || l.at(e.seq) == nil || l.at(e.seq).state == "ended" {
+			w.violated("I2", "event %s rev %d of %s is open at ingest, and its slot is not", e.id[:8], e.rev, e.ref)
+		}
+	}
+	for _, c := range w.db.calls {
+		if c.State != protocol.CallSettled && !w.parkedCall(c) {
+			w.violated("I8", "call %s is %s after everything came to rest", c.ID[:8], c.State)
+		}
+	}
+}
+
+// holdsDoubt: the lane's head waits for a doubt that another lane's person holds.
+func (w *world) holdsDoubt(l *laneRow) bool {
+	for _, x := range w.db.openExceptions() {
+		for _, o := range w.db.ops {
+			if x.Lane == o.Lane && x.Seq == o.Seq && open(o) {
+				return true
+			}
+		}
+	}
+	return w.blockedBy(l)
+}
+
+// blockedBy: it needs, or follows, what a parked lane holds.
+func (w *world) blockedBy(l *laneRow) bool {
+	for _, x := range w.db.openExceptions() {
+		if x.Lane != "" && x.Lane != l.lane {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) parkedCall(c *protocol.Call) bool {
+	for _, item := range c.Items {
+		for _, o := range w.db.ops {
+			if o.ID == item.OpID && open(o) && w.db.lanes[o.Lane].exception == "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// checkOffsets is I7: all that the offset passed is stored.
+func (w *world) checkOffsets() {
+	for _, r := range w.bus.log[:w.db.offset] {
+		if !w.db.stored(r.Lane, r.Seq) {
+			w.violated("I7", "the offset passed slot %s/%d, which is not stored", laneID(r.Lane), r.Seq)
+		}
+	}
+}
+
+// checkLinks is I5: documents with our mark and links are the same, both ways,
+// but for what is still in doubt or what a person took away.
+func (w *world) checkLinks() {
+	for _, d := range w.books.docs {
+		if d.kind != document.InvoiceKind || d.deleted || w.doubtful(d.mark) {
+			continue
+		}
+		if !w.linked(refOf(d.kind, d.id).String()) && !d.byHand {
+			w.violated("I5", "invoice %s (%s) stands in the books and no link names it", d.id, d.mark)
+		}
+	}
+	for _, l := range w.db.links {
+		if l.Kind != document.InvoiceKind || l.State != link.Primary {
+			continue
+		}
+		ref, _ := event.ParseRef(l.OtherRef)
+		if d := w.books.byID[ref.ID]; d == nil {
+			w.violated("I5", "a link names %s, which was never made", l.OtherRef)
+		}
+	}
+}
+
+func (w *world) linked(ref string) bool {
+	for _, l := range w.db.links {
+		if l.OtherRef == ref {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) doubtful(mark string) bool {
+	for _, o := range w.db.ops {
+		if o.Mark == mark && open(o) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkDeal compares the source with the books for a deal that no person
+// holds and nobody touched by hand: the right documents, once, with what the
+// deal says now.
+func (w *world) checkDeal(r *record) {
+	subject := r.ref.String()
+	live := map[string][]*doc{}
+	for _, d := range w.books.docs {
+		if d.kind != document.InvoiceKind || d.subject != subject {
+			continue
+		}
+		if d.byHand {
+			return
+		}
+		if d.status != connector.Voided {
+			live[d.mark] = append(live[d.mark], d)
+		}
+	}
+	if w.held(subject) {
+		return
+	}
+	want := map[string]bool{}
+	if r.won && !r.deleted && !r.unclear && !r.matchOnly {
+		want["invoice"], want["shipping"] = true, r.shipping
+	}
+	for _, part := range []string{"invoice", "shipping"} {
+		var found []*doc
+		for n := int64(1); n <= 40; n++ {
+			found = append(found, live[document.Mark(target, subject, part, n)]...)
+		}
+		w.checkPart(r, part, want[part], found)
+	}
+}
+
+func (w *world) checkPart(r *record, part string, want bool, found []*doc) {
+	switch {
+	case len(found) > 1:
+		w.violated("I1", "%s of deal %s stands %d times", part, r.ref.ID, len(found))
+	case want && len(found) == 0:
+		w.violated("I2", "%s of deal %s is not in the books, and nobody is told", part, r.ref.ID)
+	case !want && len(found) == 1:
+		w.violated("I2", "%s of deal %s stands in the books, is not wanted, and nobody is told", part, r.ref.ID)
+	case want && (found[0].net != itoa(r.amount) || found[0].note != itoa(int64(r.note)) || found[0].day != day(r.day) && !w.f.lock):
+		w.violated("I2", "%s of deal %s says net %s note %s day %s, the deal %d, %d, %s", part, r.ref.ID, found[0].net, found[0].note, found[0].day, r.amount, r.note, day(r.day))
+	}
+}
+
+// held: a slot of the record is in front of a person, was discarded by one, or
+// rests behind what is.
+func (w *world) held(subject string) bool {
+	held := false
+	for _, lane := range w.db.order {
+		l := w.db.lanes[lane]
+		for _, s := range l.slots {
+			if s.Subject == subject && (s.state != "ended" || s.outcome == protocol.Discarded) {
+				held = true
+			}
+		}
+	}
+	return held
+}

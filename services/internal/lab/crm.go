@@ -1,0 +1,233 @@
+package lab
+
+import (
+	"strconv"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
+)
+
+// record is a company or a deal of the CRM.
+type record struct {
+	ref       event.Ref
+	name      string
+	company   *record // of a deal
+	won, lost bool
+	amount    int64
+	day       int
+	note      int
+	shipping  bool // a second invoice
+	unclear   bool // no mapping can render it
+	matchOnly bool
+	strict    bool    // its customer is made by the company's own record alone
+	payer     *record // a company that is billed instead
+	deleted   bool
+	into      *record // merged away
+	losers    []event.Ref
+	version   int
+}
+
+// crm is the system of record.
+type crm struct {
+	records []*record
+	named   int
+}
+
+func (w *world) newRecord(typ string) *record {
+	w.crm.named++
+	r := &record{ref: event.Ref{System: "crm", Account: "1", Type: typ, ID: strconv.Itoa(w.crm.named)}, version: 1}
+	w.crm.records = append(w.crm.records, r)
+	return r
+}
+
+// survivor is what a company became.
+func (r *record) survivor() *record {
+	for r.into != nil {
+		r = r.into
+	}
+	return r
+}
+
+func (r *record) isDeal() bool { return r.ref.Type == "deal" }
+
+// populate makes the first records and plans what people will do.
+func (w *world) populate() {
+	names := []string{"Acme", "Bolt", "Acme", "Cork"} // two customers may be called alike
+	strict := w.chance(0.25)
+	if strict {
+		names[2] = "Dunn" // nobody links by name alone there
+	}
+	for i := range w.f.companies {
+		r := w.newRecord("company")
+		r.name, r.strict = names[i%len(names)], strict
+		w.edited(r)
+	}
+	for range w.f.deals {
+		r := w.newRecord("deal")
+		r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(w.f.companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
+		r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
+		if strict && w.chance(0.5) {
+			r.payer = w.crm.records[w.n(w.f.companies)]
+		}
+		w.after(micros(w.n(int(w.f.lasts/3))), func() {
+			r.won = true
+			w.edited(r)
+		})
+	}
+	for range w.f.edits {
+		w.after(micros(w.n(int(w.f.lasts))), w.edit)
+	}
+}
+
+// edit is a person changing something in the CRM.
+func (w *world) edit() {
+	r := w.crm.records[w.n(len(w.crm.records))]
+	if r.deleted || r.into != nil {
+		return
+	}
+	if !r.isDeal() {
+		w.editCompany(r)
+		return
+	}
+	switch w.n(9) {
+	case 0, 1:
+		r.amount = 1 + int64(w.n(9))
+	case 2:
+		r.won, r.lost = false, w.chance(0.7)
+	case 3:
+		r.won, r.lost = true, false
+	case 4:
+		r.note++
+	case 5:
+		r.shipping = !r.shipping
+	case 6:
+		r.company = w.companies()[w.n(len(w.companies()))]
+	case 7:
+		r.unclear = w.chance(w.f.rejects * 3)
+		r.day = 1 + w.n(3)
+	case 8:
+		if w.chance(0.3) {
+			r.deleted = true
+		}
+	}
+	w.edited(r)
+	if w.chance(w.f.bursts) { // and again, before the first change has settled
+		w.after(w.exp(10*second), func() {
+			r.amount = 1 + int64(w.n(9))
+			w.edited(r)
+		})
+	}
+}
+
+func (w *world) editCompany(r *record) {
+	list := w.companies()
+	if len(list) > 1 && w.chance(w.f.merges) {
+		w.mergeCompanies(r, list[w.n(len(list))])
+		return
+	}
+	if w.chance(0.5) {
+		r.name += "x"
+		w.edited(r)
+	}
+}
+
+func (w *world) companies() []*record {
+	var out []*record
+	for _, r := range w.crm.records {
+		if !r.isDeal() && r.into == nil && !r.deleted {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// mergeCompanies makes one of two: under the first one's id, or a new one.
+func (w *world) mergeCompanies(a, b *record) {
+	if a == b {
+		return
+	}
+	to := a
+	if w.chance(0.5) {
+		to = w.newRecord("company")
+		to.name, to.strict = a.name, a.strict
+		to.losers = append(append(to.losers, a.losers...), a.ref)
+		a.into = to
+	}
+	to.losers = append(append(to.losers, b.losers...), b.ref)
+	b.into = to
+	w.cover.Faults["merge"]++
+	w.log("crm: %s and %s become %s", a.ref.ID, b.ref.ID, to.ref.ID)
+	w.edited(to)
+	for _, r := range w.crm.records {
+		if r.isDeal() && r.company != nil && r.company.into != nil {
+			r.company = r.company.survivor()
+			w.edited(r)
+		}
+	}
+}
+
+// edited: the record has a new version, and a webhook tells of it unless it is lost.
+func (w *world) edited(r *record) {
+	r.version++
+	w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d shipping=%v unclear=%v company=%s deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.shipping, r.unclear, companyID(r), r.deleted)
+	if w.hits(w.f.lostHint, "hint lost") {
+		return
+	}
+	for range 1 + b2i(w.hits(w.f.doubledHint, "hint doubled")) {
+		w.after(w.exp(2*second), func() { w.ingest.hint(r.ref, event.Change) })
+	}
+}
+
+func companyID(r *record) string {
+	if r.company == nil {
+		return ""
+	}
+	return r.company.ref.ID
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// state is what a read of a record brings: a copy, and a hash of its content.
+type state struct {
+	record
+	read connector.Record
+}
+
+// look reads a record as it is now; one that was merged away is answered by
+// its survivor.
+func (w *world) look(ref event.Ref) *state {
+	for _, r := range w.crm.records {
+		if r.ref == ref {
+			return stateOf(r.survivor())
+		}
+	}
+	return nil
+}
+
+func stateOf(r *record) *state {
+	s := &state{record: *r}
+	s.read = connector.Record{Ref: r.ref, Deleted: r.deleted, Version: strconv.Itoa(r.version), MergedFrom: r.losers}
+	b := make([]byte, 0, 64)
+	b = append(b, r.name...)
+	b = append(b, '|')
+	if r.company != nil {
+		s.company = r.company.survivor()
+		if r.payer != nil {
+			s.payer = r.payer.survivor()
+		}
+		s.read.Customer = s.company.ref
+		b = append(b, s.company.ref.ID...)
+	} else {
+		s.read.Customer = r.ref
+	}
+	for _, x := range []int64{r.amount, int64(r.day), int64(r.note), int64(b2i(r.won)), int64(b2i(r.lost)), int64(b2i(r.shipping)), int64(b2i(r.unclear)), int64(len(r.losers))} {
+		b = strconv.AppendInt(append(b, '|'), x, 10)
+	}
+	s.read.Hash = string(b)
+	return s
+}

@@ -1,0 +1,257 @@
+package lab
+
+import (
+	"slices"
+
+	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/event"
+)
+
+// The routes of the installation.
+const (
+	invoices  = "deals"
+	customers = "companies"
+)
+
+// admitted is an event with its place.
+type admitted struct {
+	id, route   string
+	ref         event.Ref
+	rev, slotNo int64
+	render      int64
+	class       event.Class
+	cause       event.Cause
+	typ         event.Type
+	lane        string
+	seq         int64
+	after       []event.LaneSeq
+	losers      []string
+	data        *state
+	changed     micros
+	outcome     string // "" while it is open
+}
+
+// ingest is the service around the core of admission: reads are numbered when
+// they start, slots when they are admitted.
+type ingest struct {
+	w       *world
+	reads   int64
+	objects map[event.Ref]admission.Object
+	laneOf  map[event.Ref]string
+	alias   map[string]string
+	last    map[string]int64 // lane -> last number given
+	events  map[string]*admitted
+	order   []*admitted
+	newest  map[string]*admitted // route and ref -> the last one admitted
+	waiting map[event.Ref]int    // reads put off until the customer's was
+	facts   []fact               // on their way, in order
+	taken   map[string]bool
+}
+
+func (in *ingest) start(w *world) {
+	*in = ingest{
+		w: w, objects: map[event.Ref]admission.Object{}, laneOf: map[event.Ref]string{}, alias: map[string]string{}, last: map[string]int64{},
+		events: map[string]*admitted{}, newest: map[string]*admitted{}, waiting: map[event.Ref]int{}, taken: map[string]bool{},
+	}
+}
+
+// hint has a record read. The read is numbered now and samples the record at
+// some moment before it is admitted.
+func (in *ingest) hint(ref event.Ref, cause event.Cause) {
+	w := in.w
+	in.reads++
+	no := in.reads
+	sample, rest := w.exp(50*milli), w.exp(50*milli)
+	if w.hits(w.f.slowRead, "read slow") {
+		sample, rest = w.exp(30*second), w.exp(30*second)
+	}
+	w.after(sample, func() {
+		s := w.look(ref)
+		w.after(rest, func() { in.admit(admission.Read{No: no, Record: s.read, Cause: cause}, s) })
+	})
+}
+
+func (in *ingest) admit(r admission.Read, s *state) {
+	ref := r.Record.Ref
+	o := in.objects[ref]
+	d := admission.Decide(o, r)
+	in.w.cover.Verdicts[string(d.Verdict)]++
+	switch d.Verdict {
+	case admission.Stale:
+		in.hint(ref, r.Cause)
+	case admission.Duplicate:
+		if o.Rev > 0 {
+			in.objects[ref] = d.Object
+		}
+	case admission.Admit:
+		customer := r.Record.Customer
+		if customer != ref && in.objects[customer].Rev == 0 && in.waiting[ref] < 5 {
+			in.waiting[ref]++
+			in.hint(customer, event.Change)
+			in.w.after(second, func() { in.hint(ref, r.Cause) })
+			return
+		}
+		in.place(r, d, s)
+	}
+}
+
+func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
+	ref := r.Record.Ref
+	lane := in.lane(r)
+	var after []event.LaneSeq
+	var losers []string
+	for _, l := range r.Record.MergedFrom {
+		losers = append(losers, l.String())
+		if l == ref {
+			continue
+		}
+		in.alias[l.String()] = ref.String()
+		if last, known := in.last[l.String()]; known {
+			after = append(after, event.LaneSeq{Lane: l.String(), Seq: last})
+		}
+	}
+	in.objects[ref] = d.Object
+	e := &admitted{
+		route: customers, ref: ref, rev: d.Object.Rev, slotNo: 1, render: 1, class: event.Realtime, cause: r.Cause, typ: d.Type, lane: lane,
+		after: after, losers: losers, data: s, changed: in.w.now,
+	}
+	if ref.Type == "deal" {
+		e.route = invoices
+	}
+	if in.w.chance(in.w.f.bulk) {
+		e.class = event.Bulk
+	}
+	in.give(e)
+}
+
+// give is the next number of the lane, and the event on its way.
+func (in *ingest) give(e *admitted) {
+	e.id = event.ID(e.ref.String(), e.rev, e.route, e.slotNo)
+	in.last[e.lane]++
+	e.seq = in.last[e.lane]
+	in.laneOf[e.ref] = e.lane
+	in.events[e.id], in.newest[e.route+e.ref.ID] = e, e
+	in.order = append(in.order, e)
+	in.w.log("ingest: %s %s rev %d.%d -> lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
+	in.w.bus.publish(e)
+}
+
+// lane is the record's customer, followed through merges; a deleted record
+// keeps the lane it last had.
+func (in *ingest) lane(r admission.Read) string {
+	if r.Record.Deleted && in.laneOf[r.Record.Ref] != "" {
+		return in.laneOf[r.Record.Ref]
+	}
+	at := r.Record.Customer.String()
+	for in.alias[at] != "" && in.alias[at] != at {
+		at = in.alias[at]
+	}
+	return at
+}
+
+// poll lists what changed; records whose webhook was lost are found.
+func (in *ingest) poll() {
+	for _, r := range in.w.crm.records {
+		s := stateOf(r.survivor())
+		if !in.knows(s) || in.w.chance(0.1) {
+			in.hint(r.ref, event.Change)
+		}
+	}
+}
+
+// knows: the newest revision is what the record is now.
+func (in *ingest) knows(s *state) bool {
+	o := in.objects[s.ref]
+	return s.read.Deleted && (o.Rev == 0 || o.Deleted) || !s.read.Deleted && o.Rev > 0 && o.Hash == s.read.Hash && !o.Deleted
+}
+
+// complete sends again what the writer does not have, and facts that were lost.
+func (in *ingest) complete() {
+	for _, e := range in.order {
+		if e.outcome == "" && !in.w.db.stored(e.lane, e.seq) {
+			in.w.bus.publish(e)
+		}
+	}
+}
+
+// take is a fact of the writer's trail, in order and once.
+func (in *ingest) take(f fact) {
+	e := in.events[f.event]
+	switch f.kind {
+	case "slot.ended":
+		if e != nil && e.outcome == "" {
+			e.outcome = f.outcome
+		}
+	case "slot.requeued":
+		in.requeue(e)
+	case "slot.rerender":
+		if e != nil && e.outcome == "" {
+			e.render = max(e.render, f.render) + 1
+			in.w.bus.publish(e)
+		}
+	case "link.gone":
+		if f.outcome == "reissue" {
+			in.hint(f.source, event.Reissue)
+		}
+	case "link.created":
+		if f.source.Type == "company" && f.source.String() != f.subject {
+			in.hint(f.source, event.Linked)
+		}
+	}
+}
+
+// requeue gives the same revision another place, unless a later one is on its way.
+func (in *ingest) requeue(e *admitted) {
+	if e == nil || e.outcome != "" {
+		return
+	}
+	if n := in.newest[e.route+e.ref.ID]; n.rev > e.rev || n.rev == e.rev && n.slotNo > e.slotNo {
+		e.outcome = "superseded"
+		return
+	}
+	e.outcome = "moved"
+	again := *e
+	again.outcome, again.slotNo, again.render, again.cause, again.after = "", e.slotNo+1, 1, event.Requeue, nil
+	in.give(&again)
+}
+
+// tell puts a writer's fact on its way; facts of one stream stay in order.
+func (in *ingest) tell(f fact) {
+	in.facts = append(in.facts, f)
+	wait := 20*milli + in.w.exp(100*milli)
+	if in.w.hits(in.w.f.slowFact, "fact slow") {
+		wait = in.w.exp(3 * minute)
+	}
+	n := len(in.facts)
+	in.w.after(wait, func() { in.deliver(n) })
+}
+
+// deliver hands over facts up to the n-th that was told.
+func (in *ingest) deliver(n int) {
+	for i := range in.facts[:n] {
+		if !in.facts[i].taken {
+			in.facts[i].taken = true
+			in.take(in.facts[i])
+		}
+	}
+}
+
+// open are events that have not ended, in order of admission.
+func (in *ingest) open() []*admitted {
+	return slices.DeleteFunc(slices.Clone(in.order), func(e *admitted) bool { return e.outcome != "" })
+}
+
+// fact is what the writer tells ingest.
+type fact struct {
+	kind, event, subject, outcome string
+	source                        event.Ref
+	render                        int64
+	taken                         bool
+}
+
+func laneID(lane string) string {
+	if r, err := event.ParseRef(lane); err == nil {
+		return r.ID
+	}
+	return lane
+}

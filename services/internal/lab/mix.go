@@ -1,0 +1,108 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tieout.dev/services/internal/connector"
+)
+
+// faults are the rates of one schedule. A seed switches each on or off, so that
+// rare ones also meet an otherwise quiet world.
+type faults struct {
+	crash, freeze                                   float64 // per turn
+	freezeMean                                      micros
+	lostRequest, lostAnswer, late, doubled, refused float64 // per request to the books
+	half, shuffled                                  float64 // per batch
+	throttle, unauthorized, lookFails               float64
+	slowRead, lostHint, doubledHint                 float64
+	busLag, busTwice, busTail                       float64 // per record of the topic
+	slowFact                                        float64
+	residual                                        float64 // a freeze inside the write call
+
+	rebalance, replay, outage, hand, operator, poll micros // mean intervals, 0: never
+	lock                                            bool   // the books close a period
+	lasts                                           micros // how long faults go on
+	deals, companies, edits                         int
+	merges, rejects, bulk, matchOnly, bursts        float64
+	batch                                           int
+}
+
+// Mixes are the named blends of faults.
+func Mixes() []string {
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "class-A", "class-B", "class-C", "class-D"}
+}
+
+// classes that a mix plays; a schedule picks one by its seed.
+func classesOf(mix, class string) ([]connector.Ambiguity, error) {
+	every := []connector.Ambiguity{connector.KeyRemembered, connector.UniqueReference, connector.Searchable, connector.Opaque}
+	if only, ok := strings.CutPrefix(mix, "class-"); ok {
+		class = only
+	}
+	if class == "" || class == "all" {
+		return every, nil
+	}
+	if !slices.Contains(every, connector.Ambiguity(class)) {
+		return nil, fmt.Errorf("class %q is not one of A, B, C, D, all", class)
+	}
+	return []connector.Ambiguity{connector.Ambiguity(class)}, nil
+}
+
+// blend draws a schedule's faults.
+func (w *world) blend(mix string) {
+	f := &w.f
+	some := func(most float64) float64 {
+		if w.chance(0.4) {
+			return 0
+		}
+		return most * w.rng.Float64()
+	}
+	every := func(p float64, mean micros) micros {
+		if !w.chance(p) {
+			return 0
+		}
+		return mean/4 + w.exp(mean)
+	}
+	f.lasts = []micros{10 * minute, 10 * minute, 30 * minute, 2 * hour}[w.n(4)]
+	f.crash, f.freeze = some(0.04), some(0.04)
+	f.freezeMean = []micros{second, 20 * second, 5 * minute, 2 * hour}[w.n(4)]
+	f.lostRequest, f.lostAnswer, f.late, f.refused = some(0.2), some(0.3), some(0.3), some(0.1)
+	f.half, f.shuffled = some(0.4), some(0.5)
+	f.throttle, f.unauthorized, f.lookFails = some(0.1), some(0.03), some(0.2)
+	f.slowRead, f.lostHint, f.doubledHint = some(0.4), some(0.4), some(0.3)
+	f.busLag, f.busTwice, f.busTail, f.slowFact = some(0.3), some(0.3), some(0.1), some(0.3)
+	f.rebalance, f.replay, f.outage = every(0.6, 20*minute), every(0.25, 40*minute), every(0.3, hour)
+	f.hand, f.operator, f.poll = every(0.5, 20*minute), 5*minute+w.exp(10*minute), 2*minute+w.exp(5*minute)
+	f.lock = w.chance(0.2)
+	f.companies, f.deals, f.edits = 1+w.n(2), 1+w.n(3), 1+w.n(6)
+	f.merges, f.rejects, f.bulk, f.matchOnly, f.bursts = some(0.3), some(0.15), some(0.8), some(0.1), some(0.3)
+	f.batch = []int{1, 1, 2, 5}[w.n(4)]
+	if w.class == connector.KeyRemembered || w.class == connector.UniqueReference {
+		f.doubled = some(0.2)
+	}
+	w.stress(mix)
+}
+
+// stress makes one kind of fault dense.
+func (w *world) stress(mix string) {
+	f := &w.f
+	switch mix {
+	case "small":
+		f.lasts, f.companies, f.deals, f.edits = 10*minute, 1, 1+w.n(2), 2+w.n(4)
+		f.crash, f.freeze, f.freezeMean, f.rebalance = 0.1*w.rng.Float64(), 0.1*w.rng.Float64(), 30*second, 2*minute
+	case "reads":
+		f.slowRead, f.lostHint, f.doubledHint, f.poll, f.edits = 0.8, 0.4, 0.6, minute, 6+w.n(6)
+		f.outage, f.hand, f.lostAnswer = 0, 0, 0
+	case "kafka":
+		f.busLag, f.busTwice, f.busTail, f.replay, f.slowFact, f.rebalance = 0.6, 0.5, 0.3, 5*minute, 0.5, 5*minute
+		f.companies, f.deals, f.edits = 2, 1+w.n(2), 6+w.n(8)
+	case "merge":
+		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(2), 2+w.n(3), 4+w.n(6), 0.2
+	case "people":
+		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
+	case "class-A", "class-B", "class-C", "class-D":
+		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
+		f.freeze, f.freezeMean = 0.1*w.rng.Float64(), 15*second
+	}
+}

@@ -1,0 +1,168 @@
+package lab
+
+import (
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/writer/protocol"
+)
+
+// hand is a person at the books.
+func (w *world) hand() {
+	b := w.books
+	var ours []*doc
+	for _, d := range b.docs {
+		if d.kind == document.InvoiceKind && !d.deleted {
+			ours = append(ours, d)
+		}
+	}
+	if len(ours) == 0 || w.chance(0.2) {
+		w.handMaster()
+		return
+	}
+	d := ours[w.n(len(ours))]
+	d.byHand = true
+	w.cover.Faults["hand"]++
+	switch w.n(6) {
+	case 0:
+		d.net, d.version = itoa(int64(1+w.n(9))), d.version+1
+	case 1:
+		d.status, d.version = connector.Voided, d.version+1
+	case 2:
+		d.deleted = true
+	case 3:
+		d.status, d.version = connector.Closed, d.version+1
+	case 4:
+		d.sent, d.version = true, d.version+1
+	case 5:
+		d.note, d.version = "by hand", d.version+1
+	}
+	w.log("a person changes invoice %s: net %s, %s, deleted %v", d.id, d.net, d.status, d.deleted)
+}
+
+// handMaster: a person enters a customer of a name that a company has, or
+// takes one out of use.
+func (w *world) handMaster() {
+	b := w.books
+	for _, d := range b.docs {
+		if d.kind == document.CustomerKind && w.chance(0.3) {
+			d.inactive, d.byHand = !d.inactive, true
+			d.version++
+			w.cover.Faults["hand"]++
+			return
+		}
+	}
+	r := w.companies()[0]
+	for _, d := range b.docs {
+		if d.kind == document.CustomerKind && d.name == r.name && !d.inactive {
+			return
+		}
+	}
+	d := &doc{id: itoa(int64(len(b.docs) + 1)), kind: document.CustomerKind, name: r.name, version: 1, status: connector.Open, byHand: true}
+	b.docs = append(b.docs, d)
+	b.byID[d.id] = d
+	w.cover.Faults["hand"]++
+}
+
+// operator acts on some exception, not always wisely.
+func (w *world) operator() {
+	list := w.db.openExceptions()
+	if len(list) == 0 {
+		return
+	}
+	w.actOn(list[w.n(len(list))], w.n(8))
+}
+
+// actOn asks for an action; the core refuses what does not fit.
+func (w *world) actOn(x *excRow, choice int) {
+	c := protocol.Command{ID: "c" + itoa(w.now) + x.ID, Exception: x.ID, Lane: x.Lane, Seq: x.Seq, Actor: "clerk", Reason: "because"}
+	switch {
+	case x.Lane == "":
+		c.Action = protocol.Retry
+	case x.Seq == 0: // two customers to be merged: done by hand
+		c.Lane, c.Action = "", protocol.Retry
+	default:
+		c.Action = []string{protocol.Retry, protocol.Retry, protocol.Rerender, protocol.Requeue, protocol.Discard, protocol.LinkTo, protocol.ConfirmAbsent, protocol.ReissueIt}[choice]
+		w.prepare(x, &c)
+	}
+	if w.db.asksAlready(c) {
+		return
+	}
+	w.log("a person asks to %s %s (%s: %s)", c.Action, x.ID, x.Kind, x.Reason)
+	w.db.commands = append(w.db.commands, c)
+	w.wakeOwner()
+}
+
+// prepare is what a person does before asking: a new mapping before a
+// rerender; a look into the books before a link or an absence is claimed.
+func (w *world) prepare(x *excRow, c *protocol.Command) {
+	switch c.Action {
+	case protocol.Rerender:
+		w.bus.mapping = w.n(3)
+	case protocol.ConfirmAbsent:
+		if x.Kind != exception.Doubt || w.markOf(x) != nil {
+			c.Action = protocol.Retry
+		}
+	case protocol.LinkTo:
+		d := w.markOf(x)
+		if x.Kind == exception.Match {
+			d = w.books.named(w, x.Subject)
+		}
+		if d == nil {
+			c.Action = protocol.Retry
+			return
+		}
+		c.Ref = refOf(d.kind, d.id).String()
+	case protocol.ReissueIt:
+		if x.Kind != exception.Conflict {
+			c.Action = protocol.Retry
+		}
+	}
+}
+
+// markOf is the document that an exception in doubt is about, if it is there.
+func (w *world) markOf(x *excRow) *doc {
+	for _, o := range w.db.ops {
+		if o.Lane != x.Lane || o.Seq != x.Seq || o.State != protocol.Doubt {
+			continue
+		}
+		for _, d := range w.books.docs {
+			if d.mark == o.Mark && !d.deleted {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+// named is a customer of the books that bears the name of the deal's company.
+func (b *books) named(w *world, subject string) *doc {
+	ref, err := event.ParseRef(subject)
+	if err != nil {
+		return nil
+	}
+	s := w.look(ref)
+	if s == nil {
+		return nil
+	}
+	name := s.name
+	if s.company != nil {
+		name = s.company.name
+	}
+	for _, d := range b.docs {
+		if d.kind == document.CustomerKind && d.name == name && !d.deleted && !d.inactive {
+			return d
+		}
+	}
+	return nil
+}
+
+func (t *tables) asksAlready(c protocol.Command) bool {
+	for _, x := range t.commands {
+		if x.Exception == c.Exception {
+			return true
+		}
+	}
+	return false
+}

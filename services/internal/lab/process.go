@@ -1,0 +1,277 @@
+package lab
+
+import (
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
+	"tieout.dev/services/writer/protocol"
+)
+
+// process is a writer: what the shell around the core does, without its
+// goroutines. It may die, freeze, and thaw as a zombie that still believes to
+// own the target.
+type process struct {
+	w       *world
+	id      string
+	life    int // of the process: what an earlier one let go answers nobody
+	alive   bool
+	lease   protocol.Lease
+	memory  *protocol.Memory
+	started micros
+	thaws   micros // frozen until then
+	in      protocol.Inputs
+	turnAt  micros // the next turn that is planned
+	idle    micros
+}
+
+// idleMost is how long an owner sleeps when nothing wakes it. It grows from
+// five seconds, so that quiet hours cost few turns.
+const idleMost = 10 * minute
+
+// assign gives a process the target: it takes the epoch, with an empty memory.
+func (w *world) assign(p *process) {
+	w.owner = p
+	p.life++
+	p.alive, p.memory, p.started, p.in, p.idle, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 5*second, 0
+	w.db.lease = protocol.Lease{Epoch: w.db.lease.Epoch + 1, Owner: p.id + itoa(int64(p.life))}
+	p.lease = w.db.lease
+	w.log("%s takes the target: epoch %d", p.id, p.lease.Epoch)
+	p.plan(milli)
+}
+
+func (p *process) die(why string) {
+	p.w.log("%s dies: %s", p.id, why)
+	p.alive = false
+	p.life++
+	if p.w.owner == p {
+		life := p.life
+		p.w.after(second+p.w.exp(10*second), func() {
+			if p.w.owner == p && p.life == life {
+				p.w.assign(p.w.procs[p.w.n(len(p.w.procs))])
+			}
+		})
+	}
+}
+
+// when runs something in this life of the process, once it is not frozen.
+func (p *process) when(wait micros, do func()) {
+	life := p.life
+	var try func()
+	try = func() {
+		switch {
+		case p.life != life || !p.alive:
+		case p.thaws > p.w.now:
+			p.w.queue.add(p.thaws, try)
+		default:
+			do()
+		}
+	}
+	p.w.after(wait, try)
+}
+
+// plan has a turn taken within a time.
+func (p *process) plan(within micros) {
+	at := p.w.now + max(within, milli)
+	if p.turnAt > p.w.now && p.turnAt <= at {
+		return
+	}
+	p.turnAt = at
+	p.when(at-p.w.now, func() {
+		if p.turnAt == at {
+			p.turnAt = 0
+			p.turn()
+		}
+	})
+}
+
+// wakeOwner: there is something new to look at.
+func (w *world) wakeOwner() {
+	if w.owner != nil && w.owner.alive {
+		w.owner.idle = 5 * second
+		w.owner.plan(milli)
+	}
+}
+
+// turn gathers, steps, stores and lets go, as the shell does; it may die before
+// the commit or after it.
+func (p *process) turn() {
+	w, db := p.w, p.w.db
+	w.cover.Turns++
+	if w.hits(w.f.freeze, "freeze") {
+		p.freeze()
+		p.plan(milli)
+		return
+	}
+	if !p.lease.Holds(db.lease) {
+		w.cover.Faults["fenced"]++
+		p.die("fenced")
+		return
+	}
+	in := p.in
+	p.in = protocol.Inputs{Commands: nil}
+	in.Commands = append(in.Commands, db.commands...)
+	v := p.view()
+	if err := protocol.Load(db, v, p.memory, in); err != nil {
+		w.violated("core", "load: %v", err)
+		return
+	}
+	changes, effects := protocol.Step(v, p.memory, in)
+	if w.hits(w.f.crash/2, "crash before commit") {
+		p.die("before its commit")
+		return
+	}
+	if p.lease != db.lease {
+		w.violated("I1", "%s changed the tables, and the target is another's", p.id)
+	}
+	db.apply(&changes)
+	if w.hits(w.f.crash/2, "crash after commit") {
+		p.die("after its commit, before anything left")
+		return
+	}
+	p.carryOut(effects)
+	p.next(effects, len(changes.Facts)+len(changes.Lanes) > 0)
+}
+
+func (p *process) freeze() {
+	p.thaws = p.w.now + p.w.exp(p.w.f.freezeMean)
+	p.w.log("%s freezes until +%s", p.id, time.Duration(p.thaws-p.w.now)*time.Microsecond)
+}
+
+func (p *process) mono() time.Duration { return time.Duration(p.w.now-p.started) * time.Microsecond }
+
+func (p *process) view() *protocol.View {
+	w, db := p.w, p.w.db
+	budget := 1 + w.n(6)
+	return &protocol.View{
+		Now: w.now, Mono: p.mono(), Tenant: tenant, Target: target, Paused: db.paused, Reason: db.reason, HeldBy: db.held, Alert: db.alert,
+		Claims: w.books.claims, Budget: budget, RealtimeMost: budget, BulkMost: budget, Batches: 2, Encode: encode,
+		Symbol: func(_, _, symbol string) (string, bool) { return symbol, true },
+		Links:  map[link.Key][]*link.Link{},
+	}
+}
+
+// next plans the following turn: when the core asked for it, soon if more may
+// leave, else after a growing idle time.
+func (p *process) next(e protocol.Effects, moved bool) {
+	wait := p.idle
+	p.idle = min(2*p.idle, idleMost)
+	if moved {
+		p.idle = 5 * second
+		wait = 200 * milli
+	}
+	if e.WakeAt > 0 {
+		wait = min(wait, e.WakeAt.Microseconds()-(p.w.now-p.started))
+	}
+	p.plan(wait)
+}
+
+// carryOut lets requests leave. A frozen process keeps them until it thaws,
+// and the guard then keeps them back; a dead one sends what left before.
+func (p *process) carryOut(e protocol.Effects) {
+	w, decided := p.w, p.w.now
+	for _, c := range e.Send {
+		call := connector.Call{Key: c.ID, Items: append([]connector.Item(nil), c.Items...)}
+		p.when(w.exp(2*milli), func() { p.put(call, decided) })
+	}
+	if len(e.Send) > 0 && w.hits(w.f.freeze, "freeze before sending") {
+		p.freeze()
+	}
+	for _, l := range e.Looks {
+		p.when(w.exp(2*milli), func() { p.look(l) })
+	}
+	if len(e.Send) > 0 && w.hits(w.f.crash, "crash while sending") {
+		p.when(w.exp(2*milli), func() { p.die("while it sends") })
+	}
+}
+
+func (p *process) put(c connector.Call, decided micros) {
+	w := p.w
+	if !protocol.MayLeave(w.books.claims.Guard, time.Duration(w.now-decided)*time.Microsecond) && !w.hits(w.f.residual, "guard passed") {
+		w.cover.Faults["guard"]++
+		p.answer(protocol.Answer{Call: c.Key, NotSent: true})
+		return
+	}
+	if w.hits(w.f.freeze, "freeze while sending") {
+		p.freeze()
+	}
+	w.log("%s sends %s: %d items, %s", p.id, c.Key[:8], len(c.Items), c.Items[0].Effect)
+	w.books.request(c, func(outcomes []connector.Outcome) {
+		p.when(0, func() { p.answer(protocol.Answer{Call: c.Key, Outcomes: outcomes}) })
+	})
+}
+
+func (p *process) answer(a protocol.Answer) {
+	p.in.Answers = append(p.in.Answers, a)
+	p.idle = 5 * second
+	p.plan(milli)
+}
+
+func (p *process) look(l protocol.Look) {
+	w := p.w
+	p.when(w.exp(30*milli), func() {
+		a := w.books.look(l)
+		w.log("%s looks %s: %d found, %v", p.id, l.Key[:min(len(l.Key), 24)], len(a.Postings), a.Err)
+		p.in.Looks = append(p.in.Looks, a)
+		p.plan(milli)
+	})
+}
+
+// rebalance: the broker gives the target to a process; the former owner learns
+// of it when its next turn is refused.
+func (w *world) rebalance() {
+	w.cover.Faults["rebalance"]++
+	to := w.procs[w.n(len(w.procs))]
+	if to == w.owner && to.alive {
+		return
+	}
+	if to.alive && to.thaws > w.now {
+		return // a frozen process joins nobody
+	}
+	w.log("kafka: the target moves to %s", to.id)
+	w.assign(to)
+}
+
+// watch gives the target to somebody if its owner lost it and nobody noticed.
+func (w *world) watch() {
+	if w.owner == nil || !w.owner.alive || w.owner.thaws > w.now+20*second {
+		for _, p := range w.procs {
+			if p != w.owner && (!p.alive || p.thaws <= w.now) {
+				w.assign(p)
+				return
+			}
+		}
+	}
+}
+
+// encode says a part in the books' words. It is pure.
+func encode(d connector.Draft) (connector.Encoded, error) {
+	p := d.Part
+	f := map[string]string{}
+	switch {
+	case p.Kind == document.InvoiceKind && p.Invoice != nil:
+		customer, ok := d.Linked(document.Need{Ref: p.Invoice.Customer, Kind: document.CustomerKind, Part: p.Invoice.CustomerPart})
+		if !ok {
+			return connector.Encoded{}, &fault.Error{Kind: fault.NotFound, Field: "customer", Text: "the customer has no link"}
+		}
+		f["customer"], f["issue_date"], f["note"], f["line.1.net"] = customer.String(), p.Invoice.IssueDate, p.Invoice.Note, itoa(p.Invoice.Totals.Net.Minor)
+	case p.Party != nil:
+		f["name"] = p.Party.DisplayName
+	case p.Item != nil:
+		f["name"] = p.Item.Name
+	}
+	body := request{Effect: d.Effect, Kind: p.Kind, Mark: d.Mark, Fields: f, Subject: p.Subject}
+	if d.Current != nil {
+		body.Ref, body.Version = d.Current.Ref.ID, d.Current.Version
+	}
+	return connector.Encoded{Body: body.bytes(), Fields: f}, nil
+}
+
+// refOf is a record of the books.
+func refOf(k document.Kind, id string) event.Ref {
+	typ := map[document.Kind]string{document.InvoiceKind: "invoice", document.CustomerKind: "customer", document.ItemKind: "item"}[k]
+	return event.Ref{System: "books", Account: "1", Type: typ, ID: id}
+}

@@ -1,0 +1,214 @@
+package lab
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+
+	"tieout.dev/services/internal/connector"
+)
+
+// Options say which schedules are played.
+type Options struct {
+	Mix, Class  string
+	Base, Seeds uint64
+	Progress    func(done uint64)
+}
+
+// Report is what they showed.
+type Report struct {
+	Coverage   *Coverage
+	Violations []Violation
+	// Digest is over all histories in the order of their seeds.
+	Digest string
+}
+
+// block is how many seeds a worker takes at once; digests of blocks are joined
+// in order, so the number of workers does not show.
+const block = 256
+
+// Run plays schedules on all processors.
+func Run(o Options) (*Report, error) {
+	if _, err := mixesOf(o.Mix, o.Class); err != nil {
+		return nil, err
+	}
+	blocks := int((o.Seeds + block - 1) / block)
+	digests := make([][]byte, blocks)
+	next, mu := 0, sync.Mutex{}
+	out := &Report{Coverage: NewCoverage()}
+	var work sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		work.Go(func() {
+			cover := NewCoverage()
+			for {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= blocks {
+					break
+				}
+				from := o.Base + uint64(i)*block
+				sum, bad := playBlock(o, from, min(block, o.Base+o.Seeds-from), cover)
+				mu.Lock()
+				digests[i], out.Violations = sum, append(out.Violations, bad...)
+				mu.Unlock()
+				if o.Progress != nil {
+					o.Progress(uint64(i+1) * block)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out.Coverage.Add(cover)
+		})
+	}
+	work.Wait()
+	all := sha256.New()
+	for _, d := range digests {
+		all.Write(d)
+	}
+	out.Digest = hex.EncodeToString(all.Sum(nil))[:32]
+	slices.SortFunc(out.Violations, func(a, b Violation) int { return cmp.Compare(a.Seed, b.Seed) })
+	return out, nil
+}
+
+func playBlock(o Options, from, count uint64, cover *Coverage) (digest []byte, bad []Violation) {
+	h := sha256.New()
+	for seed := from; seed < from+count; seed++ {
+		bad = append(bad, play(seed, o, cover, h, nil)...)
+	}
+	return h.Sum(nil), bad
+}
+
+// mixesOf are the blends and classes that a run goes through, seed by seed.
+func mixesOf(mix, class string) ([]connector.Ambiguity, error) {
+	known := mix == ""
+	for _, m := range Mixes() {
+		known = known || m == mix
+	}
+	if !known {
+		return nil, fmt.Errorf("mix %q is not one of %v", mix, Mixes())
+	}
+	return classesOf(mix, class)
+}
+
+// Trace plays one schedule and writes its history as text.
+func Trace(seed uint64, o Options, to io.Writer) ([]Violation, error) {
+	if _, err := mixesOf(o.Mix, o.Class); err != nil {
+		return nil, err
+	}
+	return play(seed, o, NewCoverage(), sha256.New(), to), nil
+}
+
+// play is one schedule: faults for a while, then calm, then the checks.
+func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer) []Violation {
+	classes, err := classesOf(o.Mix, o.Class)
+	if err != nil {
+		return []Violation{{Seed: seed, Invariant: "options", Detail: err.Error()}}
+	}
+	w := newWorld(seed, classes[seed%uint64(len(classes))], o.Mix, cover, trace)
+	start := w.now
+	w.populate()
+	w.assign(w.procs[0])
+	w.disturb()
+	w.runTo(start + w.f.lasts)
+	w.heal()
+	if len(w.bad) == 0 {
+		w.checkEnd()
+	}
+	cover.Seeds++
+	cover.Virtual += (w.now - start) / hour
+	for _, d := range w.books.docs {
+		fmt.Fprintf(h, "%s %s %s %s %d|", d.mark, d.net, d.note, d.status, d.version)
+	}
+	fmt.Fprintf(h, "%d %d %d %d\n", seed, w.now, w.queue.no, len(w.db.ops))
+	for i := range w.bad {
+		w.bad[i].Seed = seed
+	}
+	return w.bad
+}
+
+// disturb plans the faults that come by themselves.
+func (w *world) disturb() {
+	f := &w.f
+	w.every(f.poll, w.ingest.poll)
+	w.every(7*minute, w.ingest.complete)
+	w.every(f.operator, w.operator)
+	w.every(f.rebalance, w.rebalance)
+	w.every(f.replay, w.bus.replay)
+	w.every(f.replay, w.bus.zombie)
+	w.every(f.hand, w.hand)
+	w.every(30*second, w.watch)
+	w.every(f.outage, func() {
+		w.cover.Faults["outage"]++
+		w.books.down = w.now + w.exp(10*minute)
+		if w.chance(0.2) {
+			w.books.refuses = w.now + w.exp(10*minute)
+		}
+	})
+	if f.lock {
+		w.every(15*minute, func() {
+			w.cover.Faults["books closed"]++
+			w.books.locked = []string{"", day(1), day(2)}[w.n(3)]
+		})
+	}
+}
+
+// rounds bounds how long everything may take to come to rest.
+const rounds = 60
+
+// heal ends the faults and lets everything come to rest: what was lost is found
+// by the poll and the completer, and people act on what waits for them, a few
+// times with patience and then giving up.
+func (w *world) heal() {
+	w.calm = true
+	w.log("calm")
+	w.books.down, w.books.refuses, w.books.locked = 0, 0, ""
+	for _, p := range w.procs {
+		if p.alive && p.thaws > w.now {
+			p.thaws = w.now
+			p.die("frozen for too long, and killed")
+		}
+	}
+	for n := range rounds {
+		if len(w.bad) > 0 {
+			return
+		}
+		w.watch()
+		w.ingest.poll()
+		w.ingest.complete()
+		w.bus.consume()
+		w.wakeOwner()
+		w.runTo(w.now + 2*minute)
+		list := w.db.openExceptions()
+		if n > 2 && w.quiet() {
+			return
+		}
+		for i, x := range list {
+			if n < rounds-25 {
+				w.actOn(x, []int{0, 0, 2, 3, 5, 6, 7, 0}[(n+i)%8])
+				continue
+			}
+			w.actOn(x, 4) // enough: given up
+		}
+	}
+}
+
+// quiet: nothing is open.
+func (w *world) quiet() bool {
+	if len(w.db.openExceptions()) > 0 || len(w.ingest.open()) > 0 || len(w.db.commands) > 0 {
+		return false
+	}
+	for _, r := range w.crm.records {
+		if !w.ingest.knows(stateOf(r.survivor())) {
+			return false
+		}
+	}
+	return true
+}

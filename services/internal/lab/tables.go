@@ -1,0 +1,315 @@
+package lab
+
+import (
+	"cmp"
+	"slices"
+
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/link"
+	"tieout.dev/services/writer/protocol"
+)
+
+// slotRow is a slot as the writer's database holds it.
+type slotRow struct {
+	protocol.Slot
+	state   string // queued, ended, aside
+	outcome protocol.Outcome
+	changed int64
+	newer   []*document.Rendering
+}
+
+// laneRow is a lane.
+type laneRow struct {
+	lane      string
+	next      int64
+	state     protocol.LaneState
+	exception string
+	wakeAt    int64
+	realtime  int
+	waits     []document.Need
+	slots     []*slotRow // by seq, as far as they are stored
+}
+
+// excRow is an exception; it is never deleted.
+type excRow struct {
+	exception.Exception
+	open bool
+}
+
+// tables are the writer's database in memory. A turn gets copies, so that one
+// which dies before its commit changed nothing.
+type tables struct {
+	w      *world
+	lease  protocol.Lease // of the target
+	offset int
+
+	paused        bool
+	reason, alert string
+	held          string
+
+	lanes      map[string]*laneRow
+	order      []string // of lanes, sorted
+	calls      []*protocol.Call
+	ops        []*protocol.Op // sorted by id
+	links      []*link.Link
+	exceptions []*excRow
+	commands   []protocol.Command
+	done       map[string]bool // commands
+}
+
+func newTables(w *world) *tables {
+	return &tables{w: w, lanes: map[string]*laneRow{}, done: map[string]bool{}}
+}
+
+var _ protocol.Tables = (*tables)(nil)
+
+// receive stores a rendering as its slot; a repeat changes nothing.
+func (t *tables) receive(r *document.Rendering) {
+	l := t.lanes[r.Lane]
+	if l == nil {
+		l = &laneRow{lane: r.Lane, next: 1, state: protocol.Ready}
+		t.lanes[r.Lane] = l
+		t.order = append(t.order, r.Lane)
+		slices.Sort(t.order)
+	}
+	if old := l.at(r.Seq); old != nil {
+		t.again(old, r)
+		return
+	}
+	s := &slotRow{state: "queued", changed: r.OccurredAt.UnixMicro(), Slot: protocol.Slot{
+		Lane: r.Lane, Seq: r.Seq, EventID: r.EventID, Subject: r.Ref, Customer: r.Customer, Route: r.Route, Rev: r.Rev, Class: r.Class, Rendering: r,
+	}}
+	l.slots = append(l.slots, s)
+	slices.SortFunc(l.slots, func(a, b *slotRow) int { return cmp.Compare(a.Seq, b.Seq) })
+	if r.Class == event.Realtime {
+		l.realtime++
+	}
+}
+
+func (t *tables) again(old *slotRow, r *document.Rendering) {
+	switch protocol.Receive(old.EventID, old.Rendering.Render, r) {
+	case protocol.Repeat:
+		return
+	case protocol.Collision:
+		t.w.violated("I2", "slot %s/%d holds event %s, and %s claims it", laneID(r.Lane), r.Seq, old.EventID[:8], r.EventID[:8])
+		return
+	}
+	if !slices.ContainsFunc(old.newer, func(n *document.Rendering) bool { return n.Render == r.Render }) {
+		old.newer = append(old.newer, r)
+	}
+}
+
+func (t *tables) advance(from, to int) {
+	if t.offset != from || to < from {
+		t.w.violated("I7", "offset %d moved from %d to %d", t.offset, from, to)
+	}
+	t.offset = to
+}
+
+func (l *laneRow) at(seq int64) *slotRow {
+	for _, s := range l.slots {
+		if s.Seq == seq {
+			return s
+		}
+	}
+	return nil
+}
+
+func (l *laneRow) head() *slotRow {
+	if s := l.at(l.next); s != nil && s.state == "queued" {
+		return s
+	}
+	return nil
+}
+
+func (t *tables) stored(lane string, seq int64) bool {
+	l := t.lanes[lane]
+	return l != nil && l.at(seq) != nil
+}
+
+// queued walks the slots that wait, lane by lane.
+func (t *tables) queued(do func(*slotRow)) {
+	for _, lane := range t.order {
+		for _, s := range t.lanes[lane].slots {
+			if s.state == "queued" {
+				do(s)
+			}
+		}
+	}
+}
+
+// Unsettled implements protocol.Tables, as do all that follow.
+func (t *tables) Unsettled() ([]*protocol.Call, error) {
+	var out []*protocol.Call
+	for _, c := range t.calls {
+		if c.State != protocol.CallSettled {
+			x := *c
+			out = append(out, &x)
+		}
+	}
+	slices.SortFunc(out, func(a, b *protocol.Call) int { return cmp.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+func (t *tables) opsWhere(keep func(*protocol.Op) bool) ([]*protocol.Op, error) {
+	var out []*protocol.Op
+	for _, o := range t.ops {
+		if keep(o) {
+			x := *o
+			out = append(out, &x)
+		}
+	}
+	return out, nil
+}
+
+func open(o *protocol.Op) bool { return o.State == protocol.Sent || o.State == protocol.Doubt }
+
+func (t *tables) OpenOps() ([]*protocol.Op, error) { return t.opsWhere(open) }
+
+func (t *tables) OpenOpsOf(subject string) ([]*protocol.Op, error) {
+	return t.opsWhere(func(o *protocol.Op) bool { return o.Subject == subject && open(o) })
+}
+
+func (t *tables) OpsAt(p protocol.Place) ([]*protocol.Op, error) {
+	return t.opsWhere(func(o *protocol.Op) bool { return o.Lane == p.Lane && o.Seq == p.Seq })
+}
+
+func (t *tables) OpsFor(subject, part string) ([]*protocol.Op, error) {
+	return t.opsWhere(func(o *protocol.Op) bool { return o.Subject == subject && o.Part == part })
+}
+
+func (t *tables) Head(lane string) (*protocol.Head, error) {
+	l := t.lanes[lane]
+	if l == nil || l.head() == nil {
+		return nil, nil
+	}
+	s := l.head().Slot
+	if l.realtime > 0 {
+		s.Class = event.Realtime
+	}
+	return &protocol.Head{Lane: lane, State: l.state, Slot: &s, Exception: l.exception}, nil
+}
+
+func (t *tables) headsWhere(limit int, keep func(*laneRow) bool) ([]*protocol.Head, error) {
+	var rows []*laneRow
+	for _, lane := range t.order {
+		if l := t.lanes[lane]; l.head() != nil && keep(l) {
+			rows = append(rows, l)
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b *laneRow) int { return cmp.Compare(a.head().changed, b.head().changed) })
+	var out []*protocol.Head
+	for _, l := range rows[:min(len(rows), limit)] {
+		h, _ := t.Head(l.lane)
+		out = append(out, h)
+	}
+	return out, nil
+}
+
+func (t *tables) ReadyHeads(realtime bool, limit int) ([]*protocol.Head, error) {
+	return t.headsWhere(limit, func(l *laneRow) bool { return l.state == protocol.Ready && (l.realtime > 0) == realtime })
+}
+
+func (t *tables) WakingHeads(now int64, limit int) ([]*protocol.Head, error) {
+	return t.headsWhere(limit, func(l *laneRow) bool { return l.state == protocol.Waiting && l.wakeAt <= now })
+}
+
+func (t *tables) ReleasedHeads(limit int) ([]*protocol.Head, error) {
+	return t.headsWhere(limit, func(l *laneRow) bool {
+		s := l.head()
+		if l.state != protocol.Parked {
+			return false
+		}
+		newer := false
+		t.queued(func(q *slotRow) { newer = newer || q.Subject == s.Subject && q.Rev > s.Rev })
+		return newer || s.newest() != nil
+	})
+}
+
+func (s *slotRow) newest() *document.Rendering {
+	var out *document.Rendering
+	for _, r := range s.newer {
+		if r.Render > s.Rendering.Render && (out == nil || r.Render > out.Render) {
+			out = r
+		}
+	}
+	return out
+}
+
+func (t *tables) Around(s *protocol.Slot) (here, anywhere, overtaken bool, err error) {
+	for _, lane := range t.order {
+		for _, q := range t.lanes[lane].slots {
+			if q.Subject != s.Subject || q.Rev <= s.Rev {
+				continue
+			}
+			queued := q.state == "queued"
+			here, anywhere = here || queued && lane == s.Lane, anywhere || queued
+			overtaken = overtaken || q.state == "ended" && (q.outcome == protocol.Posted || q.outcome == protocol.Unchanged)
+		}
+	}
+	for _, o := range t.ops {
+		overtaken = overtaken || o.Subject == s.Subject && o.Rev > s.Rev
+	}
+	return here, anywhere, overtaken, nil
+}
+
+func (t *tables) Newer(s *protocol.Slot) (*document.Rendering, error) {
+	return t.lanes[s.Lane].at(s.Seq).newest(), nil
+}
+
+func (t *tables) Next(lane string) (int64, bool, error) {
+	l := t.lanes[lane]
+	if l == nil {
+		return 0, false, nil
+	}
+	return l.next, true, nil
+}
+
+func (t *tables) Stored(p protocol.Place) (bool, error) { return t.stored(p.Lane, p.Seq), nil }
+
+func (t *tables) Places(subject string) ([]protocol.Place, error) {
+	var out []protocol.Place
+	t.queued(func(s *slotRow) {
+		if s.Subject == subject {
+			out = append(out, protocol.Place{Lane: s.Lane, Seq: s.Seq})
+		}
+	})
+	return out, nil
+}
+
+func (t *tables) WaitsOf(lane string) ([]string, error) {
+	var out []string
+	if l := t.lanes[lane]; l != nil {
+		for _, n := range l.waits {
+			out = append(out, n.Ref)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (t *tables) AsideOf(subject string) ([]*protocol.Slot, error) {
+	return t.asideWhere(func(s *slotRow) bool { return s.Subject == subject }), nil
+}
+
+func (t *tables) AsideAt(p protocol.Place) (*protocol.Slot, error) {
+	if out := t.asideWhere(func(s *slotRow) bool { return s.Lane == p.Lane && s.Seq == p.Seq }); len(out) > 0 {
+		return out[0], nil
+	}
+	return nil, nil
+}
+
+func (t *tables) asideWhere(keep func(*slotRow) bool) []*protocol.Slot {
+	var out []*protocol.Slot
+	for _, lane := range t.order {
+		for _, s := range t.lanes[lane].slots {
+			if s.state == "aside" && keep(s) {
+				x := s.Slot
+				out = append(out, &x)
+			}
+		}
+	}
+	return out
+}

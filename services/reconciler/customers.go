@@ -1,0 +1,80 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/reconciler/match"
+)
+
+// customers reads who is linked to a customer, whether the record still is at
+// its source, and who is in the books. It reads no record: only whether it is there.
+func (r *Reconciler) customers(ctx context.Context, entity string, in *match.Input) error {
+	for p, err := range r.deps.Targets[in.Target].List(ctx, document.CustomerKind, "", "") {
+		if err != nil {
+			return fmt.Errorf("list customers of %s: %w", in.Target, err)
+		}
+		in.Customers = append(in.Customers, p.Ref.String())
+	}
+	links, err := r.links(ctx, in.Target, entity)
+	if err != nil {
+		return err
+	}
+	there := map[string]map[string]bool{} // by account and type of the source
+	for _, l := range links {
+		ref, err := event.ParseRef(l.SourceRef)
+		if err != nil {
+			return err
+		}
+		list := ref.AccountRef() + "/" + ref.Type
+		if there[list] == nil {
+			if there[list], err = r.live(ctx, ref); err != nil {
+				return err
+			}
+		}
+		l.Gone = !there[list][l.SourceRef]
+		in.Links = append(in.Links, l)
+	}
+	return nil
+}
+
+// live are the records of a type that the source has.
+func (r *Reconciler) live(ctx context.Context, like event.Ref) (map[string]bool, error) {
+	conn, ok := r.deps.Registry.ByAccount(like.AccountRef())
+	src := r.deps.Sources[conn.ID]
+	if !ok || src == nil {
+		return nil, fmt.Errorf("no connection reads %s, whose records have customers in the books", like.AccountRef())
+	}
+	out := map[string]bool{}
+	for ref, err := range src.List(ctx, like.Type) {
+		if err != nil {
+			return nil, fmt.Errorf("list %s of %s: %w", like.Type, conn.ID, err)
+		}
+		out[ref.String()] = true
+	}
+	return out, nil
+}
+
+// links are the journal's customers.
+func (r *Reconciler) links(ctx context.Context, target, entity string) ([]match.Link, error) {
+	var out []match.Link
+	err := r.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT source_ref, other_ref FROM journal WHERE target = $1 AND entity = $2 AND kind = 'CUSTOMER' ORDER BY source_ref, part, n`, target, entity)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var l match.Link
+			if err := rows.Scan(&l.SourceRef, &l.OtherRef); err != nil {
+				return err
+			}
+			out = append(out, l)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
