@@ -32,7 +32,7 @@ func (s *source) watchArchive(ctx context.Context) error {
 		if err := s.archiveDue(ctx, archiver); err != nil && ctx.Err() == nil {
 			s.in.deps.Log.WarnContext(ctx, "the archived records were not listed; they are listed again", "connection", s.config.ID, "after", archiveLook, "error", err)
 		}
-		if !pause(ctx, archiveLook) {
+		if !pause(ctx, s.in.deps.DB.Rest(archiveLook)) {
 			return nil
 		}
 	}

@@ -36,7 +36,7 @@ func (w *Writer) watchGrants(ctx context.Context) {
 		if err := w.checkGrants(ctx); err != nil && ctx.Err() == nil {
 			w.deps.Log.WarnContext(ctx, "the ends of consents are looked at again later", "error", err)
 		}
-		pause(ctx, grantsEvery)
+		pause(ctx, w.deps.DB.Rest(grantsEvery))
 	}
 }
 

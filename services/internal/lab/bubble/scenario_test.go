@@ -20,6 +20,7 @@ const (
 
 // TestScenarios plays testdata/*.txtar.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	all, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%d scenarios, %v", len(all), err)
