@@ -10,6 +10,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/store"
 )
@@ -135,10 +136,14 @@ func (s *source) reserve(ctx context.Context, n int, class event.Class) (r quota
 	if class == event.Bulk {
 		kept = keptFree
 	}
+	began := s.in.deps.Now()
 	for {
 		now := s.in.deps.Now()
 		r, again, ok := s.limit.Reserve(now, n, kept)
 		if ok {
+			if now.After(began) {
+				s.in.deps.Meter.Took(ctx, meter.QuotaWait, now.Sub(began), s.config.ID, string(class))
+			}
 			return r, true, nil
 		}
 		wait := max(again.Sub(now), 10*time.Millisecond)
@@ -199,7 +204,9 @@ func (s *source) fetchBatch(ctx context.Context, typ string, hints []hint) error
 		ids = append(ids, h.Ref.ID)
 	}
 	fctx, span := s.in.deps.Tracer.Start(ctx, "fetch "+typ)
+	started := s.in.deps.Now()
 	records, err := s.conn.Source.Fetch(fctx, typ, ids)
+	s.vendor(fctx, "fetch", started, err)
 	span.End()
 	if err != nil {
 		after := firstBackoff

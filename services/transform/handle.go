@@ -55,6 +55,9 @@ func (t *Transform) handle(ctx context.Context, b *stream.Batch) error {
 		return err
 	})
 	t.relay.Wake()
+	if err == nil {
+		t.measure(ctx, all)
+	}
 	return err
 }
 

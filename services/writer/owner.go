@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/writer/protocol"
@@ -39,6 +40,7 @@ type owner struct {
 	started time.Time
 	memory  *protocol.Memory
 	probeAt atomic.Int64 // µs, 0 while the target is not paused
+	held    time.Time    // since when the quota holds requests back
 
 	mu     sync.Mutex
 	inputs protocol.Inputs
@@ -113,6 +115,7 @@ func (o *owner) take(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take %s: %w", o.target, err)
 	}
+	o.w.deps.Meter.Count(ctx, meter.EpochChanges, 1, o.connection())
 	return nil
 }
 
@@ -142,8 +145,10 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	if draining {
 		most = budget{}
 	}
+	var changes protocol.Changes
 	var effects protocol.Effects
 	var paused bool
+	var received map[place]int64
 	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		v, err := o.fence(tx, now, most)
 		if err != nil {
@@ -156,10 +161,13 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 			return err
 		}
 		o.limit.sees(v.Heads)
-		changes, eff := protocol.Step(v, o.memory, in)
-		effects, paused = eff, v.Paused
-		return (&applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner}).apply(&changes)
+		changes, effects = protocol.Step(v, o.memory, in)
+		paused = v.Paused
+		a := &applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner, received: map[place]int64{}}
+		received = a.received
+		return a.apply(&changes)
 	})
+	o.measureTurn(ctx, now, most, &changes, received, err)
 	if err != nil {
 		return 0, err
 	}

@@ -55,15 +55,17 @@ func packages(t *testing.T) []pkg {
 var (
 	vocabulary = []string{"internal/event", "internal/document", "internal/money", "internal/fault"}
 	contracts  = []string{"internal/connector", "internal/link", "internal/exception"}
-	mechanisms = []string{"internal/registry", "internal/store", "internal/stream", "internal/trail", "internal/mapping", "internal/control", "internal/telemetry", "internal/quota", "internal/config"}
+	mechanisms = []string{"internal/registry", "internal/store", "internal/stream", "internal/trail", "internal/mapping", "internal/control", "internal/telemetry", "internal/quota", "internal/config", "internal/meter"}
 	services   = []string{"ingest", "transform", "writer", "reconciler", "audit"}
 )
 
 // between mechanisms only these: a fact is stored and sent, control answers
-// from a consumer's database, a mapping is looked up in the registry.
+// from a consumer's database, a mapping is looked up in the registry, and what
+// goes over the wires is measured.
 var between = map[string][]string{
 	"internal/trail":   {"internal/store", "internal/stream"},
-	"internal/control": {"internal/store", "internal/trail"},
+	"internal/stream":  {"internal/meter"},
+	"internal/control": {"internal/store", "internal/trail", "internal/meter"},
 	"internal/mapping": {"internal/registry"},
 	"internal/config":  {"internal/registry"},
 }
@@ -159,7 +161,8 @@ func TestOwnersOfThirdParties(t *testing.T) {
 		"database/sql/driver":                   {"internal/store"},
 		"github.com/pressly/goose":              {"internal/store"},
 		"go.opentelemetry.io/otel/sdk":          {"internal/telemetry"},
-		"go.opentelemetry.io/otel/exporters":    {"internal/telemetry/otlp"},
+		"go.opentelemetry.io/otel/exporters":    {"internal/telemetry"},
+		"github.com/prometheus/client_golang":   {"internal/telemetry"},
 		"cel.dev/cel-go":                        {"internal/mapping"},
 		"github.com/spf13/cobra":                {"cmd/tieout", "cmd/tieout-lab"},
 		"tieout.dev/services/internal/embedded": {"cmd/tieout/dev", "cmd/tieout/cli"},

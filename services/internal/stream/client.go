@@ -13,6 +13,8 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"tieout.dev/services/internal/meter"
 )
 
 const (
@@ -35,6 +37,7 @@ type Config struct {
 	Dial     Dial         // nil: plain TCP
 	Logger   *slog.Logger // nil: slog.Default
 	Tracer   trace.Tracer // nil: no spans
+	Meter    *meter.Set   // nil: nothing is measured
 	// MetadataTTL is how often the layout of the cluster is read; 0 is 500 ms.
 	// Virtual time passes faster with a longer one.
 	MetadataTTL time.Duration
@@ -47,6 +50,7 @@ type Client struct {
 	dial      Dial
 	log       *slog.Logger
 	tracer    trace.Tracer
+	meter     *meter.Set
 	transport *kafka.Transport
 	kafka     *kafka.Client
 
@@ -59,7 +63,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("a Kafka client needs at least one broker")
 	}
-	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, lanes: map[TopicPartition]chan struct{}{}}
+	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, meter: cfg.Meter, lanes: map[TopicPartition]chan struct{}{}}
 	if c.dial == nil {
 		c.dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	}

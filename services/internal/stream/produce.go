@@ -141,7 +141,9 @@ func (c *Client) sendBatch(ctx context.Context, to TopicPartition, records []*Re
 	}()
 	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
 	for end := time.Now().Add(produceFor); ; {
+		start := time.Now()
 		err := c.tryBatch(ctx, to, wire(records, headers))
+		c.sent(ctx, to, len(records), start, err)
 		if err == nil || refused(err) || time.Now().After(end) {
 			return err
 		}
