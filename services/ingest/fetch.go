@@ -136,16 +136,17 @@ func (s *source) reserve(ctx context.Context, n int, class event.Class) (r quota
 	if class == event.Bulk {
 		kept = keptFree
 	}
-	began := s.in.deps.Now()
+	began, waited := s.in.deps.Now(), false
 	for {
 		now := s.in.deps.Now()
 		r, again, ok := s.limit.Reserve(now, n, kept)
 		if ok {
-			if now.After(began) {
+			if waited {
 				s.in.deps.Meter.Took(ctx, meter.QuotaWait, now.Sub(began), s.config.ID, string(class))
 			}
 			return r, true, nil
 		}
+		waited = true
 		wait := max(again.Sub(now), 10*time.Millisecond)
 		if class == event.Bulk {
 			wait = min(wait, lookUp)

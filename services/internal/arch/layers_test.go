@@ -108,6 +108,8 @@ func mayImport(name string) ([]string, bool) {
 		return []string{"internal/mapping"}, true
 	case name == "internal/arch":
 		return nil, true
+	case name == "internal/dashboard": // made from the list of metrics
+		return []string{"internal/meter"}, true
 	case under(name, "internal/lab"): // a bench: it may use everything, and nothing that is shipped uses it
 		return slices.Concat([]string{"ingest/admission", "writer/protocol"}, vocabulary, contracts), true
 	case slices.Contains(services, strings.TrimPrefix(name, "cmd/")): // five lines each
@@ -117,7 +119,7 @@ func mayImport(name string) ([]string, bool) {
 	case under(name, "cmd/tieout"):
 		return slices.Concat([]string{"cmd/assembly", "connectors", "console", "mappings", "internal/run", "internal/embedded"}, services, vocabulary, contracts, mechanisms), true
 	case under(name, "cmd/tieout-lab"): // no part of an installation
-		return []string{"cmd/tieout", "console", "writer", "internal/lab", "internal/parts", "internal/config", "internal/control"}, true
+		return []string{"cmd/tieout", "console", "writer", "internal/lab", "internal/parts", "internal/config", "internal/control", "internal/dashboard"}, true
 	}
 	return nil, false
 }
