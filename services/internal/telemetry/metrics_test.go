@@ -149,3 +149,17 @@ func TestPrometheusNames(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkCount(b *testing.B) {
+	m, err := telemetry.NewMetrics(telemetry.Config{Service: "writer"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	set, err := meter.New(m.Meter(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		set.Observe(b.Context(), meter.HopDuration, 0.1, "post", "realtime")
+	}
+}
