@@ -39,11 +39,11 @@ func measureBacklog(tx *store.Tx, put func(meter.Name) meter.Put) error {
 	put(meter.OutboxRows)(float64(rows), "events")
 	put(meter.OutboxAge)(age, "events")
 	for _, class := range []string{"realtime", "bulk"} {
-		var n float64
+		var n int64
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM (SELECT 1 AS one FROM hint WHERE class = $1 LIMIT $2) AS due`, class, countTo).Scan(&n); err != nil {
 			return err
 		}
-		put(meter.HintsDue)(n, class)
+		put(meter.HintsDue)(float64(n), class)
 	}
 	return nil
 }

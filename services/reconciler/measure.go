@@ -50,11 +50,11 @@ func openBreaks(tx *store.Tx, put meter.Put) error {
 	defer rows.Close()
 	for rows.Next() {
 		var kind string
-		var n float64
+		var n int64
 		if err := rows.Scan(&kind, &n); err != nil {
 			return err
 		}
-		open[kind] = n
+		open[kind] = float64(n)
 	}
 	for kind, n := range open {
 		put(n, kind)

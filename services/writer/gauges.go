@@ -20,7 +20,7 @@ func (w *Writer) measure() {
 }
 
 func (w *Writer) measureLanes(tx *store.Tx, put func(meter.Name) meter.Put) error {
-	queued := func(class string) (n float64, err error) {
+	queued := func(class string) (n int64, err error) {
 		err = tx.QueryRow(`SELECT COUNT(*) FROM slot WHERE state = 'queued' AND class = $1`, class).Scan(&n)
 		return n, err
 	}
@@ -29,14 +29,14 @@ func (w *Writer) measureLanes(tx *store.Tx, put func(meter.Name) meter.Put) erro
 		if err != nil {
 			return err
 		}
-		put(meter.SlotsQueued)(n, class)
+		put(meter.SlotsQueued)(float64(n), class)
 	}
 	for _, state := range []string{"waiting", "parked"} {
-		var n float64
+		var n int64
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM lane WHERE state = $1`, state).Scan(&n); err != nil {
 			return err
 		}
-		put(meter.Lanes)(n, state)
+		put(meter.Lanes)(float64(n), state)
 	}
 	var oldest int64
 	err := tx.QueryRow(`SELECT COALESCE(MIN(s.changed_at), 0) FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
