@@ -10,7 +10,7 @@ MODULES := proto services
 RACE := ./writer/... ./ingest/... ./transform/... ./audit/... ./reconciler/... ./internal/stream/... ./internal/store/... ./internal/trail/... ./internal/sandbox/... ./internal/control/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all run test check generate oracles integration alerts up down sim mutants clean
+.PHONY: help build build-all run test check generate oracles integration alerts up down sim mutants chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,7 @@ check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated f
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run gofmt -w on these"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(STATICCHECK) ./...) || exit 1; done
 	cd services && $(GO) vet -tags oracles ./connectors/... ./console && $(GO) vet -tags integration ./internal/parts ./internal/stream ./cmd/tieout
+	cd services && $(GO) vet -tags crashpoints ./internal/crash
 	cd services && $(GO) test -count=1 ./internal/arch
 	cd proto && $(BUF) lint && $(BUF) breaking --against released/v1.binpb
 	@$(MAKE) --no-print-directory generate
@@ -77,6 +78,11 @@ sim: ## schedules of the writer's core by seed; SEEDS=… BASE=… MIX=… CLASS
 
 mutants: ## the core with one guard taken out at a time; each must be noticed within 1,000 seeds
 	@cd services && $(GO) run ./cmd/tieout-lab mutants
+
+# Kept apart from bin/: these programs can be told to die.
+chaos: ## five real processes killed, frozen, cut on real parts; KILLS=… SECONDS=… SEED=… POINTS=… FAULTS=… (needs what integration needs)
+	@mkdir -p bin/chaos && cd services && $(GO) build -tags crashpoints -o ../bin/chaos/ ./cmd/...
+	@bin/chaos/tieout-lab chaos --kills $(or $(KILLS),60) --seconds $(or $(SECONDS),0) --seed $(or $(SEED),1) --points "$(or $(POINTS),all)" --faults "$(or $(FAULTS),all)" $(if $(DIR),--dir "$(DIR)")
 
 clean: ## remove what the targets made here
 	rm -rf bin .tieout

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
@@ -15,6 +16,7 @@ import (
 // take stores what is new of a batch, each fact as an entry, its search keys
 // and a record of the public topic, in one transaction with the offset.
 func (a *Audit) take(ctx context.Context, b *stream.Batch) error {
+	crash.At(crash.AuditBatchReceived)
 	facts := make([]*trail.Fact, 0, len(b.Records))
 	origin := make(map[*trail.Fact]*stream.Record, len(b.Records))
 	for i := range b.Records {
@@ -38,11 +40,13 @@ func (a *Audit) take(ctx context.Context, b *stream.Batch) error {
 			}
 		}
 		moved, err := store.Advance(tx, b.Topic, b.Partition, b.First, b.End)
+		crash.At(crash.AuditBeforeCommit)
 		if err == nil && !moved {
 			return stream.ErrNotOwner
 		}
 		return err
 	})
+	crash.At(crash.AuditTaken)
 	a.relay.Wake()
 	if err == nil {
 		a.measure(ctx, len(facts), fresh, origin)
@@ -59,13 +63,17 @@ func (a *Audit) record(ctx context.Context, tx *store.Tx, f *trail.Fact, r *stre
 	if err != nil || !fresh {
 		return err
 	}
+	crash.At(crash.AuditEntryStored)
 	if err := index(tx, f); err != nil {
 		return err
 	}
+	crash.At(crash.AuditIndexed)
 	if err := note(tx, f); err != nil {
 		return err
 	}
-	return a.publish(ctx, tx, f)
+	err = a.publish(ctx, tx, f)
+	crash.At(crash.AuditPublished)
+	return err
 }
 
 // parent is the trace that the fact belongs to: that of its record, or the one

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/meter"
@@ -128,6 +129,7 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 	if err != nil {
 		return err
 	}
+	crash.At(crash.IngestCustomerRead)
 	after, err := in.mergeAliases(tx, s, r)
 	if err != nil {
 		return err
@@ -227,6 +229,7 @@ func (in *Ingest) place(ctx context.Context, tx *store.Tx, route registry.Route,
 	if err := tx.QueryRow(`INSERT INTO lane (target, lane, last_seq) VALUES ($1, $2, 1) ON CONFLICT (target, lane) DO UPDATE SET last_seq = lane.last_seq + 1 RETURNING last_seq`, e.Target, e.Lane).Scan(&e.Seq); err != nil {
 		return err
 	}
+	crash.At(crash.IngestLaneNumbered)
 	body, err := event.Encode(e)
 	if err != nil {
 		return err
@@ -237,6 +240,7 @@ func (in *Ingest) place(ctx context.Context, tx *store.Tx, route registry.Route,
 		e.Target, e.Lane, e.Seq, e.ID, e.Ref.String(), e.Rev, e.Route, e.SlotNo, string(e.Class), body, tp, tx.Now()); err != nil {
 		return err
 	}
+	crash.At(crash.IngestEventStored)
 	return trail.Append(tx, trail.Fact{
 		Stream: strings.Join([]string{Name, e.Target, e.Entity}, "/"), Type: "event.admitted", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name,
 		Tenant: e.Tenant, Entity: e.Entity, Target: e.Target, Lane: e.Lane, SlotSeq: e.Seq, Subject: e.Ref.String(), Customer: e.Customer, Rev: e.Rev,

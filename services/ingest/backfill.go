@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 )
@@ -59,7 +60,7 @@ func (s *source) backfill(ctx context.Context) error {
 		if err := s.backfillOnce(ctx); err != nil && ctx.Err() == nil {
 			s.in.deps.Log.WarnContext(ctx, "the backfill goes on later", "connection", s.config.ID, "error", err)
 		}
-		if !pause(ctx, runIdle) {
+		if !pause(ctx, s.in.deps.DB.Rest(runIdle)) {
 			return nil
 		}
 	}
@@ -111,6 +112,7 @@ func (s *source) listRun(ctx context.Context, r *run) error {
 	if err != nil || !done {
 		return err
 	}
+	crash.At(crash.IngestBackfillListed)
 	return s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`UPDATE run SET listed = 1, why = '' WHERE id = $1`, r.id)
 		return err
@@ -178,6 +180,7 @@ func (s *source) storeRunPage(ctx context.Context, r *run, page []event.Ref) err
 	if err != nil {
 		return err
 	}
+	crash.At(crash.IngestBackfillPage)
 	signal(s.due)
 	if why, err := s.heldNow(ctx, r); err != nil || why != "" {
 		return errors.Join(err, errHeld)

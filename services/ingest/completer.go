@@ -23,7 +23,7 @@ type LaneHead struct {
 // what the writer holds, and publishes again what is missing. It finds a hole,
 // a lost tail and a lost last slot alike: nothing else repairs loss in Kafka.
 func (in *Ingest) complete(ctx context.Context) error {
-	for pause(ctx, completeEvery) {
+	for pause(ctx, in.deps.DB.Rest(completeEvery)) {
 		if err := in.completeRound(ctx); err != nil && ctx.Err() == nil {
 			in.deps.Log.WarnContext(ctx, "lanes were not compared with the writer", "error", err)
 		}

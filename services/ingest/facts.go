@@ -11,6 +11,7 @@ import (
 
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/registry"
@@ -36,6 +37,7 @@ func (in *Ingest) takeFacts(ctx context.Context, b *stream.Batch) error {
 		if err != nil {
 			return err
 		}
+		crash.At(crash.IngestFactsTaken)
 		for _, f := range fresh {
 			if err := in.takeFact(ctx, tx, f); err != nil {
 				return fmt.Errorf("take fact %s: %w", f.EventID, err)
@@ -47,6 +49,7 @@ func (in *Ingest) takeFacts(ctx context.Context, b *stream.Batch) error {
 		}
 		return err
 	})
+	crash.At(crash.IngestFactsStored)
 	in.relay.Wake()
 	in.facts.Wake()
 	return err
@@ -56,6 +59,7 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 	switch f.Type {
 	case "slot.ended":
 		_, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = $2 WHERE event_id = $3 AND ended_at = 0`, tx.Now(), f.Outcome, f.SourceEventID)
+		crash.At(crash.IngestSlotEnded)
 		return err
 	case "slot.requeued":
 		return in.requeued(ctx, tx, f)
@@ -145,10 +149,12 @@ func (in *Ingest) writeBack(ctx context.Context, tx *store.Tx, f *trail.Fact) er
 	if err != nil {
 		return err
 	}
-	return in.place(ctx, tx, route, &event.Event{
+	err = in.place(ctx, tx, route, &event.Event{
 		Connection: route.Connection, Ref: ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: class, Cause: event.Posting, Type: event.Posted,
 		Lane: lane, Customer: f.Customer, OccurredAt: f.Time, Data: data, DataHash: record.Hash,
 	}, parentOf(f))
+	crash.At(crash.IngestWriteBackPlaced)
+	return err
 }
 
 // classOfEvent is the class that an event came in: what a backfill posts is written

@@ -8,6 +8,7 @@ import (
 
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/meter"
@@ -54,7 +55,7 @@ func (s *source) fetch(ctx context.Context) error {
 }
 
 func (s *source) rest(ctx context.Context) {
-	t := time.NewTimer(fetchIdle)
+	t := time.NewTimer(s.in.deps.DB.Rest(fetchIdle))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -107,6 +108,7 @@ func (s *source) fetchType(ctx context.Context, typ string, class event.Class) (
 		if err != nil || len(hints) == 0 {
 			return false, err
 		}
+		crash.At(crash.IngestHintClaimed)
 		return true, s.fetchBatch(ctx, typ, hints)
 	})
 }
@@ -200,6 +202,7 @@ func (s *source) fetchBatch(ctx context.Context, typ string, hints []hint) error
 	if err != nil {
 		return err
 	}
+	crash.At(crash.IngestReadNumbered)
 	ids := make([]string, 0, len(hints))
 	for _, h := range hints {
 		ids = append(ids, h.Ref.ID)
@@ -219,6 +222,7 @@ func (s *source) fetchBatch(ctx context.Context, typ string, hints []hint) error
 		}
 		return fmt.Errorf("fetch %d of type %s: %w", len(ids), typ, err)
 	}
+	crash.At(crash.IngestFetched)
 	return s.in.admitPage(ctx, s, page{incarnation: incarnation, no: no, typ: typ, hints: hints, records: records})
 }
 
@@ -261,8 +265,11 @@ func (in *Ingest) admitPage(ctx context.Context, s *source, p page) error {
 				settled[m] = true
 			}
 		}
-		return p.settle(tx, settled, s.conn.Children[p.typ] != "")
+		err := p.settle(tx, settled, s.conn.Children[p.typ] != "")
+		crash.At(crash.IngestBeforeAdmitCommit)
+		return err
 	})
+	crash.At(crash.IngestAfterAdmit)
 	in.relay.Wake()
 	in.facts.Wake()
 	return err

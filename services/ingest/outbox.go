@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
@@ -67,6 +68,7 @@ func record(body []byte, parent string) (stream.Record, error) {
 // MarkPublished flags the events; a flag, not a cursor, so that a late commit
 // is never skipped.
 func (o *outbox) MarkPublished(ctx context.Context, rows []trail.Row) error {
+	crash.At(crash.IngestBeforeMark)
 	return o.db.Write(ctx, func(tx *store.Tx) error {
 		for _, r := range rows {
 			if _, err := tx.Exec(`UPDATE event SET published_at = $1 WHERE target = $2 AND lane = $3 AND seq = $4`, tx.Now(), r.Stream, r.Lane, r.Seq); err != nil {

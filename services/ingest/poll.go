@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/store"
@@ -123,10 +124,13 @@ func (s *source) storePage(ctx context.Context, typ string, page []connector.Cha
 	if err != nil {
 		return err
 	}
-	return s.in.storeHints(ctx, unknown, event.Change, class, func(tx *store.Tx) error {
+	crash.At(crash.IngestPollListed)
+	err = s.in.storeHints(ctx, unknown, event.Change, class, func(tx *store.Tx) error {
 		_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`, s.config.ID, typ, cursor)
 		return err
 	})
+	crash.At(crash.IngestPollStored)
+	return err
 }
 
 // unknown leaves out what is known at the version that the listing shows.

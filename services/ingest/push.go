@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 )
@@ -81,10 +82,12 @@ func (in *Ingest) push(r *http.Request) (int, any, *problem) {
 	if len(key) > 200 {
 		return 0, nil, refusal(http.StatusBadRequest, "the key is too long", "an Idempotency-Key has at most 200 bytes")
 	}
+	crash.At(crash.IngestPushReceived)
 	answers, why := in.admitPushed(r.Context(), items, key, event.Digest("push/v1", string(body)))
 	if why != nil {
 		return 0, nil, why
 	}
+	crash.At(crash.IngestPushAdmitted)
 	return http.StatusAccepted, map[string]any{"items": answers}, nil
 }
 

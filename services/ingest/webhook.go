@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/registry"
@@ -45,14 +46,17 @@ func (in *Ingest) webhook(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the delivery is not accepted", statusOf(err))
 		return
 	}
+	crash.At(crash.IngestWebhookReceived)
 	fresh := in.unseen(r, conn, hints)
 	if err := in.storeHints(ctx, fresh, event.Change, event.Realtime, nil); err != nil {
 		in.deps.Log.ErrorContext(ctx, "hints were not stored", "app", conn.App, "error", err)
 		http.Error(w, "not stored; deliver again", http.StatusServiceUnavailable)
 		return
 	}
+	crash.At(crash.IngestHintStored)
 	// only now: before it is durable, a repeat must count
 	in.memory().remember(ctx, repeatFor, deliveryKeys(conn, fresh)...)
+	crash.At(crash.IngestDeliveryRemembered)
 	w.WriteHeader(http.StatusOK)
 }
 

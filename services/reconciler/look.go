@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/money"
@@ -60,6 +61,7 @@ func (r *Reconciler) look(ctx context.Context, entity, target, period string, se
 	if in.Open, err = r.deps.Open(ctx); err != nil {
 		return nil, fmt.Errorf("ask what is on its way: %w", err)
 	}
+	crash.At(crash.ReconcilerListsRead)
 	return match.Compare(in)
 }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/reconciler/match"
@@ -98,6 +99,7 @@ func (r *Reconciler) repair(ctx context.Context, b found, action, actor, reason 
 		if err := r.deps.Recheck(ctx, b.ref); err != nil {
 			return fmt.Errorf("recheck %s: %w", b.ref, err)
 		}
+		crash.At(crash.ReconcilerRechecked)
 	}
 	err := r.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Exec(`UPDATE breaks SET state = $1, actor = $2, reason = $3 WHERE id = $4`, state, actor, reason, b.id); err != nil {
@@ -107,6 +109,7 @@ func (r *Reconciler) repair(ctx context.Context, b found, action, actor, reason 
 			Stream: Name + "/" + b.entity + "/" + b.entity, Type: "break." + state, Actor: actor, Entity: b.entity, Subject: b.ref, Outcome: state, Detail: "break " + b.id + " (" + b.cause + ") " + reason,
 		})
 	})
+	crash.At(crash.ReconcilerRepairStored)
 	r.relay.Wake()
 	return err
 }

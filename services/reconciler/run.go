@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/reconciler/match"
@@ -50,6 +51,7 @@ func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run 
 		reports = append(reports, one)
 	}
 	report, err = match.Join(reports...)
+	crash.At(crash.ReconcilerCompared)
 	return run, report, err
 }
 
@@ -74,6 +76,7 @@ func (r *Reconciler) begin(ctx context.Context, run, entity, period string) erro
 		}
 		return trail.Append(tx, trail.Fact{Stream: Name + "/" + entity + "/" + entity, Type: "run.started", Actor: Name, Entity: entity, Detail: "run " + run + " of period " + period})
 	})
+	crash.At(crash.ReconcilerRunBegun)
 	r.relay.Wake()
 	return err
 }
@@ -98,6 +101,7 @@ func (r *Reconciler) end(ctx context.Context, run, entity, period string, report
 		}
 		return trail.Append(tx, trail.Fact{Stream: Name + "/" + entity + "/" + entity, Type: "run.ended", Actor: Name, Entity: entity, Outcome: state, Detail: "run " + run + ": " + detail})
 	})
+	crash.At(crash.ReconcilerRunEnded)
 	r.relay.Wake()
 	return err
 }

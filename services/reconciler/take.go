@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
@@ -11,6 +12,7 @@ import (
 
 // take keeps the journal: the newest posting of each document.
 func (r *Reconciler) take(ctx context.Context, b *stream.Batch) error {
+	crash.At(crash.ReconcilerBatchReceived)
 	facts := make([]*trail.Fact, 0, len(b.Records))
 	for i := range b.Records {
 		f, err := trail.Decode(b.Records[i].Value)
@@ -20,7 +22,7 @@ func (r *Reconciler) take(ctx context.Context, b *stream.Batch) error {
 		}
 		facts = append(facts, f)
 	}
-	return r.deps.DB.Write(ctx, func(tx *store.Tx) error {
+	err := r.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := trail.Take(tx, facts)
 		if err != nil {
 			return err
@@ -36,6 +38,8 @@ func (r *Reconciler) take(ctx context.Context, b *stream.Batch) error {
 		}
 		return err
 	})
+	crash.At(crash.ReconcilerTaken)
+	return err
 }
 
 func enter(tx *store.Tx, f *trail.Fact) error {
@@ -54,5 +58,6 @@ func enter(tx *store.Tx, f *trail.Fact) error {
 		ON CONFLICT (target, source_ref, kind, part, n) DO UPDATE SET other_ref = $6, number = $7, status = $8, currency = $9, net = $10, tax = $11, gross = $12,
 		issue_date = $13, entity = $14, op_id = $15, settled_at = $16, content = $17`,
 		f.Target, p.SourceRef, p.Kind, p.Part, p.N, p.OtherRef, p.Number, p.Status, p.Gross.Currency, p.Net.Minor, p.Tax.Minor, p.Gross.Minor, p.IssueDate, f.Entity, op, store.Micros(f.Time), p.Content)
+	crash.At(crash.ReconcilerFactEntered)
 	return err
 }

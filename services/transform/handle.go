@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
@@ -29,6 +30,7 @@ type rendered struct {
 // then moves the offset row. A crash between the two renders again: the
 // writer's slots absorb the repeat.
 func (t *Transform) handle(ctx context.Context, b *stream.Batch) error {
+	crash.At(crash.TransformBatchReceived)
 	all := make([]rendered, 0, len(b.Records))
 	out := make([]stream.Record, 0, len(b.Records))
 	for i := range b.Records {
@@ -41,19 +43,24 @@ func (t *Transform) handle(ctx context.Context, b *stream.Batch) error {
 			out = append(out, *message)
 		}
 	}
+	crash.At(crash.TransformRendered)
 	if err := t.deps.Bus.Produce(ctx, out); err != nil {
 		return fmt.Errorf("publish renderings: %w", err)
 	}
+	crash.At(crash.TransformProduced)
 	err := t.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		if err := t.note(tx, all); err != nil {
 			return err
 		}
+		crash.At(crash.TransformNoted)
 		moved, err := store.Advance(tx, b.Topic, b.Partition, b.First, b.End)
+		crash.At(crash.TransformBeforeCommit)
 		if err == nil && !moved {
 			return stream.ErrNotOwner
 		}
 		return err
 	})
+	crash.At(crash.TransformCommitted)
 	t.relay.Wake()
 	if err == nil {
 		t.measure(ctx, all)

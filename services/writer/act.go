@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/store"
@@ -77,6 +78,7 @@ func (s *Server) Act(ctx context.Context, r *controlv1.ActRequest) (*controlv1.A
 	if err != nil {
 		return nil, err
 	}
+	crash.At(crash.WriterActionStored)
 	if !r.GetAll() && len(out.Exceptions) == 0 {
 		return nil, status.Errorf(codes.NotFound, "there is no open exception %s", r.GetId())
 	}

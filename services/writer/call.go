@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/writer/protocol"
 )
@@ -45,8 +46,10 @@ func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) pr
 		span.SetAttributes(attribute.String("sync.outcome", "not_sent"))
 		return protocol.Answer{Call: c.Key, NotSent: true}
 	}
+	crash.At(crash.WriterBeforeSend)
 	started := o.w.deps.Now()
 	outcomes := o.conn.Target.Put(ctx, c)
+	crash.At(crash.WriterAfterSend)
 	o.vendor(ctx, "put", started, worst(outcomes))
 	for i := range outcomes {
 		describe(span, outcomes[i])

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
@@ -82,6 +83,7 @@ func (o *owner) run(ctx context.Context) error {
 	if err := o.take(ctx); err != nil {
 		return err
 	}
+	crash.At(crash.WriterTargetTaken)
 	if err := o.refs.load(ctx); err != nil {
 		return err
 	}
@@ -121,6 +123,7 @@ func (o *owner) take(ctx context.Context) error {
 
 // drain lets nothing new leave and awaits what is under way.
 func (o *owner) drain(ctx context.Context) error {
+	crash.At(crash.WriterDraining)
 	deadline := time.NewTimer(drainFor)
 	defer deadline.Stop()
 	for len(o.memory.Flying) > 0 {
@@ -140,6 +143,7 @@ func (o *owner) drain(ctx context.Context) error {
 // if nothing wakes it.
 func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) {
 	in := o.takeInputs()
+	crash.At(crash.WriterTurnBegun)
 	now := o.w.deps.Now()
 	most := o.limit.most(now, len(o.memory.Flying)+len(o.memory.Looking))
 	if draining {
@@ -149,11 +153,13 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	var effects protocol.Effects
 	var paused bool
 	var received map[place]int64
+	rest := o.w.deps.DB.Rest(idleTurn)
 	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		v, err := o.fence(tx, now, most)
 		if err != nil {
 			return err
 		}
+		crash.At(crash.WriterFenced)
 		if in.Commands, err = commands(tx, o.target); err != nil {
 			return err
 		}
@@ -162,20 +168,44 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		}
 		o.limit.sees(v.Heads)
 		changes, effects = protocol.Step(v, o.memory, in)
+		crash.At(crash.WriterStepped)
 		paused = v.Paused
 		a := &applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner, received: map[place]int64{}}
-		received = a.received
-		return a.apply(&changes)
+		received, err = a.received, a.apply(&changes)
+		crash.At(crash.WriterApplied)
+		if len(in.Answers) > 0 {
+			crash.At(crash.WriterBeforeSettle)
+		}
+		if err != nil || rest == idleTurn {
+			return err
+		}
+		rest, err = o.restOf(tx, rest)
+		return err
 	})
 	o.measureTurn(ctx, now, most, &changes, received, err)
 	if err != nil {
 		return 0, err
 	}
+	if len(in.Answers) > 0 {
+		crash.At(crash.WriterSettled)
+	}
 	o.w.relay.Wake()
+	crash.At(crash.WriterTurnCommitted)
 	o.forgetOldLooks()
 	o.noteProbe(paused)
 	o.carryOut(ctx, effects)
-	return o.nextTurn(effects, most.free), nil
+	return o.nextTurn(effects, most.free, rest), nil
+}
+
+// restOf is how long the owner may rest when nothing wakes it: lanes that wait
+// are looked at again and again.
+func (o *owner) restOf(tx *store.Tx, rest time.Duration) (time.Duration, error) {
+	var waiting int64
+	err := tx.QueryRow(`SELECT COUNT(*) FROM lane WHERE target = $1 AND state = 'waiting'`, o.target).Scan(&waiting)
+	if waiting > 0 {
+		rest = idleTurn
+	}
+	return rest, err
 }
 
 // fence starts the transaction: one row serialises the target, and an owner
@@ -200,8 +230,8 @@ func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View,
 	return v, nil
 }
 
-func (o *owner) nextTurn(e protocol.Effects, free time.Duration) time.Duration {
-	next := idleTurn
+func (o *owner) nextTurn(e protocol.Effects, free, rest time.Duration) time.Duration {
+	next := rest
 	if e.WakeAt > 0 {
 		next = min(next, e.WakeAt-o.w.deps.Now().Sub(o.started))
 	}
@@ -225,6 +255,7 @@ func (o *owner) answer(a protocol.Answer) {
 	o.mu.Lock()
 	o.inputs.Answers = append(o.inputs.Answers, a)
 	o.mu.Unlock()
+	crash.At(crash.WriterAnswered)
 	o.wake()
 }
 
@@ -232,6 +263,7 @@ func (o *owner) looked(a protocol.LookAnswer) {
 	o.mu.Lock()
 	o.inputs.Looks = append(o.inputs.Looks, a)
 	o.mu.Unlock()
+	crash.At(crash.WriterLooked)
 	o.wake()
 }
 

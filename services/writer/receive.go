@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
@@ -19,6 +20,7 @@ import (
 // them, and the offset row, all in one transaction. It needs no epoch, since
 // it changes no slot: duplicates, reordering and replays end here.
 func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
+	crash.At(crash.WriterBatchReceived)
 	targets := map[string]bool{}
 	var repeats int64
 	err := w.deps.DB.Write(ctx, func(tx *store.Tx) error {
@@ -35,6 +37,7 @@ func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
 			targets[target] = true
 		}
 		moved, err := store.Advance(tx, b.Topic, b.Partition, b.First, b.End)
+		crash.At(crash.WriterBeforeReceiveCommit)
 		if err == nil && !moved {
 			return stream.ErrNotOwner
 		}
@@ -43,6 +46,7 @@ func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
 	if err != nil {
 		return fmt.Errorf("receive %s/%d at %d: %w", b.Topic, b.Partition, b.First, err)
 	}
+	crash.At(crash.WriterReceived)
 	w.measureBatch(ctx, b, repeats)
 	w.relay.Wake()
 	for t := range targets {
@@ -77,6 +81,7 @@ func (w *Writer) storeSlot(tx *store.Tx, r *document.Rendering, doc []byte, pare
 		return false, err
 	}
 	if n == 1 {
+		crash.At(crash.WriterSlotStored)
 		if r.Class == event.Realtime {
 			if _, err := tx.Exec(`UPDATE lane SET realtime = realtime + 1 WHERE target = $1 AND lane = $2`, r.Target, r.Lane); err != nil {
 				return false, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/store"
 )
@@ -49,6 +50,7 @@ func (r *references) load(ctx context.Context) error {
 		}
 		return fmt.Errorf("read the books' tables of %s: %w", r.target, err)
 	}
+	crash.At(crash.WriterReferencesRead)
 	return r.keep(ctx, list)
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/store"
 )
@@ -46,7 +47,7 @@ func (v *Vault) Tokens(connection string, first connector.Grant) *Tokens {
 	if t, ok := v.known[connection]; ok {
 		return t
 	}
-	t := &Tokens{vault: v, connection: connection, first: first}
+	t := &Tokens{vault: v, connection: connection, first: first, mu: make(turnstile, 1)}
 	v.known[connection] = t
 	return t
 }
@@ -67,13 +68,24 @@ type Tokens struct {
 	// Refresher trades the refresh token; nil for a token that does not expire.
 	Refresher func(ctx context.Context, refresh string) (connector.Grant, error)
 
-	mu      sync.Mutex // one refresh at a time
+	mu      turnstile // one refresh at a time
 	current connector.Grant
 	loaded  bool
 
 	consentEnds atomic.Int64 // µs
 	lacking     atomic.Bool  // nobody has consented yet
 }
+
+// turnstile is a lock that is held while a vendor is asked, which takes as long
+// as it takes. Waiting for it is waiting for a channel, so that virtual time
+// passes meanwhile; behind a mutex it would stand still.
+type turnstile chan struct{}
+
+// Lock waits until nobody else is inside.
+func (t turnstile) Lock() { t <- struct{}{} }
+
+// Unlock lets the next one in.
+func (t turnstile) Unlock() { <-t }
 
 // Token returns the access token, refreshed if it is about to end.
 func (t *Tokens) Token(ctx context.Context) (string, error) {
@@ -85,21 +97,26 @@ func (t *Tokens) Token(ctx context.Context) (string, error) {
 	if t.current.Access == "" && (t.Refresher == nil || t.current.Refresh == "") {
 		return "", fault.New(fault.Unauthorized, "connection %s has no token yet: tieout connections authorize %s", t.connection, t.connection)
 	}
-	if t.Refresher != nil && !t.current.Expires.IsZero() && t.vault.now().Add(expiresSoon).After(t.current.Expires) {
+	if t.Refresher != nil && t.ending() {
 		return t.refresh(ctx)
 	}
 	return t.current.Access.Reveal(), nil
 }
 
+// ending tells whether the token ends soon, or has ended.
+func (t *Tokens) ending() bool {
+	return !t.current.Expires.IsZero() && t.vault.now().Add(expiresSoon).After(t.current.Expires)
+}
+
 // Refresh returns another token than the refused one. Whoever comes second
-// gets what the first one fetched.
+// gets what the first one fetched, unless that has ended as well by now.
 func (t *Tokens) Refresh(ctx context.Context, refused string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.load(ctx); err != nil {
 		return "", err
 	}
-	if t.current.Access.Reveal() != refused {
+	if t.current.Access.Reveal() != refused && !t.ending() {
 		return t.current.Access.Reveal(), nil
 	}
 	return t.refresh(ctx)
@@ -151,6 +168,7 @@ func (t *Tokens) refresh(ctx context.Context) (string, error) {
 	if err := t.store(context.WithoutCancel(ctx), g, nil); err != nil {
 		return "", err
 	}
+	crash.At(crash.WriterTokenStored)
 	t.keep(g)
 	return g.Access.Reveal(), nil
 }

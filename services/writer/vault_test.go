@@ -98,3 +98,17 @@ func TestReplicasRefreshOnce(t *testing.T) {
 		t.Errorf("%d refreshes", endpoint.used)
 	}
 }
+
+// A service that comes with an old token gets one that is good now, not the one
+// that has ended since it was fetched.
+func TestRefusedTokenIsNotReplacedByAnEndedOne(t *testing.T) {
+	endpoint := &rotating{}
+	tokens := openVault(t, filepath.Join(t.TempDir(), "w.db"), endpoint)
+	if got, err := tokens.Refresh(t.Context(), "a0"); err != nil || got != "a1" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	tokens.vault.now = func() time.Time { return time.Now().Add(3 * time.Hour) }
+	if got, err := tokens.Refresh(t.Context(), "a0"); err != nil || got != "a2" {
+		t.Fatalf("got %q, %v; the books take a2 alone", got, err)
+	}
+}

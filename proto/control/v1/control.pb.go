@@ -5853,8 +5853,9 @@ func (x *TransformStatusResponse) GetMappings() []*MappingState {
 
 // ListNotificationsRequest has no filters.
 type ListNotificationsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Limit         int32                  `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"` // 0 means 100
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many; 0 means 100.
+	Limit         int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5898,8 +5899,9 @@ func (x *ListNotificationsRequest) GetLimit() int32 {
 
 // ListNotificationsResponse holds messages, newest first.
 type ListNotificationsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Notification        `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The messages.
+	Items         []*Notification `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5943,17 +5945,27 @@ func (x *ListNotificationsResponse) GetItems() []*Notification {
 
 // Notification is one message to one channel.
 type Notification struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Channel       string                 `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
-	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	Target        string                 `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
-	Count         int64                  `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"` // exceptions that it tells of
-	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`  // due, sent, failed
-	Attempts      int64                  `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	MadeAt        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=made_at,json=madeAt,proto3" json:"made_at,omitempty"`
-	SentAt        *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
-	Error         string                 `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"` // of the last attempt
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identity, the same whenever it is sent again.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where it goes: webhook or e-mail.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Kind of the exceptions that it tells of.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Where they stand.
+	Target string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	// How many they are.
+	Count int64 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// due, sent or failed.
+	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	// How often it was tried.
+	Attempts int64 `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// When it was made.
+	MadeAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=made_at,json=madeAt,proto3" json:"made_at,omitempty"`
+	// When it was taken, if it was.
+	SentAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
+	// What the last attempt said.
+	Error         string `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6097,8 +6109,9 @@ func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
 
 // TestNotificationResponse says how each channel did.
 type TestNotificationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*ChannelResult       `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each channel.
+	Items         []*ChannelResult `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6142,9 +6155,11 @@ func (x *TestNotificationResponse) GetItems() []*ChannelResult {
 
 // ChannelResult is how one channel did.
 type ChannelResult struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Channel       string                 `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
-	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"` // "" if the message was taken
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which channel.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Empty if the message was taken.
+	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -92,6 +92,7 @@ func (s *Site) open(p *run.Parts, c registry.Connection, tokens connector.Tokens
 	}
 	conn, err := spec.Open(connector.Config{
 		Connection: c.ID, Account: c.Account, BaseURL: c.BaseURL, Settings: c.Settings, Tokens: tokens, Now: s.Runtime.Now, Log: p.Log, Secrets: secrets,
+		HTTP: s.Runtime.HTTP,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connection %s: %w", c.ID, err)

@@ -11,6 +11,7 @@ const (
 	commandFile   = "writer/protocol/command.go"
 	mergeFile     = "writer/protocol/merge.go"
 	tablesFile    = "writer/protocol/tables.go"
+	recordFile    = "writer/protocol/record.go"
 	leaseFile     = "writer/protocol/lease.go"
 	admissionFile = "ingest/admission/admission.go"
 )
@@ -20,7 +21,6 @@ func mutants() []mutant {
 	return []mutant{
 		{"fence", leaseFile, "return l == row", "return true", "small"},
 		{"send guard", leaseFile, "return guard <= 0 || waited <= guard", "return true", "small"},
-		{"a repeat keeps its place", leaseFile, "case r.Render > storedRender:", "case true:", "kafka"},
 		{"quarantine", doubtFile, "return t.v.Mono + t.v.Claims.Q()", "return t.v.Mono + resendAfter", "class-C"},
 		{"half key life", doubtFile, "age >= t.v.Claims.KeyLife/2", "age >= 10000*t.v.Claims.KeyLife", "class-A"},
 		{"resend only what is protected", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 {", "if c.Sends > 1 {", "class-B"},
@@ -34,10 +34,13 @@ func mutants() []mutant {
 		{"an update is proven by its fields", doubtFile, "if sameFields(op.Fields, p.Fields) {", "if true {", "class-C"},
 		{"lane hold", laneFile, "case t.openOp(h):\n\t\treturn\n\tcase h.Overtaken", "case h.Overtaken", "class-D"},
 		{"subject hold", laneFile, "if lane, held := t.busy[h.Slot.Subject]; held && lane != h.Lane {", "if false {", "merge"},
-		{"revision guard", laneFile, "case h.Overtaken:", "case false:", "merge"},
+		{"revision guard", laneFile, "case h.Overtaken:", "case false:", "kafka"},
 		{"vanished part", laneFile, "if l.Live() && !named(r.Parts, l) {", "if l.Live() && !named(r.Parts, l) && false {", "all"},
 		{"vanished part is read", tablesFile, "if err := l.part(x.Key); err != nil { // also", "if err := error(nil); err != nil { // also", "all"},
 		{"ring", waitFile, "case t.ring(h.Lane, need.Ref):", "case false:", "merge"},
+		{"a ring over slots that follow", waitFile, "next = append(next, t.v.Follows[at]...)", "", "merge"},
+		{"a name is kept while copies fly", recordFile, "if until := t.nameHeld(p); until > t.v.Now {", "if false {\n\t\tuntil := t.v.Now", "class-B"},
+		{"a need behind it", waitFile, "case t.behind(h, need.Ref):", "case false:", "merge"},
 		{"after of merges", laneFile, "case !h.AfterMet:", "case false:", "merge"},
 		{"absent after the quarantine", commandFile, "if op == nil || !t.rested(op) {", "if op == nil {", "class-D"},
 		{"link after the quarantine", commandFile, "if !t.rested(op) {", "if false {", "class-D"},

@@ -1,6 +1,7 @@
 // Command tieout-lab proves what Tieout promises: it runs it on real parts,
-// plays schedules by seed against the writer's core, and takes the core's
-// guards out one at a time. It is no part of an installation.
+// plays schedules by seed against the writer's core, takes the core's guards out
+// one at a time, harms running processes, and holds what was recorded against
+// what is promised. It is no part of an installation.
 package main
 
 import (
@@ -26,7 +27,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "tieout-lab", Short: "Proves what Tieout promises", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(append(realCommands(), simCommand(), mutantsCommand(), metricsCommand())...)
+	root.AddCommand(append(realCommands(), simCommand(), mutantsCommand(), verifyCommand(), crashpointsCommand(), chaosCommand(), metricsCommand())...)
 	err := root.ExecuteContext(ctx)
 	var absent *parts.AbsentError
 	var other *otherEnded

@@ -115,7 +115,10 @@ func (b *books) request(c connector.Call, answer func([]connector.Outcome)) {
 // may be made: the client never sends a request again by itself.
 func (b *books) protected(c connector.Call) bool {
 	for _, item := range c.Items {
-		if item.Effect != connector.Create && !b.tokens {
+		switch {
+		case item.Effect != connector.Create && !b.tokens:
+			return false
+		case item.Kind != document.InvoiceKind && b.w.class != connector.KeyRemembered: // a name may be given up meanwhile
 			return false
 		}
 	}

@@ -19,6 +19,8 @@ type record struct {
 	shipping  bool // a second invoice
 	unclear   bool // no mapping can render it
 	matchOnly bool
+	strict    bool    // its customer is made by the company's own record alone
+	payer     *record // a company that is billed instead
 	deleted   bool
 	into      *record // merged away
 	losers    []event.Ref
@@ -51,15 +53,22 @@ func (r *record) isDeal() bool { return r.ref.Type == "deal" }
 // populate makes the first records and plans what people will do.
 func (w *world) populate() {
 	names := []string{"Acme", "Bolt", "Acme", "Cork"} // two customers may be called alike
+	strict := w.chance(0.25)
+	if strict {
+		names[2] = "Dunn" // nobody links by name alone there
+	}
 	for i := range w.f.companies {
 		r := w.newRecord("company")
-		r.name = names[i%len(names)]
+		r.name, r.strict = names[i%len(names)], strict
 		w.edited(r)
 	}
 	for range w.f.deals {
 		r := w.newRecord("deal")
 		r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(w.f.companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
-		r.matchOnly = w.chance(w.f.matchOnly)
+		r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
+		if strict && w.chance(0.5) {
+			r.payer = w.crm.records[w.n(w.f.companies)]
+		}
 		w.after(micros(w.n(int(w.f.lasts/3))), func() {
 			r.won = true
 			w.edited(r)
@@ -140,7 +149,7 @@ func (w *world) mergeCompanies(a, b *record) {
 	to := a
 	if w.chance(0.5) {
 		to = w.newRecord("company")
-		to.name = a.name
+		to.name, to.strict = a.name, a.strict
 		to.losers = append(append(to.losers, a.losers...), a.ref)
 		a.into = to
 	}
@@ -208,6 +217,9 @@ func stateOf(r *record) *state {
 	b = append(b, '|')
 	if r.company != nil {
 		s.company = r.company.survivor()
+		if r.payer != nil {
+			s.payer = r.payer.survivor()
+		}
 		s.read.Customer = s.company.ref
 		b = append(b, s.company.ref.ID...)
 	} else {

@@ -15,21 +15,20 @@ const (
 
 // admitted is an event with its place.
 type admitted struct {
-	id, route       string
-	ref             event.Ref
-	rev, slotNo     int64
-	render          int64
-	class           event.Class
-	cause           event.Cause
-	typ             event.Type
-	lane            string
-	seq             int64
-	after           []event.LaneSeq
-	losers          []string
-	data            *state
-	changed         micros
-	outcome         string // "" while it is open
-	tailLost, toSay bool
+	id, route   string
+	ref         event.Ref
+	rev, slotNo int64
+	render      int64
+	class       event.Class
+	cause       event.Cause
+	typ         event.Type
+	lane        string
+	seq         int64
+	after       []event.LaneSeq
+	losers      []string
+	data        *state
+	changed     micros
+	outcome     string // "" while it is open
 }
 
 // ingest is the service around the core of admission: reads are numbered when

@@ -96,6 +96,7 @@ func (w *world) stress(mix string) {
 		f.outage, f.hand, f.lostAnswer = 0, 0, 0
 	case "kafka":
 		f.busLag, f.busTwice, f.busTail, f.replay, f.slowFact, f.rebalance = 0.6, 0.5, 0.3, 5*minute, 0.5, 5*minute
+		f.companies, f.deals, f.edits = 2, 1+w.n(2), 6+w.n(8)
 	case "merge":
 		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(2), 2+w.n(3), 4+w.n(6), 0.2
 	case "people":

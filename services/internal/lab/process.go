@@ -124,6 +124,9 @@ func (p *process) turn() {
 		p.die("before its commit")
 		return
 	}
+	if p.lease != db.lease {
+		w.violated("I1", "%s changed the tables, and the target is another's", p.id)
+	}
 	db.apply(&changes)
 	if w.hits(w.f.crash/2, "crash after commit") {
 		p.die("after its commit, before anything left")

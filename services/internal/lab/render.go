@@ -25,7 +25,7 @@ func render(e *admitted, mapping string) *document.Rendering {
 	}
 	switch {
 	case e.ref.Type == "company":
-		r.UpdateOnly = true
+		r.UpdateOnly = !e.data.strict
 		r.Parts = []document.Part{{Name: "customer", Kind: document.CustomerKind, Mode: document.Own, Desired: document.Issued, Subject: r.Ref, Party: party(e.data.name)}}
 	case e.data.unclear && e.data.won && !e.data.deleted:
 		r.Verdict, r.Reason = document.Rejected, document.Reason{Kind: string(exception.Amount), Detail: "the amounts contradict each other"}
@@ -54,10 +54,17 @@ func deal(e *admitted) []document.Part {
 		}
 		return []document.Part{{Name: "invoice", Kind: document.InvoiceKind, Mode: document.Own, Desired: document.Voided, VoidCause: cause, Subject: subject}}
 	}
-	customer := d.company.ref.String()
+	billed := d.company
+	if d.payer != nil {
+		billed = d.payer
+	}
+	customer := billed.ref.String()
 	out := []document.Part{
-		{Name: "customer", Kind: document.CustomerKind, Mode: document.Ensure, Desired: document.Issued, Subject: customer, Party: party(d.company.name)},
+		{Name: "customer", Kind: document.CustomerKind, Mode: document.Ensure, Desired: document.Issued, Subject: customer, Party: party(billed.name)},
 		{Name: "item", Kind: document.ItemKind, Mode: document.Ensure, Desired: document.Issued, Subject: itemRef, Item: &document.Item{Name: "Widget", Account: "sales"}},
+	}
+	if d.strict { // it waits for the company's own record
+		out = out[1:]
 	}
 	needs := []document.Need{{Ref: customer, Kind: document.CustomerKind, Part: "customer"}, {Ref: itemRef, Kind: document.ItemKind, Part: "item"}}
 	names := []string{"invoice", "shipping"}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -43,6 +44,14 @@ type Config struct {
 	Version     string
 	Log         *slog.Logger
 	Now         func() time.Time
+	// Dial opens connections to the brokers; nil is the ordinary way.
+	Dial stream.Dial
+	// Rest is the least that whatever is woken when there is something to do
+	// rests between two looks of its own; 0 leaves each its own. It makes virtual
+	// time pass faster and is of no use elsewhere.
+	Rest time.Duration
+	// HTTP carries requests to the vendors; nil is the ordinary way.
+	HTTP http.RoundTripper
 	// Exporter makes an exporter of spans for each service; nil: none.
 	Exporter func(ctx context.Context) (telemetry.Exporter, error)
 }
@@ -64,7 +73,7 @@ type Runtime struct {
 func New(cfg Config) (*Runtime, error) {
 	r := &Runtime{Config: cfg, Instance: rand.Text(), metrics: map[string]measured{}}
 	var err error
-	if r.Bus, err = stream.NewClient(stream.Config{Brokers: cfg.Kafka, ClientID: "tieout", Logger: cfg.Log}); err != nil {
+	if r.Bus, err = r.bus("tieout", cfg.Log, nil, nil); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	r.closing(func(context.Context) error { return r.Bus.Close() })
@@ -113,15 +122,19 @@ func (r *Runtime) Parts(ctx context.Context, service string, migrations fs.FS) (
 		return nil, err
 	}
 	r.measure(p)
-	if p.Bus, err = stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: "tieout-" + service, Logger: p.Log, Tracer: p.Tracer, Meter: p.Meter}); err != nil {
+	if p.Bus, err = r.bus("tieout-"+service, p.Log, p.Tracer, p.Meter); err != nil {
 		return nil, fmt.Errorf("bus of %s: %w", service, err)
 	}
 	r.closing(func(context.Context) error { return p.Bus.Close() })
 	return p, nil
 }
 
+func (r *Runtime) bus(id string, log *slog.Logger, tracer trace.Tracer, set *meter.Set) (*stream.Client, error) {
+	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Meter: set, Dial: r.Dial, Rest: r.Rest})
+}
+
 func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
-	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, URL: r.Postgres, Schema: r.Schema}
+	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, Rest: r.Rest, URL: r.Postgres, Schema: r.Schema}
 	if cfg.URL == "" {
 		cfg.Path = filepath.Join(r.Dir, service+".db")
 	}

@@ -26,8 +26,9 @@ type Config struct {
 	Preset        string // which fresh account Seed makes
 	Seed          int64  // of every random choice
 	WebhookTarget string
-	Clock         Clock        // nil: the wall clock
-	Log           *slog.Logger // nil: silent
+	Clock         Clock             // nil: the wall clock
+	HTTP          http.RoundTripper // carries webhooks; nil: the ordinary way
+	Log           *slog.Logger      // nil: silent
 }
 
 // Sandbox is one vendor account as an http.Handler.
@@ -76,7 +77,7 @@ func New(cfg Config, v Vendor) (*Sandbox, error) {
 		s.View(o.Opened)
 	}
 	if n, ok := v.(Notifier); ok {
-		s.postman = newPostman(n, s.clock, s.log, s.settings.Webhooks.Seed)
+		s.postman = newPostman(n, cfg, s.clock, s.log, s.settings.Webhooks.Seed)
 		s.running.Go(func() { s.postman.run(s.ctx, s.shuffled) })
 	}
 	return s, nil

@@ -38,12 +38,12 @@ type postman struct {
 	later  []delivery
 }
 
-func newPostman(n Notifier, clock Clock, log *slog.Logger, seed int64) *postman {
+func newPostman(n Notifier, cfg Config, clock Clock, log *slog.Logger, seed int64) *postman {
 	p := &postman{sign: n.Sign, clock: clock, log: log, queue: make(chan delivery, webhookQueue)}
 	if r, ok := n.(Renotifier); ok {
 		p.again = r.Again
 	}
-	p.client = &http.Client{Timeout: webhookTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	p.client = &http.Client{Transport: cfg.HTTP, Timeout: webhookTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	p.mixer = rand.New(rand.NewPCG(uint64(seed), 2))
 	p.reseed(seed)
 	return p

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"tieout.dev/services/internal/crash"
 )
 
 // Advance moves the offset of a topic's partition from the batch's first offset
@@ -15,6 +16,7 @@ func Advance(tx *Tx, topic string, partition int, from, to int64) (bool, error) 
 	if err != nil {
 		return false, fmt.Errorf("advance %s/%d from %d to %d: %w", topic, partition, from, to, err)
 	}
+	crash.At(crash.StoreOffsetMoved)
 	return n == 1, nil
 }
 

@@ -31,6 +31,10 @@ type Config struct {
 	// Migrations holds the service's own goose files (*.sql at the root, or in
 	// a folder migrations). Nil means the common tables alone.
 	Migrations fs.FS
+	// Rest is the least that a loop rests which looks into this database on its
+	// own; 0 leaves each its own rest. Such loops are woken when there is
+	// something to do, and virtual time passes faster while they are not.
+	Rest time.Duration
 	// Clock is the source of every time that is stored; nil is time.Now.
 	Clock func() time.Time
 }
@@ -48,14 +52,17 @@ type engine interface {
 type DB struct {
 	name   string
 	clock  func() time.Time
+	rest   time.Duration
 	turn   chan struct{} // who holds it may write
 	engine engine
+	// readOnly: Write is refused.
+	readOnly bool
 }
 
 // Open opens the database, brings its schema up to this program's and refuses
 // one that a newer program has changed.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	db := &DB{name: cfg.Name, clock: cfg.Clock, turn: make(chan struct{}, 1)}
+	db := &DB{name: cfg.Name, clock: cfg.Clock, rest: cfg.Rest, turn: make(chan struct{}, 1)}
 	if db.clock == nil {
 		db.clock = time.Now
 	}
@@ -84,6 +91,9 @@ func (db *DB) Ping(ctx context.Context) error {
 		return tx.QueryRow(`SELECT 1`).Scan(&one)
 	})
 }
+
+// Rest is how long a loop that would look again after d rests.
+func (db *DB) Rest(d time.Duration) time.Duration { return max(d, db.rest) }
 
 // Now is the clock's time as it is stored.
 func (db *DB) Now() int64 { return Micros(db.clock()) }

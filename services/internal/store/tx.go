@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"tieout.dev/services/internal/crash"
 	"time"
 )
 
@@ -38,6 +39,9 @@ type Tx struct {
 // by itself. After an error the transaction has left nothing, unless the
 // connection broke while it was being committed: then it may have left all.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
+	if db.readOnly {
+		return fmt.Errorf("write %s: %w", db.name, ErrReadOnly)
+	}
 	select {
 	case db.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -50,6 +54,7 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	}
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
+	crash.At(crash.StoreBegun)
 	tx := &Tx{ctx: ctx, db: db, session: s}
 	committed := false
 	defer func() {
@@ -63,10 +68,12 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	if tx.err != nil {
 		return tx.err
 	}
+	crash.At(crash.StoreBeforeCommit)
 	if err := s.commit(settling); err != nil {
 		return fmt.Errorf("commit in %s: %w", db.name, err)
 	}
 	committed = true
+	crash.At(crash.StoreAfterCommit)
 	return nil
 }
 

@@ -38,6 +38,10 @@ type Config struct {
 	Logger   *slog.Logger // nil: slog.Default
 	Tracer   trace.Tracer // nil: no spans
 	Meter    *meter.Set   // nil: nothing is measured
+	// Rest is the least time between two signs of life, long polls and looks at
+	// the cluster's layout; 0 leaves each its own. Records end a long poll as
+	// ever, but a dead member of a group is noticed later. For virtual time.
+	Rest time.Duration
 	// MetadataTTL is how often the layout of the cluster is read; 0 is 500 ms.
 	// Virtual time passes faster with a longer one.
 	MetadataTTL time.Duration
@@ -51,6 +55,7 @@ type Client struct {
 	log       *slog.Logger
 	tracer    trace.Tracer
 	meter     *meter.Set
+	rest      time.Duration
 	transport *kafka.Transport
 	kafka     *kafka.Client
 
@@ -63,7 +68,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("a Kafka client needs at least one broker")
 	}
-	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, meter: cfg.Meter, lanes: map[TopicPartition]chan struct{}{}}
+	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, meter: cfg.Meter, rest: cfg.Rest, lanes: map[TopicPartition]chan struct{}{}}
 	if c.dial == nil {
 		c.dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	}
@@ -76,7 +81,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if cfg.MetadataTTL <= 0 {
 		cfg.MetadataTTL = metadataTTL
 	}
-	c.transport = &kafka.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: cfg.MetadataTTL, ClientID: cfg.ClientID}
+	c.transport = &kafka.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: max(cfg.MetadataTTL, cfg.Rest), ClientID: cfg.ClientID}
 	c.kafka = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: c.transport}
 	return c, nil
 }

@@ -11,10 +11,12 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/trace"
+	"tieout.dev/services/internal/crash"
 )
 
 const (
 	sessionTimeout   = 6 * time.Second
+	sessionRests     = 3 // how many rests a session outlives
 	heartbeat        = time.Second
 	rebalanceTimeout = 10 * time.Second
 	joinBackoff      = 300 * time.Millisecond
@@ -96,7 +98,7 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 		return nil, errors.New("a consumer needs a group, topics, offsets and a handler")
 	}
 	if cfg.MaxWait <= 0 {
-		cfg.MaxWait = defaultMaxWait
+		cfg.MaxWait = max(defaultMaxWait, c.rest)
 	}
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = defaultMaxBytes
@@ -129,9 +131,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: c.cfg.Group, Brokers: []string{bootstrap}, Dialer: c.client.groupDialer(), Topics: c.cfg.Topics,
 		GroupBalancers:    []kafka.GroupBalancer{together{}},
-		HeartbeatInterval: heartbeat, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
+		HeartbeatInterval: max(heartbeat, c.client.rest), SessionTimeout: max(sessionTimeout, sessionRests*c.client.rest), RebalanceTimeout: rebalanceTimeout,
 		JoinGroupBackoff: joinBackoff, Timeout: groupTimeout,
-		WatchPartitionChanges: true, PartitionWatchInterval: watchPartitions, StartOffset: kafka.FirstOffset,
+		WatchPartitionChanges: true, PartitionWatchInterval: max(watchPartitions, c.client.rest), StartOffset: kafka.FirstOffset,
 	})
 	if err != nil {
 		return fmt.Errorf("join group %s: %w", c.cfg.Group, err)
@@ -159,6 +161,7 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) {
 	if c.cfg.OnAssigned != nil {
 		c.cfg.OnAssigned(g)
 	}
+	crash.At(crash.StreamAssigned)
 	reading, stop := context.WithCancel(ctx)
 	handling, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -227,7 +230,7 @@ func (m *marks) take() map[string]map[int]int64 {
 }
 
 func (c *Consumer) commitLoop(ctx context.Context, gen *kafka.Generation, m *marks) {
-	for pause(ctx, commitEvery) {
+	for pause(ctx, max(commitEvery, c.client.rest)) {
 		c.commit(ctx, gen, m)
 	}
 }
@@ -238,4 +241,5 @@ func (c *Consumer) commit(ctx context.Context, gen *kafka.Generation, m *marks) 
 	if err := gen.CommitOffsets(m.take()); err != nil {
 		c.log.DebugContext(ctx, "the group's offset was not written", "generation", gen.ID, "error", err)
 	}
+	crash.At(crash.StreamCommitted)
 }

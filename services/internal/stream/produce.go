@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/codes"
+	"tieout.dev/services/internal/crash"
 )
 
 const (
@@ -140,10 +141,14 @@ func (c *Client) sendBatch(ctx context.Context, to TopicPartition, records []*Re
 		span.End()
 	}()
 	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
+	crash.At(crash.StreamBeforeProduce)
 	for end := time.Now().Add(produceFor); ; {
 		start := time.Now()
 		err := c.tryBatch(ctx, to, wire(records, headers))
 		c.sent(ctx, to, len(records), start, err)
+		if err == nil {
+			crash.At(crash.StreamAfterProduce)
+		}
 		if err == nil || refused(err) || time.Now().After(end) {
 			return err
 		}

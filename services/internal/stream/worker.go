@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"tieout.dev/services/internal/crash"
 )
 
 const (
@@ -31,6 +32,7 @@ func (w *worker) run(reading, handling context.Context) {
 	for reading.Err() == nil {
 		next, err := w.position(reading)
 		if err == nil {
+			crash.At(crash.StreamPositioned)
 			err = w.consume(reading, handling, next, &wait)
 		}
 		if err != nil && reading.Err() == nil {
@@ -57,10 +59,12 @@ func (w *worker) consume(reading, handling context.Context, next int64, wait *ba
 			continue
 		}
 		size = w.c.cfg.MaxBytes
+		crash.At(crash.StreamFetched)
 		done, err := w.handle(reading, handling, b)
 		if !done {
 			return err
 		}
+		crash.At(crash.StreamHandled)
 		next = b.End
 		w.c.setLag(w.at, max(high-next, 0))
 		w.marks.set(w.at, next)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
@@ -46,6 +47,7 @@ func appendStream(tx *store.Tx, name string, facts []*Fact) error {
 	if err != nil {
 		return err
 	}
+	crash.At(crash.TrailNumbered)
 	for i, f := range facts {
 		f.Incarnation, f.Seq = incarnation, last-int64(len(facts)-1-i)
 		f.EventID = event.Digest("fact/v1", name, strconv.FormatInt(f.Incarnation, 10), strconv.FormatInt(f.Seq, 10))
@@ -56,6 +58,7 @@ func appendStream(tx *store.Tx, name string, facts []*Fact) error {
 			return err
 		}
 	}
+	crash.At(crash.TrailAppended)
 	return nil
 }
 

@@ -47,7 +47,7 @@ func NewCompleter(db *store.DB, relay *Relay, consumers map[string]AskHeads, log
 
 // Run compares every minute until ctx ends.
 func (c *Completer) Run(ctx context.Context) error {
-	tick := time.NewTicker(completeEvery)
+	tick := time.NewTicker(c.db.Rest(completeEvery))
 	defer tick.Stop()
 	for {
 		if _, err := c.Round(ctx); err != nil && ctx.Err() == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/store"
 )
 
@@ -40,6 +41,7 @@ func Take(tx *store.Tx, facts []*Fact) ([]*Fact, error) {
 			return nil, fmt.Errorf("move head of %s: %w", name, err)
 		}
 	}
+	crash.At(crash.TrailFactsTaken)
 	return taken, nil
 }
 

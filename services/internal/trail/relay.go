@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 )
@@ -80,22 +81,24 @@ func (r *Relay) Wake() {
 // Run sends until ctx ends, and gives the lease back.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.release(ctx)
-	wait := relayPoll
+	wait := relayPoll // after the next error
 	for {
 		sent, err := r.round(ctx)
+		rest := r.db.Rest(relayPoll)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			r.log.WarnContext(ctx, "rows wait to be sent", "error", err)
 			wait = min(2*wait, 8*relayPoll)
+			rest = wait
 		default:
 			wait = relayPoll
 		}
 		if sent == relayBatch && err == nil {
 			continue
 		}
-		if !r.rest(ctx, wait, err == nil) {
+		if !r.rest(ctx, rest, err == nil) {
 			return nil
 		}
 	}
@@ -125,9 +128,11 @@ func (r *Relay) round(ctx context.Context) (sent int, err error) {
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
+	crash.At(crash.TrailRowsRead)
 	if held, err := r.lease(ctx); err != nil || !held {
 		return 0, err
 	}
+	crash.At(crash.TrailLeased)
 	records := make([]stream.Record, len(rows))
 	for i := range rows {
 		records[i] = rows[i].Record
@@ -135,7 +140,10 @@ func (r *Relay) round(ctx context.Context) (sent int, err error) {
 	if err := r.producer.Produce(ctx, records); err != nil {
 		return 0, err
 	}
-	return len(rows), r.source.MarkPublished(ctx, rows)
+	crash.At(crash.TrailProduced)
+	err = r.source.MarkPublished(ctx, rows)
+	crash.At(crash.TrailMarked)
+	return len(rows), err
 }
 
 func (r *Relay) lease(ctx context.Context) (bool, error) {

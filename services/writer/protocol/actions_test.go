@@ -482,3 +482,36 @@ func TestAFaultsFieldDecidesTheException(t *testing.T) {
 		}
 	}
 }
+
+// A need that stands in another lane behind a slot which follows this one is a
+// ring: the head moves behind it.
+func TestARingOverASlotThatFollowsIsBroken(t *testing.T) {
+	h := won(1, "a")
+	h.Slot.Rendering.Parts[0].Needs = []document.Need{{Ref: "hubspot/1/company/9", Kind: document.CustomerKind, Part: "customer"}}
+	v := view(h)
+	v.Queued = map[string][]Place{"hubspot/1/company/9": {{Lane: "hubspot/1/company/9", Seq: 1}}}
+	v.Follows = map[string][]string{"hubspot/1/company/9": {lane}}
+	ch, _ := Step(v, NewMemory(), Inputs{})
+	if len(ch.Ended) != 1 || ch.Ended[0].Outcome != Moved {
+		t.Fatalf("ended %v, lanes %v", ch.Ended, ch.Lanes)
+	}
+}
+
+// A create that was sent twice keeps its name until no copy can land: renamed
+// before, the late copy would make the customer once more.
+func TestANameIsKeptWhileCopiesFly(t *testing.T) {
+	op := &Op{ID: "o", Kind: document.CustomerKind, Effect: connector.Create, Subject: "c", Part: "customer", Call: "k", State: Doubt, Mark: "m"}
+	v := view()
+	v.Ops, v.OpIDs, v.Calls = map[string]*Op{"o": op}, []string{"o"}, []*Call{{ID: "k", State: CallDoubt, Sends: 2, LastSent: v.Now}}
+	v.Claims.Ambiguity[document.CustomerKind] = connector.UniqueReference
+	tn := &turn{v: v, m: NewMemory(), busy: map[string]string{}, claimed: map[string]string{}}
+	tn.done(op, posting("a", connector.Open), "")
+	want := v.Now + (v.Claims.Guard + v.Claims.LongestRequest).Microseconds()
+	if got := tn.nameHeld(&document.Part{Name: "customer", Kind: document.CustomerKind, Subject: "c"}); got != want {
+		t.Errorf("the name is held until %d, want %d", got, want)
+	}
+	v.Calls[0].Sends = 1
+	if tn.done(op, posting("a", connector.Open), ""); op.EndsAt != v.Now {
+		t.Errorf("a create that was sent once holds its name until %d", op.EndsAt)
+	}
+}

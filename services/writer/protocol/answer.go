@@ -125,7 +125,7 @@ func (t *turn) conflict(op *Op, f *fault.Error) {
 
 // done: the effect is in the books. The link moves with it.
 func (t *turn) done(op *Op, p *connector.Posting, detail string) {
-	op.State, op.EndsAt = Done, t.v.Now
+	op.State, op.EndsAt = Done, max(t.v.Now, t.lastCopy(op))
 	op.TargetRef, op.TargetVersion = p.Ref.String(), p.Version
 	t.ch.Ops = append(t.ch.Ops, op)
 	state := link.Primary
@@ -140,6 +140,28 @@ func (t *turn) done(op *Op, p *connector.Posting, detail string) {
 	}
 	t.forget(op)
 	t.free(op)
+}
+
+// lastCopy is until when a copy of a create may still land that was sent more
+// than once at books which only a unique name protects; 0 where none may.
+func (t *turn) lastCopy(op *Op) int64 {
+	c := t.call(op.Call)
+	if c == nil || c.Sends < 2 || op.Effect != connector.Create || t.v.Claims.Ambiguity[op.Kind] != connector.UniqueReference {
+		return 0
+	}
+	return c.LastSent + (t.v.Claims.Guard + t.v.Claims.LongestRequest).Microseconds()
+}
+
+// nameHeld is until when a record must keep its name: given up sooner, a copy
+// of its create that still flies would make it once more.
+func (t *turn) nameHeld(p *document.Part) int64 {
+	until := int64(0)
+	for _, id := range t.v.OpIDs {
+		if op := t.v.Ops[id]; op.Subject == p.Subject && op.Part == p.Name && op.Kind == p.Kind && op.Effect == connector.Create && op.State == Done {
+			until = max(until, op.EndsAt)
+		}
+	}
+	return until
 }
 
 // forget drops what was seen of an op's record: it moved.

@@ -174,9 +174,11 @@ type View struct {
 	// that stands for it.
 	Same map[string]string
 	// Queued are the places of queued slots, by subject, for every subject that
-	// a head or a waiting lane needs; Waits says what each waiting lane needs.
-	Queued map[string][]Place
-	Waits  map[string][]string
+	// a head or a waiting lane needs; Waits says what each of their lanes needs,
+	// and Follows which lanes its head comes after.
+	Queued  map[string][]Place
+	Waits   map[string][]string
+	Follows map[string][]string
 	// Aside are slots set aside, by subject.
 	Aside map[string][]*Slot
 }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"sort"
+	"time"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
@@ -51,6 +52,10 @@ func (t *turn) mergeFields(h *Head, p *document.Part, l *link.Link, cur *connect
 		l.Base = agreed(l.Base, want, changed)
 		t.ch.Links = append(t.ch.Links, l)
 		return partDone
+	}
+	if until := t.nameHeld(p); until > t.v.Now {
+		t.wake(t.v.Mono + time.Duration(until-t.v.Now)*time.Microsecond)
+		return partPending
 	}
 	enc, f := t.encode(h, p, connector.Update, l.N, cur, l.Base)
 	if f != nil {

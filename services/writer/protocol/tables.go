@@ -280,7 +280,7 @@ func (l *loader) parts(s *Slot) error {
 				return err
 			}
 		}
-		if p.Mode == document.Ensure {
+		if p.Mode == document.Ensure || p.Kind == document.CustomerKind || p.Kind == document.ItemKind {
 			if err := l.ops(l.OpsFor(p.Subject, p.Name)); err != nil {
 				return err
 			}
@@ -350,37 +350,80 @@ func (l *loader) same(customer string) error {
 // needed reads where the subjects that heads need are queued, and what the
 // lanes that hold them wait for themselves, as far as it leads.
 func (l *loader) needed() error {
-	var next []string
 	for _, h := range l.v.Heads {
 		for i := range h.Slot.Rendering.Parts {
 			for _, n := range h.Slot.Rendering.Parts[i].Needs {
-				if len(l.v.Links[link.Key{SourceRef: n.Ref, Kind: n.Kind, Part: n.Part}]) == 0 {
-					next = append(next, n.Ref)
+				if len(l.v.Links[link.Key{SourceRef: n.Ref, Kind: n.Kind, Part: n.Part}]) > 0 {
+					continue
+				}
+				if err := l.holders(n.Ref); err != nil {
+					return err
 				}
 			}
 		}
 	}
-	for len(next) > 0 {
-		ref := next[0]
-		next = next[1:]
-		if _, known := l.v.Queued[ref]; known {
-			continue
+	return nil
+}
+
+// holders reads where a subject is queued, and follows the lanes there.
+func (l *loader) holders(ref string) error {
+	if _, known := l.v.Queued[ref]; known {
+		return nil
+	}
+	places, err := l.Places(ref)
+	if err != nil {
+		return err
+	}
+	keep(&l.v.Queued, ref, places)
+	for _, p := range places {
+		if err := l.follow(p.Lane); err != nil {
+			return err
 		}
-		places, err := l.Places(ref)
+	}
+	return nil
+}
+
+// follow reads what a lane waits for: links, and slots of other lanes.
+func (l *loader) follow(lane string) error {
+	if _, known := l.v.Waits[lane]; known {
+		return nil
+	}
+	waits, err := l.WaitsOf(lane)
+	if err != nil {
+		return err
+	}
+	keep(&l.v.Waits, lane, waits)
+	h, err := l.Head(lane)
+	if err != nil {
+		return err
+	}
+	if h != nil {
+		if err := l.comesAfter(lane, h.Slot.Rendering); err != nil {
+			return err
+		}
+	}
+	for _, ref := range waits {
+		if err := l.holders(ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// comesAfter notes the lanes whose slots a head comes after and that have not
+// come that far.
+func (l *loader) comesAfter(lane string, r *document.Rendering) error {
+	for _, a := range r.After {
+		next, known, err := l.Next(a.Lane)
 		if err != nil {
 			return err
 		}
-		keep(&l.v.Queued, ref, places)
-		for _, p := range places {
-			if _, known := l.v.Waits[p.Lane]; known {
-				continue
-			}
-			waits, err := l.WaitsOf(p.Lane)
-			if err != nil {
-				return err
-			}
-			keep(&l.v.Waits, p.Lane, waits)
-			next = append(next, waits...)
+		if known && next > a.Seq {
+			continue
+		}
+		keep(&l.v.Follows, lane, append(l.v.Follows[lane], a.Lane))
+		if err := l.follow(a.Lane); err != nil {
+			return err
 		}
 	}
 	return nil

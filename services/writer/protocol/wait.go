@@ -54,20 +54,29 @@ func (t *turn) behind(h *Head, ref string) bool {
 	return false
 }
 
-// ring follows what waiting lanes wait for and reports whether it comes back
-// to the lane.
+// ring follows what lanes wait for, a link or the end of another lane's slot,
+// and reports whether it comes back to the lane.
 func (t *turn) ring(lane, ref string) bool {
 	seen := map[string]bool{}
-	for next := []string{ref}; len(next) > 0; {
-		ref, next = next[0], next[1:]
+	var next []string
+	holders := func(ref string) {
 		for _, p := range t.v.Queued[ref] {
-			if p.Lane == lane {
-				return true
-			}
-			if !seen[p.Lane] {
-				seen[p.Lane] = true
-				next = append(next, t.v.Waits[p.Lane]...)
-			}
+			next = append(next, p.Lane)
+		}
+	}
+	for holders(ref); len(next) > 0; {
+		at := next[0]
+		next = next[1:]
+		switch {
+		case at == lane:
+			return true
+		case seen[at]:
+			continue
+		}
+		seen[at] = true
+		next = append(next, t.v.Follows[at]...)
+		for _, r := range t.v.Waits[at] {
+			holders(r)
 		}
 	}
 	return false

@@ -36,12 +36,20 @@ func (l *Lab) fixed(ctx context.Context) func(name string) (net.Listener, error)
 
 // configure writes one configuration for all services, the installation and the
 // files with secrets, and returns its path.
-func (l *Lab) configure() (string, error) {
+func (l *Lab) configure(ctx context.Context) (string, error) {
 	dir := filepath.Join(l.options.Dir, "config")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	if _, err := writer.MakeSeal(filepath.Join(l.options.Dir, "key")); err != nil {
+		return "", err
+	}
+	database, err := l.databaseURL(ctx)
+	if err != nil {
+		return "", err
+	}
+	cache, err := l.through(ctx, "redis", l.Parts.Redis.Address)
+	if err != nil {
 		return "", err
 	}
 	peers := map[string]string{}
@@ -50,8 +58,8 @@ func (l *Lab) configure() (string, error) {
 	}
 	told := map[string]any{
 		"kafka":        map[string]any{"brokers": l.Parts.Kafka.Brokers, "partitions": partitions, "replication": 3},
-		"postgres":     map[string]any{"url": l.Parts.Postgres.URL(), "password_file": "postgres.password"},
-		"redis":        map[string]any{"address": l.Parts.Redis.Address},
+		"postgres":     map[string]any{"url": database, "password_file": "postgres.password"},
+		"redis":        map[string]any{"address": cache},
 		"control":      map[string]any{"token_file": "../control.token"},
 		"peers":        peers,
 		"api":          map[string]any{"key_file": "../api.key"},
@@ -68,6 +76,19 @@ func (l *Lab) configure() (string, error) {
 		l.writeInstallation(dir),
 		writeYAML(path, told),
 	)
+}
+
+func (l *Lab) through(ctx context.Context, part, address string) (string, error) {
+	if l.options.Through == nil {
+		return address, nil
+	}
+	return l.options.Through(ctx, part, address)
+}
+
+// databaseURL is how the services reach PostgreSQL, without the password.
+func (l *Lab) databaseURL(ctx context.Context) (string, error) {
+	at, err := l.through(ctx, "postgres", l.Parts.Postgres.Address)
+	return strings.Replace(l.Parts.Postgres.URL(), l.Parts.Postgres.Address, at, 1), err
 }
 
 func writeYAML(path string, v any) error {

@@ -23,7 +23,6 @@ import (
 	"tieout.dev/services/cmd/tieout/endpoints"
 	"tieout.dev/services/cmd/tieout/world"
 	"tieout.dev/services/console"
-	"tieout.dev/services/internal/config"
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/parts"
 )
@@ -42,6 +41,12 @@ type Options struct {
 	// Jaeger takes traces.
 	Jaeger bool
 	Out    io.Writer // progress
+	// Through leads the services to a part by another address, so that what is
+	// between them can be harmed; nil: by its own.
+	Through func(ctx context.Context, part, address string) (string, error)
+	// CrashDir holds, for each service, the file that tells its processes where
+	// to die; "": none. Programs built without crash points do not look at it.
+	CrashDir string
 }
 
 // Lab is everything that runs.
@@ -272,10 +277,9 @@ func (l *Lab) Stop() error {
 
 // Kill ends a service's replica (from 1 on) at once, as a lost machine would.
 func (l *Lab) Kill(name string, replica int) error {
-	for _, s := range l.services {
-		if s.name == name && s.replica == replica {
-			return s.kill()
-		}
+	s, err := l.replica(name, replica)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("there is no %s %d; services are %v", name, replica, config.Services())
+	return s.kill()
 }

@@ -17,6 +17,7 @@ import (
 	"tieout.dev/services/cmd/tieout/endpoints"
 	"tieout.dev/services/cmd/tieout/world"
 	"tieout.dev/services/internal/config"
+	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/parts"
 )
 
@@ -70,6 +71,9 @@ func (l *Lab) startServices(ctx context.Context) error {
 				s.http = loopback(p[2])
 				s.env = append(s.env, "TIEOUT_LISTEN_HTTP="+s.http)
 			}
+			if l.options.CrashDir != "" {
+				s.env = append(s.env, crash.EnvFile+"="+filepath.Join(l.options.CrashDir, name))
+			}
 			routes[name] = append(routes[name], s.grpc)
 			close(s.ended) // nobody runs it yet
 			l.services = append(l.services, s)
@@ -83,7 +87,7 @@ func (l *Lab) startServices(ctx context.Context) error {
 	if err := l.startWorld(ctx); err != nil {
 		return err
 	}
-	file, err := l.configure()
+	file, err := l.configure(ctx)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 // Company is a company and a token for it.
 type Company struct {
 	BaseURL, Realm, Token string
+	HTTP                  *http.Client // nil: the default one
 }
 
 // Invoice is what a person sees of one. Amounts are decimals in the currency's
@@ -29,6 +30,7 @@ type Invoice struct {
 	Balance     json.Number `json:"Balance"`
 	CustomerRef struct {
 		Value string `json:"value"`
+		Name  string `json:"name"`
 	} `json:"CustomerRef"`
 	CurrencyRef struct {
 		Value string `json:"value"`
@@ -82,6 +84,13 @@ func (c Company) Pay(ctx context.Context, v *Invoice, amount string) error {
 	}, nil)
 }
 
+func (c Company) client() *http.Client {
+	if c.HTTP != nil {
+		return c.HTTP
+	}
+	return http.DefaultClient
+}
+
 func (c Company) call(ctx context.Context, method, path string, body, into any) error {
 	var payload io.Reader
 	if body != nil {
@@ -102,7 +111,7 @@ func (c Company) call(ctx context.Context, method, path string, body, into any) 
 	req.Header.Set("Authorization", "Bearer "+c.Token)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.client().Do(req)
 	if err != nil {
 		return err
 	}

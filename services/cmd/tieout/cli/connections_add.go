@@ -21,6 +21,7 @@ import (
 // files: a value in a configuration file ends up in a repository.
 type connectionBlock struct {
 	ID        string            `json:"id"`
+	Tenant    string            `json:"tenant"`
 	System    string            `json:"system"`
 	Account   string            `json:"account"`
 	BaseURL   string            `json:"base_url,omitempty"`
@@ -28,7 +29,7 @@ type connectionBlock struct {
 	PublicURL string            `json:"public_url,omitempty"`
 	PollEvery string            `json:"poll_every,omitempty"`
 	Settings  map[string]string `json:"settings,omitempty"`
-	Secrets   map[string]string `json:"secrets"`
+	Secrets   map[string]string `json:"secret_files"`
 }
 
 type configurationBlock struct {
@@ -45,8 +46,8 @@ type adding struct {
 const addLong = `Check a connection and print the block that configures it.
 
 A connection is configuration: nothing is sent and nothing changes. The block
-goes under "connections" in the configuration that every service is started
-with; 'tieout dev' has its connections built in and takes no others. Then:
+goes under "connections" in the installation's file, which every service is
+given; 'tieout config check' tries it. 'tieout dev' has its connections built in and takes no others. Then:
 tieout connections authorize ID, prepare ID, test ID.`
 
 func (a *app) connectionsAdd() *cobra.Command {
@@ -65,7 +66,7 @@ func (a *app) connectionsAdd() *cobra.Command {
 			if err := a.print(configurationBlock{[]connectionBlock{x.block}}, nil); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.err, "it goes under \"connections\" in the configuration that every service is started with; put the secrets into their files (mode 0600), then: tieout connections authorize %s\n", x.block.ID)
+			fmt.Fprintf(a.err, "it goes under \"connections\" in the file that the key installation names; put the secrets into their files (mode 0600), then: tieout connections authorize %s\n", x.block.ID)
 			return nil
 		},
 	}
@@ -73,6 +74,7 @@ func (a *app) connectionsAdd() *cobra.Command {
 	f.StringVar(&x.block.System, "system", "", "the vendor's system: "+strings.Join(slices.Sorted(maps.Keys(connectors.All())), ", "))
 	f.StringVar(&x.block.Account, "account", "", "the portal's or company's id at the vendor; what is written is bound to it")
 	f.StringVar(&x.block.ID, "id", "", "a short name for it; the system's name if left out")
+	f.StringVar(&x.block.Tenant, "tenant", "main", "the tenant that it belongs to")
 	f.StringVar(&x.block.BaseURL, "base-url", "", "where the vendor answers, if not where it usually does")
 	f.StringVar(&x.block.PublicURL, "public-url", "", "address of webhooks as the vendor knows it")
 	f.DurationVar(&x.poll, "poll-every", 0, "how often changes are listed, for a source")
@@ -110,7 +112,7 @@ func (x *adding) check() error {
 	b.Secrets = map[string]string{}
 	for _, name := range spec.Secrets {
 		secrets[name] = "not read here"
-		b.Secrets[name+"_file"] = strings.TrimSuffix(x.secretDir, "/") + "/" + b.ID + "/" + name
+		b.Secrets[name] = strings.TrimSuffix(x.secretDir, "/") + "/" + b.ID + "/" + name
 	}
 	_, err := spec.Open(connector.Config{Connection: b.ID, Account: b.Account, BaseURL: b.BaseURL, Settings: b.Settings, Secrets: secrets, Tokens: noTokens{}, Now: time.Now})
 	return errors.Join(append(errs, err)...)

@@ -280,11 +280,11 @@ func TestAddChecksAndPrintsAConnection(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &block); code != exitOK || err != nil || !strings.Contains(said, "authorize crm") {
 		t.Fatalf("exit %d: %s%s", code, out, said)
 	}
-	if c := block.Connections[0]; c.Account != "hubspot/48213" || c.PollEvery != "1m0s" || c.App != "hubspot" || c.Secrets["app_secret_file"] != "/run/secrets/tieout/crm/app_secret" || c.Settings["properties_of_deal"] != "po_number" {
+	if c := block.Connections[0]; c.Account != "hubspot/48213" || c.PollEvery != "1m0s" || c.App != "hubspot" || c.Secrets["app_secret"] != "/run/secrets/tieout/crm/app_secret" || c.Settings["properties_of_deal"] != "po_number" {
 		t.Errorf("%+v", c)
 	}
 	code, out, _ = add("--system", "quickbooks", "--account", "quickbooks/4620816365")
-	if code != exitOK || !strings.HasPrefix(out, "connections:\n") || !strings.Contains(out, "client_secret_file: /run/secrets/tieout/quickbooks/client_secret") || strings.Contains(out, "poll_every") {
+	if code != exitOK || !strings.HasPrefix(out, "connections:\n") || !strings.Contains(out, "client_secret: /run/secrets/tieout/quickbooks/client_secret") || strings.Contains(out, "poll_every") {
 		t.Errorf("exit %d: %s", code, out)
 	}
 	for says, args := range map[string][]string{

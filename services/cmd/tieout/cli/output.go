@@ -107,7 +107,8 @@ func (a *app) print(v any, table func(w io.Writer)) error {
 			return err
 		}
 		plain(&tree)
-		return yaml.NewEncoder(a.out).Encode(&tree)
+		e := yaml.NewEncoder(a.out)
+		return errors.Join(e.Encode(&tree), e.Close())
 	}
 	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 	table(w)

@@ -18,6 +18,7 @@ import (
 type Portal struct {
 	BaseURL string
 	Token   string
+	HTTP    *http.Client // nil: the default one
 }
 
 // Line is one line item of a deal.
@@ -235,6 +236,13 @@ func (p Portal) call(ctx context.Context, method, path string, body, into any) e
 	}
 }
 
+func (p Portal) client() *http.Client {
+	if p.HTTP != nil {
+		return p.HTTP
+	}
+	return http.DefaultClient
+}
+
 func (p Portal) send(ctx context.Context, method, path string, payload []byte) (status int, wait time.Duration, answer []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, p.BaseURL+path, bytes.NewReader(payload))
 	if err != nil {
@@ -242,7 +250,7 @@ func (p Portal) send(ctx context.Context, method, path string, payload []byte) (
 	}
 	req.Header.Set("Authorization", "Bearer "+p.Token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.client().Do(req)
 	if err != nil {
 		return 0, 0, nil, err
 	}

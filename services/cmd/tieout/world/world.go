@@ -28,6 +28,8 @@ type Config struct {
 	WebhookURL string
 	// Listen opens the address of a sandbox by its name.
 	Listen func(name string) (net.Listener, error)
+	// HTTP carries webhooks and settings; nil is the ordinary way.
+	HTTP http.RoundTripper
 }
 
 // World are the running sandboxes.
@@ -46,19 +48,35 @@ type World struct {
 // Start opens the vendors' stand-ins. They are companies that do not forget:
 // what they acknowledged is on disk, also when this process is killed.
 func Start(ctx context.Context, cfg Config) (*World, error) {
-	w := &World{cfg: cfg, urls: map[string]string{}, Sandboxes: map[string]endpoints.Sandbox{}}
-	if err := w.start(ctx); err != nil {
+	w, err := Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	err = w.settings(ctx, "hubspot", fmt.Sprintf(`{"webhooks":{"target":%q}}`, w.cfg.WebhookURL))
+	if err == nil {
+		err = w.settings(ctx, "quickbooks", `{"multicurrency":true}`)
+	}
+	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
 
-func (w *World) start(ctx context.Context) (err error) {
+// Open opens them as they are, to be looked at; nothing is set.
+func Open(cfg Config) (*World, error) {
+	w := &World{cfg: cfg, urls: map[string]string{}, Sandboxes: map[string]endpoints.Sandbox{}}
+	if err := w.open(); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+func (w *World) open() (err error) {
 	dir := filepath.Join(w.cfg.Dir, "sandbox")
-	if w.portal, err = hubspotsandbox.New(hubspotsandbox.Config{Dir: dir, Log: w.cfg.Log.With("sandbox", "hubspot")}); err != nil {
+	if w.portal, err = hubspotsandbox.New(hubspotsandbox.Config{Dir: dir, HTTP: w.cfg.HTTP, Log: w.cfg.Log.With("sandbox", "hubspot")}); err != nil {
 		return err
 	}
-	if w.books, err = quickbookssandbox.New(quickbookssandbox.Config{Dir: dir, Preset: "IE", Log: w.cfg.Log.With("sandbox", "quickbooks")}); err != nil {
+	if w.books, err = quickbookssandbox.New(quickbookssandbox.Config{Dir: dir, HTTP: w.cfg.HTTP, Preset: "IE", Log: w.cfg.Log.With("sandbox", "quickbooks")}); err != nil {
 		return err
 	}
 	for name, h := range map[string]http.Handler{"hubspot": w.portal, "quickbooks": w.books} {
@@ -69,10 +87,7 @@ func (w *World) start(ctx context.Context) (err error) {
 		w.serve(name, l, h)
 	}
 	w.describe()
-	if err := w.settings(ctx, "hubspot", fmt.Sprintf(`{"webhooks":{"target":%q}}`, w.cfg.WebhookURL)); err != nil {
-		return err
-	}
-	return w.settings(ctx, "quickbooks", `{"multicurrency":true}`)
+	return nil
 }
 
 func (w *World) serve(name string, l net.Listener, h http.Handler) {
@@ -120,7 +135,7 @@ func (w *World) settings(ctx context.Context, name, body string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: w.cfg.HTTP}).Do(req)
 	if err != nil {
 		return fmt.Errorf("settings of %s: %w", name, err)
 	}

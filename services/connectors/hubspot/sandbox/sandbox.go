@@ -24,8 +24,9 @@ type Config struct {
 	Portal        int64  // 0: PortalID
 	Seed          int64  // of every random choice
 	WebhookTarget string
-	Clock         engine.Clock // nil: the wall clock
-	Log           *slog.Logger // nil: silent
+	Clock         engine.Clock      // nil: the wall clock
+	HTTP          http.RoundTripper // carries webhooks; nil: the ordinary way
+	Log           *slog.Logger      // nil: silent
 }
 
 // Portal is one HubSpot account, and those that were opened beside it. Its
@@ -71,7 +72,7 @@ func (cfg Config) opening(id, preset string, first map[string]string) (engine.Co
 	}
 	return engine.Config{
 		Dir: cfg.Dir, Name: "hubspot", Preset: preset, Seed: cfg.Seed,
-		WebhookTarget: cfg.WebhookTarget, Clock: cfg.Clock, Log: cfg.Log,
+		WebhookTarget: cfg.WebhookTarget, Clock: cfg.Clock, HTTP: cfg.HTTP, Log: cfg.Log,
 	}, v, err
 }
 

@@ -26,6 +26,7 @@ type Config struct {
 	Seed          int64  // of every random choice
 	WebhookTarget string // "": none until the settings name one
 	Clock         engine.Clock
+	HTTP          http.RoundTripper // carries webhooks; nil: the ordinary way
 	Log           *slog.Logger
 }
 
@@ -68,7 +69,7 @@ func (cfg Config) opening(realm, preset string, first map[string]string) (engine
 	}
 	c, err := newCompany(realm, first)
 	return engine.Config{Dir: cfg.Dir, Name: "quickbooks", Preset: preset, Seed: cfg.Seed,
-		WebhookTarget: cfg.WebhookTarget, Clock: cfg.Clock, Log: cfg.Log}, c, err
+		WebhookTarget: cfg.WebhookTarget, Clock: cfg.Clock, HTTP: cfg.HTTP, Log: cfg.Log}, c, err
 }
 
 func validRealm(id string) error {
