@@ -10,7 +10,7 @@ MODULES := proto services
 RACE := ./writer/... ./ingest/... ./transform/... ./audit/... ./reconciler/... ./internal/stream/... ./internal/store/... ./internal/trail/... ./internal/sandbox/... ./internal/control/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all run test check generate oracles integration up down sim mutants chaos clean
+.PHONY: help build build-all run test check generate oracles integration alerts up down sim mutants chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,17 +54,23 @@ check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated f
 	cd services && $(GO) test -count=1 ./internal/arch
 	cd proto && $(BUF) lint && $(BUF) breaking --against released/v1.binpb
 	@$(MAKE) --no-print-directory generate
-	git diff --exit-code -- proto services docs
+	git diff --exit-code -- proto services docs deploy
 	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || exit 1; done
 
 generate: ## generated code, tables in docs, the reference of the configuration
 	cd proto && GOWORK=off $(BUF) generate
 	cd services && $(GO) run ./cmd/tieout mapping matrix > ../docs/mappings/matrix.md
 	cd services && $(GO) run ./cmd/tieout config reference > ../docs/configuration.md
+	cd services && $(GO) run ./cmd/tieout-lab metrics --dashboards ../deploy/dashboards --page ../docs/metrics.md
 
 oracles: ## the vendors' own clients against the sandboxes, a browser against the console (needs Node with npm, Chromium)
 	@command -v npm >/dev/null || { echo "oracles: npm is not here; install Node 20 or newer"; exit 3; }
 	cd services && $(GO) test -count=1 -tags oracles -run TestOracle ./connectors/... ./console
+
+alerts: ## the alert rules by promtool, each alert with its test (needs the Debian package prometheus)
+	@command -v promtool >/dev/null || { echo "alerts: promtool is not here; install the package prometheus (apt-get install prometheus)"; exit 3; }
+	promtool check rules deploy/alerts/tieout.yaml
+	promtool test rules deploy/alerts/tieout_test.yaml
 
 SEEDS ?= 100000
 sim: ## schedules of the writer's core by seed; SEEDS=… BASE=… MIX=… CLASS=…, or SEED=… MIX=… TRACE=1 for one

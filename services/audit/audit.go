@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/audit/cloudevent"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
@@ -35,6 +36,7 @@ type Deps struct {
 	Bus      *stream.Client
 	Registry *registry.Registry
 	Tracer   trace.Tracer
+	Meter    *meter.Set // nil: nothing is measured
 	Log      *slog.Logger
 	Now      func() time.Time
 	// Instance is random per process start.

@@ -28,8 +28,9 @@ func (a *Audit) take(ctx context.Context, b *stream.Batch) error {
 		facts = append(facts, f)
 		origin[f] = &b.Records[i]
 	}
-	err := a.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		fresh, err := trail.Take(tx, facts)
+	var fresh []*trail.Fact
+	err := a.deps.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		fresh, err = trail.Take(tx, facts)
 		if err != nil {
 			return err
 		}
@@ -47,6 +48,9 @@ func (a *Audit) take(ctx context.Context, b *stream.Batch) error {
 	})
 	crash.At(crash.AuditTaken)
 	a.relay.Wake()
+	if err == nil {
+		a.measure(ctx, len(facts), fresh, origin)
+	}
 	return err
 }
 

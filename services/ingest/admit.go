@@ -15,6 +15,7 @@ import (
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
@@ -32,6 +33,7 @@ func (in *Ingest) admitRecord(ctx context.Context, tx *store.Tx, s *source, h hi
 		return false, err
 	}
 	d := admission.Decide(o, r)
+	in.deps.Meter.Count(ctx, meter.Reads, 1, s.config.System, string(h.Class), string(d.Verdict))
 	switch d.Verdict {
 	case admission.Stale:
 		return true, nil
@@ -232,6 +234,7 @@ func (in *Ingest) place(ctx context.Context, tx *store.Tx, route registry.Route,
 	if err != nil {
 		return err
 	}
+	in.deps.Meter.Took(ctx, meter.HopDuration, store.Time(tx.Now()).Sub(e.OccurredAt), "admit", string(e.Class))
 	tp := traceParent(ctx)
 	if _, err := tx.Exec(`INSERT INTO event (target, lane, seq, event_id, ref, rev, route, slot_no, class, body, trace, admitted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		e.Target, e.Lane, e.Seq, e.ID, e.Ref.String(), e.Rev, e.Route, e.SlotNo, string(e.Class), body, tp, tx.Now()); err != nil {
@@ -286,6 +289,7 @@ func (in *Ingest) raise(tx *store.Tx, ref event.Ref, kind exception.Kind, reason
 	if err != nil || n == 0 {
 		return err
 	}
+	in.deps.Meter.Count(tx.Context(), meter.ExceptionsNew, 1, string(kind))
 	return trail.Append(tx, trail.Fact{
 		Stream: Name + "/" + ref.AccountRef() + "/", Type: "exception.opened", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name, Subject: ref.String(),
 		Outcome: string(kind), Detail: reason, Exception: id,

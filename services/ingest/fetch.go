@@ -11,6 +11,7 @@ import (
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/store"
 )
@@ -137,12 +138,17 @@ func (s *source) reserve(ctx context.Context, n int, class event.Class) (r quota
 	if class == event.Bulk {
 		kept = keptFree
 	}
+	began, waited := s.in.deps.Now(), false
 	for {
 		now := s.in.deps.Now()
 		r, again, ok := s.limit.Reserve(now, n, kept)
 		if ok {
+			if waited {
+				s.in.deps.Meter.Took(ctx, meter.QuotaWait, now.Sub(began), s.config.ID, string(class))
+			}
 			return r, true, nil
 		}
+		waited = true
 		wait := max(again.Sub(now), 10*time.Millisecond)
 		if class == event.Bulk {
 			wait = min(wait, lookUp)
@@ -202,7 +208,9 @@ func (s *source) fetchBatch(ctx context.Context, typ string, hints []hint) error
 		ids = append(ids, h.Ref.ID)
 	}
 	fctx, span := s.in.deps.Tracer.Start(ctx, "fetch "+typ)
+	started := s.in.deps.Now()
 	records, err := s.conn.Source.Fetch(fctx, typ, ids)
+	s.vendor(fctx, "fetch", started, err)
 	span.End()
 	if err != nil {
 		after := firstBackoff

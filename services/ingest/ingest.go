@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
@@ -49,6 +50,7 @@ type Deps struct {
 	// Takers ask each consumer of the trail which facts it has.
 	Takers map[string]trail.AskHeads
 	Tracer trace.Tracer
+	Meter  *meter.Set // nil: nothing is measured
 	Log    *slog.Logger
 	Now    func() time.Time
 	// APIKey is what callers of the HTTP API show; without one nobody may call.
@@ -86,6 +88,7 @@ func New(d Deps) (*Ingest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)
 	}
+	in.measure()
 	return in, nil
 }
 
@@ -126,7 +129,7 @@ func (in *Ingest) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /webhooks/{app}", in.webhook)
 	in.api(mux)
-	return mux
+	return in.measured(mux)
 }
 
 // source is one connection that is read.

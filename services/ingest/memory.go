@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"tieout.dev/services/internal/meter"
 )
 
 // recallFor is how long a request waits for what Redis remembers. Whether it
@@ -16,6 +18,7 @@ const recallFor = 100 * time.Millisecond
 // and nothing else; nil remembers nothing.
 type memory struct {
 	client *redis.Client
+	meter  *meter.Set
 	log    *slog.Logger
 }
 
@@ -29,11 +32,13 @@ func (m memory) seen(ctx context.Context, keys ...string) map[string]bool {
 	defer cancel()
 	values, err := m.client.MGet(ctx, keys...).Result()
 	if err != nil || len(values) != len(keys) {
+		m.meter.Count(ctx, meter.CacheRequests, int64(len(keys)), "redis", "away")
 		m.log.DebugContext(ctx, "nothing is remembered", "error", err)
 		return out
 	}
 	for i, v := range values {
 		out[keys[i]] = v != nil
+		m.meter.Count(ctx, meter.CacheRequests, 1, "redis", hit(v != nil))
 	}
 	return out
 }

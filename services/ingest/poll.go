@@ -10,6 +10,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/store"
 )
 
@@ -56,6 +57,9 @@ func (s *source) pollOnce(ctx context.Context) {
 		}
 	}
 	err := errors.Join(errs...)
+	if ctx.Err() == nil {
+		s.in.deps.Meter.Count(ctx, meter.PollsCompleted, 1, s.config.ID, completeness(err))
+	}
 	s.mu.Lock()
 	s.pollErr = ""
 	if err == nil {
@@ -70,7 +74,12 @@ func (s *source) pollOnce(ctx context.Context) {
 }
 
 func (s *source) pollType(ctx context.Context, typ string) error {
-	_, err := s.metered(ctx, requestsPerPoll, event.Realtime, func(ctx context.Context) (bool, error) { return true, s.listChanges(ctx, typ) })
+	_, err := s.metered(ctx, requestsPerPoll, event.Realtime, func(ctx context.Context) (bool, error) {
+		started := s.in.deps.Now()
+		err := s.listChanges(ctx, typ)
+		s.vendor(ctx, "changes", started, err)
+		return true, err
+	})
 	return err
 }
 
@@ -139,6 +148,7 @@ func (s *source) unknown(ctx context.Context, page []connector.Change) ([]connec
 		}
 		return nil
 	})
+	s.in.dedup(ctx, "poll", len(page), len(out))
 	return out, err
 }
 

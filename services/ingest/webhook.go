@@ -88,10 +88,11 @@ func (in *Ingest) unseen(r *http.Request, c registry.Connection, hints []connect
 			fresh = append(fresh, h)
 		}
 	}
+	in.dedup(r.Context(), "webhook", len(hints), len(fresh))
 	return fresh
 }
 
-func (in *Ingest) memory() memory { return memory{in.deps.Redis, in.deps.Log} }
+func (in *Ingest) memory() memory { return memory{in.deps.Redis, in.deps.Meter, in.deps.Log} }
 
 func deliveryKeys(c registry.Connection, hints []connector.Hint) []string {
 	keys := make([]string, 0, len(hints))

@@ -15,6 +15,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
@@ -51,6 +52,7 @@ type Deps struct {
 	// Takers ask each consumer of the trail which facts it has.
 	Takers   map[string]trail.AskHeads
 	Tracer   trace.Tracer
+	Meter    *meter.Set // nil: nothing is measured
 	Log      *slog.Logger
 	Now      func() time.Time
 	Instance string
@@ -79,6 +81,7 @@ func New(d Deps) (*Reconciler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reconciler: %w", err)
 	}
+	r.measure()
 	return r, nil
 }
 

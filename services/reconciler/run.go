@@ -22,10 +22,12 @@ const lookAgain = 2 * time.Second
 // difference that is in one look and not in the next moves; it is no break.
 func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run string, report *match.Report, err error) {
 	run = "r-" + rand.Text()[:16]
+	started := r.deps.Now()
 	if err := r.begin(ctx, run, entity, period); err != nil {
 		return run, nil, err
 	}
 	defer func() {
+		r.ended(ctx, started, report, err)
 		if end := r.end(context.WithoutCancel(ctx), run, entity, period, report, err); end != nil && err == nil {
 			err = end
 		}

@@ -62,6 +62,9 @@ func (t *Transform) handle(ctx context.Context, b *stream.Batch) error {
 	})
 	crash.At(crash.TransformCommitted)
 	t.relay.Wake()
+	if err == nil {
+		t.measure(ctx, all)
+	}
 	return err
 }
 

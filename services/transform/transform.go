@@ -15,6 +15,7 @@ import (
 
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/mapping"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
@@ -39,6 +40,7 @@ type Deps struct {
 	// Takers ask each consumer of the trail which facts it has.
 	Takers   map[string]trail.AskHeads
 	Tracer   trace.Tracer
+	Meter    *meter.Set // nil: nothing is measured
 	Log      *slog.Logger
 	Now      func() time.Time
 	Instance string

@@ -1,7 +1,9 @@
 package writer
 
 import (
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -21,6 +23,8 @@ type applier struct {
 	v     *protocol.View
 	epoch int64
 	owner string
+	// received is when the slots that ended were received
+	received map[place]int64
 }
 
 func (a *applier) apply(ch *protocol.Changes) error {
@@ -49,10 +53,13 @@ func (a *applier) slots(ch *protocol.Changes) error {
 			(SELECT 1 FROM slot WHERE target = $1 AND lane = $2 AND seq = $3 AND state = 'queued' AND class = 'realtime')`, a.v.Target, e.Lane, e.Seq); err != nil {
 			return err
 		}
-		if _, err := a.tx.Exec(`UPDATE slot SET state = $1, outcome = $2, ended_at = $3, exception = $4 WHERE target = $5 AND lane = $6 AND seq = $7 AND state IN ('queued', 'aside')`,
-			state, outcome, a.v.Now, e.Exception, a.v.Target, e.Lane, e.Seq); err != nil {
+		var received int64
+		err := a.tx.QueryRow(`UPDATE slot SET state = $1, outcome = $2, ended_at = $3, exception = $4 WHERE target = $5 AND lane = $6 AND seq = $7 AND state IN ('queued', 'aside') RETURNING received_at`,
+			state, outcome, a.v.Now, e.Exception, a.v.Target, e.Lane, e.Seq).Scan(&received)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
+		a.received[place{e.Lane, e.Seq}] = received
 		if _, err := a.tx.Exec(`UPDATE lane SET next = $1 WHERE target = $2 AND lane = $3 AND next = $4`, e.Seq+1, a.v.Target, e.Lane, e.Seq); err != nil {
 			return err
 		}

@@ -47,8 +47,10 @@ func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) pr
 		return protocol.Answer{Call: c.Key, NotSent: true}
 	}
 	crash.At(crash.WriterBeforeSend)
+	started := o.w.deps.Now()
 	outcomes := o.conn.Target.Put(ctx, c)
 	crash.At(crash.WriterAfterSend)
+	o.vendor(ctx, "put", started, worst(outcomes))
 	for i := range outcomes {
 		describe(span, outcomes[i])
 		if fault.KindOf(outcomes[i].Err) == fault.Unresolved {
@@ -73,14 +75,17 @@ func describe(span trace.Span, out connector.Outcome) {
 func (o *owner) look(ctx context.Context, l protocol.Look) protocol.LookAnswer {
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
+	started := o.w.deps.Now()
 	if l.Probe != nil {
 		found, err := o.conn.Target.Find(ctx, *l.Probe)
+		o.vendor(ctx, "find", started, err)
 		return protocol.LookAnswer{Key: l.Key, Postings: found, Err: err}
 	}
 	if l.Lock {
 		return o.lockDate(ctx, l)
 	}
 	p, err := o.conn.Target.Get(ctx, l.Kind, l.Ref)
+	o.vendor(ctx, "get", started, err)
 	if err != nil {
 		return protocol.LookAnswer{Key: l.Key, Err: err}
 	}
@@ -92,7 +97,9 @@ func (o *owner) lockDate(ctx context.Context, l protocol.Look) protocol.LookAnsw
 	if !ok {
 		return protocol.LookAnswer{Key: l.Key}
 	}
+	started := o.w.deps.Now()
 	through, err := books.LockedThrough(ctx)
+	o.vendor(ctx, "lock", started, err)
 	return protocol.LookAnswer{Key: l.Key, LockedThrough: through, Err: err}
 }
 

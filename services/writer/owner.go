@@ -10,6 +10,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/writer/protocol"
@@ -40,6 +41,7 @@ type owner struct {
 	started time.Time
 	memory  *protocol.Memory
 	probeAt atomic.Int64 // µs, 0 while the target is not paused
+	held    time.Time    // since when the quota holds requests back
 
 	mu     sync.Mutex
 	inputs protocol.Inputs
@@ -115,6 +117,7 @@ func (o *owner) take(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take %s: %w", o.target, err)
 	}
+	o.w.deps.Meter.Count(ctx, meter.EpochChanges, 1, o.connection())
 	return nil
 }
 
@@ -146,8 +149,10 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	if draining {
 		most = budget{}
 	}
+	var changes protocol.Changes
 	var effects protocol.Effects
 	var paused bool
+	var received map[place]int64
 	rest := o.w.deps.DB.Rest(idleTurn)
 	err := o.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		v, err := o.fence(tx, now, most)
@@ -162,10 +167,11 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 			return err
 		}
 		o.limit.sees(v.Heads)
-		changes, eff := protocol.Step(v, o.memory, in)
+		changes, effects = protocol.Step(v, o.memory, in)
 		crash.At(crash.WriterStepped)
-		effects, paused = eff, v.Paused
-		err = (&applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner}).apply(&changes)
+		paused = v.Paused
+		a := &applier{w: o.w, tx: tx, v: v, epoch: o.lease.Epoch, owner: o.lease.Owner, received: map[place]int64{}}
+		received, err = a.received, a.apply(&changes)
 		crash.At(crash.WriterApplied)
 		if len(in.Answers) > 0 {
 			crash.At(crash.WriterBeforeSettle)
@@ -176,6 +182,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 		rest, err = o.restOf(tx, rest)
 		return err
 	})
+	o.measureTurn(ctx, now, most, &changes, received, err)
 	if err != nil {
 		return 0, err
 	}

@@ -22,12 +22,17 @@ import (
 func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
 	crash.At(crash.WriterBatchReceived)
 	targets := map[string]bool{}
+	var repeats int64
 	err := w.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		clear(targets)
+		repeats = 0
 		for i := range b.Records {
-			target, err := w.store(ctx, tx, b, &b.Records[i])
+			target, repeat, err := w.store(ctx, tx, b, &b.Records[i])
 			if err != nil {
 				return err
+			}
+			if repeat {
+				repeats++
 			}
 			targets[target] = true
 		}
@@ -42,6 +47,7 @@ func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
 		return fmt.Errorf("receive %s/%d at %d: %w", b.Topic, b.Partition, b.First, err)
 	}
 	crash.At(crash.WriterReceived)
+	w.measureBatch(ctx, b, repeats)
 	w.relay.Wake()
 	for t := range targets {
 		w.wakeOwner(t)
@@ -49,21 +55,22 @@ func (w *Writer) receive(ctx context.Context, b *stream.Batch) error {
 	return nil
 }
 
-func (w *Writer) store(ctx context.Context, tx *store.Tx, b *stream.Batch, rec *stream.Record) (string, error) {
+func (w *Writer) store(ctx context.Context, tx *store.Tx, b *stream.Batch, rec *stream.Record) (target string, repeat bool, err error) {
 	_, span := b.Process(ctx, rec)
 	defer span.End()
 	r, err := document.Decode(rec.Value)
 	if err != nil {
 		return w.storeUnreadable(tx, rec, err)
 	}
-	return r.Target, w.storeSlot(tx, r, rec.Value, rec.Header(stream.HeaderTraceParent))
+	repeat, err = w.storeSlot(tx, r, rec.Value, rec.Header(stream.HeaderTraceParent))
+	return r.Target, repeat, err
 }
 
 // storeSlot inserts the slot, or keeps a newer rendering of it for a turn, or
-// reports that another event stands there.
-func (w *Writer) storeSlot(tx *store.Tx, r *document.Rendering, doc []byte, parent string) error {
+// reports that another event stands there. A repeat changed nothing.
+func (w *Writer) storeSlot(tx *store.Tx, r *document.Rendering, doc []byte, parent string) (repeat bool, err error) {
 	if _, err := tx.Exec(`INSERT INTO lane (target, lane, next, state) VALUES ($1, $2, 1, 'ready') ON CONFLICT (target, lane) DO NOTHING`, r.Target, r.Lane); err != nil {
-		return err
+		return false, err
 	}
 	n, err := tx.Exec(`INSERT INTO slot (target, lane, seq, state, event_id, subject, customer, route, entity, rev, class, cause, approval,
 		mapping_hash, render, doc, trace, changed_at, received_at)
@@ -71,16 +78,16 @@ func (w *Writer) storeSlot(tx *store.Tx, r *document.Rendering, doc []byte, pare
 		r.Target, r.Lane, r.Seq, r.EventID, r.Ref, r.Customer, r.Route, r.Entity, r.Rev, string(r.Class), string(r.Cause), r.Approval,
 		r.MappingHash, r.Render, doc, parent, store.Micros(r.OccurredAt), tx.Now())
 	if err != nil {
-		return err
+		return false, err
 	}
 	if n == 1 {
 		crash.At(crash.WriterSlotStored)
 		if r.Class == event.Realtime {
 			if _, err := tx.Exec(`UPDATE lane SET realtime = realtime + 1 WHERE target = $1 AND lane = $2`, r.Target, r.Lane); err != nil {
-				return err
+				return false, err
 			}
 		}
-		return w.appendFacts(tx, trail.Fact{
+		return false, w.appendFacts(tx, trail.Fact{
 			Type: "slot.received", Tenant: r.Tenant, Entity: r.Entity, Target: r.Target, Lane: r.Lane, SlotSeq: r.Seq, Subject: r.Ref,
 			Customer: r.Customer, Rev: r.Rev, Route: r.Route, MappingHash: r.MappingHash, SourceEventID: r.EventID, TraceID: traceID(parent),
 		})
@@ -89,21 +96,21 @@ func (w *Writer) storeSlot(tx *store.Tx, r *document.Rendering, doc []byte, pare
 }
 
 // again: the slot is there already. A repeat changes nothing.
-func (w *Writer) again(tx *store.Tx, r *document.Rendering, doc []byte) error {
+func (w *Writer) again(tx *store.Tx, r *document.Rendering, doc []byte) (repeat bool, err error) {
 	var eventID string
 	var render int64
 	if err := tx.QueryRow(`SELECT event_id, render FROM slot WHERE target = $1 AND lane = $2 AND seq = $3`, r.Target, r.Lane, r.Seq).Scan(&eventID, &render); err != nil {
-		return err
+		return false, err
 	}
 	switch protocol.Receive(eventID, render, r) {
 	case protocol.Repeat:
-		return nil
+		return true, nil
 	case protocol.Collision:
-		return w.collision(tx, r, eventID)
+		return false, w.collision(tx, r, eventID)
 	}
-	_, err := tx.Exec(`INSERT INTO slot_render (target, lane, seq, render, doc, mapping_hash) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (target, lane, seq, render) DO NOTHING`,
+	_, err = tx.Exec(`INSERT INTO slot_render (target, lane, seq, render, doc, mapping_hash) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (target, lane, seq, render) DO NOTHING`,
 		r.Target, r.Lane, r.Seq, r.Render, doc, r.MappingHash)
-	return err
+	return false, err
 }
 
 // collision: another event under the same number means that a database went
@@ -120,7 +127,7 @@ func (w *Writer) collision(tx *store.Tx, r *document.Rendering, stored string) e
 // storeUnreadable keeps a record that does not decode: with its place in the
 // headers as a rejected rendering, so that its lane has no gap, else as an
 // exception of its own.
-func (w *Writer) storeUnreadable(tx *store.Tx, rec *stream.Record, cause error) (string, error) {
+func (w *Writer) storeUnreadable(tx *store.Tx, rec *stream.Record, cause error) (target string, repeat bool, err error) {
 	seq, err := strconv.ParseInt(rec.Header(stream.HeaderSeq), 10, 64)
 	r := &document.Rendering{
 		EventID: rec.Header(stream.HeaderEventID), Tenant: rec.Header(stream.HeaderTenant), Entity: rec.Header(stream.HeaderEntity),
@@ -134,13 +141,14 @@ func (w *Writer) storeUnreadable(tx *store.Tx, rec *stream.Record, cause error) 
 		}
 		doc, err := document.Encode(r)
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
-		return r.Target, w.storeSlot(tx, r, doc, rec.Header(stream.HeaderTraceParent))
+		repeat, err := w.storeSlot(tx, r, doc, rec.Header(stream.HeaderTraceParent))
+		return r.Target, repeat, err
 	}
 	help := exception.HelpFor(exception.Validation)
 	at := rec.Topic + "/" + strconv.Itoa(rec.Partition) + "/" + strconv.FormatInt(rec.Offset, 10)
-	return "", insertException(tx, &exception.Exception{
+	return "", false, insertException(tx, &exception.Exception{
 		ID: "w-" + event.Digest("unreadable", at)[:16], Kind: exception.Validation, State: exception.Open, Subject: at,
 		Reason: "the record does not decode and names no place: " + cause.Error(), Owner: "operator", Fix: help.Fix, OpenedAt: time.UnixMicro(tx.Now()),
 	})

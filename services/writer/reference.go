@@ -8,6 +8,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/store"
 )
 
@@ -39,7 +40,9 @@ func (r *references) load(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	started := r.w.deps.Now()
 	list, err := source.References(ctx)
+	r.w.vendor(ctx, r.target, "references", started, err)
 	if err != nil {
 		if len(r.ids) > 0 {
 			r.w.deps.Log.WarnContext(ctx, "the books' tables were not read; the stored ones are used", "target", r.target, "error", err)
@@ -142,5 +145,6 @@ func (r *references) symbol(entity, kind, symbol string) (string, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	id, ok := r.ids[kind+"|"+name]
+	r.w.deps.Meter.Count(context.Background(), meter.CacheRequests, 1, "references", hit(ok))
 	return id, ok
 }

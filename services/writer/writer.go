@@ -19,6 +19,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
@@ -49,6 +50,7 @@ type Deps struct {
 	// Partitions of the documents topics.
 	Partitions int
 	Tracer     trace.Tracer
+	Meter      *meter.Set // nil: nothing is measured
 	Log        *slog.Logger
 	Now        func() time.Time
 	Instance   string // random per process start
@@ -81,6 +83,7 @@ func New(d Deps) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writer: %w", err)
 	}
+	w.measure()
 	return w, nil
 }
 

@@ -70,6 +70,10 @@ func (s *Site) parts(ctx context.Context, service string, migrations fs.FS) (*ru
 	if err != nil {
 		return nil, err
 	}
+	for _, c := range s.Registry.Connections {
+		p.Meter.Know("connection", c.ID)
+		p.Meter.Know("system", c.System)
+	}
 	if s.Alone {
 		return p, p.DB.DropLeases(ctx)
 	}

@@ -20,7 +20,7 @@ func Audit(ctx context.Context, s *Site) (*Built, error) {
 		return nil, err
 	}
 	a, err := audit.New(audit.Deps{
-		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Tracer: p.Tracer, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
+		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Tracer: p.Tracer, Meter: p.Meter, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
 		Notices: s.Notices,
 	})
 	if err != nil {

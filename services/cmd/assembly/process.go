@@ -14,6 +14,7 @@ import (
 
 	"tieout.dev/services/internal/config"
 	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/run"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/telemetry"
@@ -40,6 +41,7 @@ type process struct {
 
 	control *control.Server
 	status  *run.Status
+	meter   *meter.Set
 	rt      *run.Runtime
 	conns   []*grpc.ClientConn
 	web     []*http.Server
@@ -53,7 +55,16 @@ func (p *process) run(ctx context.Context) (err error) {
 	p.status = run.NewStatus(p.control.Health)
 	p.control.Waiting("it waits for its parts")
 	defer p.close()
-	if err := p.listen(ctx); err != nil {
+	if p.rt, err = run.New(p.runtime()); err != nil {
+		return err
+	}
+	set, metrics, err := p.rt.Metrics(p.name)
+	if err != nil {
+		return err
+	}
+	p.meter = set
+	p.status.Measure(set)
+	if err := p.listen(ctx, metrics); err != nil {
 		return err
 	}
 	built, err := p.prepare(ctx)
@@ -66,7 +77,7 @@ func (p *process) run(ctx context.Context) (err error) {
 }
 
 // listen serves health, and refuses the rest until it is there.
-func (p *process) listen(ctx context.Context) error {
+func (p *process) listen(ctx context.Context, metrics http.Handler) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.cfg.Listen.GRPC)
 	if err != nil {
 		return fmt.Errorf("listen.grpc: %w: choose an address that is free", err)
@@ -76,7 +87,7 @@ func (p *process) listen(ctx context.Context) error {
 			p.log.Error("the control plane is not served", "error", err)
 		}
 	})
-	return p.serveHTTP(ctx, "listen.status", p.cfg.Listen.Status, p.status.Handler())
+	return p.serveHTTP(ctx, "listen.status", p.cfg.Listen.Status, p.status.Handler(metrics))
 }
 
 func (p *process) serveHTTP(ctx context.Context, key, address string, h http.Handler) error {
@@ -97,10 +108,6 @@ func (p *process) serveHTTP(ctx context.Context, key, address string, h http.Han
 // prepare waits for broker and database, as long as it takes, and builds the
 // service. What no waiting heals ends it, as a schema from the future does.
 func (p *process) prepare(ctx context.Context) (*Built, error) {
-	var err error
-	if p.rt, err = run.New(p.runtime()); err != nil {
-		return nil, err
-	}
 	site, err := p.site()
 	if err != nil {
 		return nil, err
@@ -125,7 +132,7 @@ func (p *process) prepare(ctx context.Context) (*Built, error) {
 	if broken != nil {
 		return nil, broken
 	}
-	built.Register(p.control)
+	built.Register(p.control.Measured(p.meter))
 	p.control.Waiting("")
 	if built.Handler != nil {
 		return built, p.serveHTTP(ctx, "listen.http", p.cfg.Listen.HTTP, built.Handler)

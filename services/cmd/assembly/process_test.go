@@ -6,10 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -81,6 +83,18 @@ func ask(t *testing.T, status string) (r readiness, answered bool) {
 	return r, json.NewDecoder(resp.Body).Decode(&r) == nil
 }
 
+// scraped tells whether a scrape holds all of these.
+func scraped(t *testing.T, status string, want ...string) bool {
+	t.Helper()
+	resp, err := http.Get("http://" + status + "/metrics")
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return err == nil && resp.StatusCode == http.StatusOK && !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(string(b), w) })
+}
+
 func until(t *testing.T, what string, out *output, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -106,6 +120,8 @@ func TestServicesWaitForTheirPartsAndDrain(t *testing.T) {
 			out, code := &output{}, make(chan int, 1)
 			go func() { code <- mainWith(ctx, name, build, []string{"--config", path}, nil, out) }()
 			until(t, "the word that the broker is away", out, func() bool { r, ok := ask(t, status); return ok && !r.Ready && r.Waiting["broker"] != "" })
+			waiting := []string{fmt.Sprintf(`tieout_ready{service_name=%q} 0`, name), fmt.Sprintf(`tieout_waiting{part="broker",service_name=%q} 1`, name)}
+			until(t, "a scrape that says so", out, func() bool { return scraped(t, status, waiting...) })
 			_, port, err := net.SplitHostPort(address)
 			if err != nil {
 				t.Fatal(err)

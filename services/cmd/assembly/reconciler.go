@@ -37,7 +37,7 @@ func Reconciler(ctx context.Context, s *Site) (*Built, error) {
 	}
 	r, err := reconciler.New(reconciler.Deps{
 		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Sources: sources, Targets: targets, Render: renderer(s.Registry, shipped), Open: s.openRefs, Takers: s.takers(),
-		Recheck: s.recheck, Every: s.ReconcileEvery, Tracer: p.Tracer, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
+		Recheck: s.recheck, Every: s.ReconcileEvery, Tracer: p.Tracer, Meter: p.Meter, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
 	})
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func Transform(ctx context.Context, s *Site) (*Built, error) {
 		return nil, err
 	}
 	t, err := transform.New(transform.Deps{
-		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Mappings: shipped, Takers: s.takers(), Tracer: p.Tracer, Log: p.Log, Now: s.Runtime.Now,
+		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Mappings: shipped, Takers: s.takers(), Tracer: p.Tracer, Meter: p.Meter, Log: p.Log, Now: s.Runtime.Now,
 		Instance: s.Runtime.Instance, Version: s.Runtime.Version,
 	})
 	if err != nil {

@@ -41,7 +41,7 @@ func Writer(ctx context.Context, s *Site) (*Built, error) {
 	}
 	w, err := writer.New(writer.Deps{
 		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Connections: byAccount, Vault: vault, Takers: s.takers(), SecondPerson: s.SecondPerson,
-		Partitions: s.Runtime.Partitions, Tracer: p.Tracer, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
+		Partitions: s.Runtime.Partitions, Tracer: p.Tracer, Meter: p.Meter, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
 	})
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func keys() []key {
 			set: text(func(c *Config) *string { return &c.Listen.GRPC }, isAddress)},
 		{name: "listen.http", doc: "Address of the webhooks and of the HTTP API.", expected: "host:port", preset: "127.0.0.1:7701", services: []string{"ingest"},
 			set: text(func(c *Config) *string { return &c.Listen.HTTP }, isAddress)},
-		{name: "listen.status", doc: "Address of /livez and /readyz.", expected: "host:port", preset: "127.0.0.1:7702",
+		{name: "listen.status", doc: "Address of /livez, /readyz and /metrics.", expected: "host:port", preset: "127.0.0.1:7702",
 			set: text(func(c *Config) *string { return &c.Listen.Status }, isAddress)},
 		{name: "kafka.brokers", doc: "Where the cluster is asked for first.", expected: "host:port, several as a list or with commas between", required: true, set: setBrokers},
 		{name: "kafka.partitions", doc: "Partitions of every topic. Topics that exist must have as many.", expected: "a number from 1 to 10000", preset: "12",

@@ -8,7 +8,9 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -17,6 +19,8 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"tieout.dev/services/internal/meter"
 )
 
 const header = "authorization"
@@ -36,6 +40,7 @@ type Server struct {
 type registered struct {
 	method grpc.MethodDesc
 	impl   any
+	meter  *meter.Set
 }
 
 // NewServer returns a server that refuses callers without the token. Health
@@ -48,11 +53,25 @@ func NewServer(token string) *Server {
 }
 
 // RegisterService adds a service, also while others are being served.
-func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) { s.register(desc, impl, nil) }
+
+// Measured adds services whose calls are measured.
+func (s *Server) Measured(m *meter.Set) grpc.ServiceRegistrar { return measured{s, m} }
+
+type measured struct {
+	s *Server
+	m *meter.Set
+}
+
+// RegisterService adds a service.
+func (r measured) RegisterService(desc *grpc.ServiceDesc, impl any) { r.s.register(desc, impl, r.m) }
+
+func (s *Server) register(desc *grpc.ServiceDesc, impl any, set *meter.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range desc.Methods {
-		s.impl["/"+desc.ServiceName+"/"+m.MethodName] = registered{m, impl}
+		set.Know("rpc.method", desc.ServiceName+"/"+m.MethodName)
+		s.impl["/"+desc.ServiceName+"/"+m.MethodName] = registered{m, impl, set}
 	}
 }
 
@@ -81,7 +100,9 @@ func (s *Server) dispatch(_ any, stream grpc.ServerStream) error {
 	case !known:
 		return status.Errorf(codes.Unimplemented, "there is no %s here", method)
 	}
+	start := time.Now()
 	res, err := r.method.Handler(r.impl, stream.Context(), stream.RecvMsg, nil)
+	r.meter.Took(stream.Context(), meter.RPCDuration, time.Since(start), strings.TrimPrefix(method, "/"), status.Code(err).String())
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/telemetry"
@@ -64,14 +65,15 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	dbs     []*store.DB
+	metrics map[string]measured
 	closers []func(context.Context) error
 }
 
 // New connects the parts; nothing is sent before it is used.
 func New(cfg Config) (*Runtime, error) {
-	r := &Runtime{Config: cfg, Instance: rand.Text()}
+	r := &Runtime{Config: cfg, Instance: rand.Text(), metrics: map[string]measured{}}
 	var err error
-	if r.Bus, err = r.bus("tieout", cfg.Log, nil); err != nil {
+	if r.Bus, err = r.bus("tieout", cfg.Log, nil, nil); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	r.closing(func(context.Context) error { return r.Bus.Close() })
@@ -96,12 +98,13 @@ func (r *Runtime) Topics() []stream.Topic {
 	}
 }
 
-// Parts are what one service is handed: a database, a bus and a log of its own,
-// and a tracer under its name.
+// Parts are what one service is handed: a database, a bus, metrics and a log of
+// its own, and a tracer under its name.
 type Parts struct {
 	DB     *store.DB
 	Bus    *stream.Client
 	Tracer trace.Tracer
+	Meter  *meter.Set
 	Log    *slog.Logger
 }
 
@@ -115,15 +118,19 @@ func (r *Runtime) Parts(ctx context.Context, service string, migrations fs.FS) (
 	if p.Tracer, err = r.tracer(ctx, service); err != nil {
 		return nil, err
 	}
-	if p.Bus, err = r.bus("tieout-"+service, p.Log, p.Tracer); err != nil {
+	if p.Meter, _, err = r.Metrics(service); err != nil {
+		return nil, err
+	}
+	r.measure(p)
+	if p.Bus, err = r.bus("tieout-"+service, p.Log, p.Tracer, p.Meter); err != nil {
 		return nil, fmt.Errorf("bus of %s: %w", service, err)
 	}
 	r.closing(func(context.Context) error { return p.Bus.Close() })
 	return p, nil
 }
 
-func (r *Runtime) bus(id string, log *slog.Logger, tracer trace.Tracer) (*stream.Client, error) {
-	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Dial: r.Dial, Rest: r.Rest})
+func (r *Runtime) bus(id string, log *slog.Logger, tracer trace.Tracer, set *meter.Set) (*stream.Client, error) {
+	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Meter: set, Dial: r.Dial, Rest: r.Rest})
 }
 
 func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {

@@ -71,9 +71,10 @@ func (s *Status) Waiting() map[string]string {
 	return maps.Clone(s.waiting)
 }
 
-// Handler serves /livez and /readyz.
-func (s *Status) Handler() http.Handler {
+// Handler serves /livez, /readyz and /metrics.
+func (s *Status) Handler(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"live": true})
 	})

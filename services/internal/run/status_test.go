@@ -16,7 +16,7 @@ func TestReadinessSaysWhatIsWaitedFor(t *testing.T) {
 	look := func(code int, ready healthv1.HealthCheckResponse_ServingStatus, says ...string) {
 		t.Helper()
 		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		s.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 		if w.Code != code {
 			t.Errorf("/readyz answers %d, want %d", w.Code, code)
 		}

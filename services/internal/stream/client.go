@@ -13,6 +13,8 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"tieout.dev/services/internal/meter"
 )
 
 const (
@@ -35,6 +37,7 @@ type Config struct {
 	Dial     Dial         // nil: plain TCP
 	Logger   *slog.Logger // nil: slog.Default
 	Tracer   trace.Tracer // nil: no spans
+	Meter    *meter.Set   // nil: nothing is measured
 	// Rest is the least time between two signs of life, long polls and looks at
 	// the cluster's layout; 0 leaves each its own. Records end a long poll as
 	// ever, but a dead member of a group is noticed later. For virtual time.
@@ -51,6 +54,7 @@ type Client struct {
 	dial      Dial
 	log       *slog.Logger
 	tracer    trace.Tracer
+	meter     *meter.Set
 	rest      time.Duration
 	transport *kafka.Transport
 	kafka     *kafka.Client
@@ -64,7 +68,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("a Kafka client needs at least one broker")
 	}
-	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, rest: cfg.Rest, lanes: map[TopicPartition]chan struct{}{}}
+	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, meter: cfg.Meter, rest: cfg.Rest, lanes: map[TopicPartition]chan struct{}{}}
 	if c.dial == nil {
 		c.dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	}

@@ -103,7 +103,9 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = defaultMaxBytes
 	}
-	return &Consumer{client: c, cfg: cfg, log: c.log.With("group", cfg.Group), lag: map[TopicPartition]int64{}}, nil
+	out := &Consumer{client: c, cfg: cfg, log: c.log.With("group", cfg.Group), lag: map[TopicPartition]int64{}}
+	out.measureLag()
+	return out, nil
 }
 
 // Lag returns, for each partition assigned now, how many records are unread.

@@ -143,7 +143,9 @@ func (c *Client) sendBatch(ctx context.Context, to TopicPartition, records []*Re
 	wait := backoff{first: 50 * time.Millisecond, last: time.Second}
 	crash.At(crash.StreamBeforeProduce)
 	for end := time.Now().Add(produceFor); ; {
+		start := time.Now()
 		err := c.tryBatch(ctx, to, wire(records, headers))
+		c.sent(ctx, to, len(records), start, err)
 		if err == nil {
 			crash.At(crash.StreamAfterProduce)
 		}

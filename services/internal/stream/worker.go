@@ -77,7 +77,9 @@ func (w *worker) consume(reading, handling context.Context, next int64, wait *ba
 func (w *worker) handle(reading, handling context.Context, b *Batch) (bool, error) {
 	wait := backoff{first: 100 * time.Millisecond, last: 5 * time.Second}
 	for {
+		start := time.Now()
 		err := w.c.cfg.Handle(handling, b)
+		w.c.client.handled(handling, b, start, err)
 		switch {
 		case err == nil:
 			return true, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -16,6 +17,7 @@ import (
 	"tieout.dev/services/cmd/tieout/dev"
 	"tieout.dev/services/cmd/tieout/endpoints"
 	"tieout.dev/services/cmd/tieout/story"
+	"tieout.dev/services/internal/config"
 	"tieout.dev/services/internal/embedded"
 )
 
@@ -29,7 +31,8 @@ func (a *app) dev() *cobra.Command {
 
 State lives in --dir; started again on it, it goes on where it was. Ctrl-C drains.
 TIEOUT_DEV_LISTEN fixes addresses ("control=127.0.0.1:7700,hubspot=127.0.0.1:7701";
-names: control, ingest, hubspot, quickbooks), otherwise all are free ports.
+names: control, ingest, console, hubspot, quickbooks, and writer-metrics and the
+like for the scrape of a service), otherwise all are free ports.
 OTEL_EXPORTER_OTLP_ENDPOINT sends every span there (gRPC).
 TIEOUT_NOTIFY_WEBHOOK_URL, or TIEOUT_NOTIFY_SMTP_ADDRESS with _SMTP_FROM and
 _SMTP_TO, tell people of exceptions ('tieout notifications test' tries it).`,
@@ -79,9 +82,10 @@ func addresses(text string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
 		name, address, ok := strings.Cut(part, "=")
-		known := name == "control" || name == "ingest" || name == "console" || name == "hubspot" || name == "quickbooks"
+		service, scraped := strings.CutSuffix(name, "-metrics")
+		known := slices.Contains([]string{"control", "ingest", "console", "hubspot", "quickbooks"}, name) || scraped && slices.Contains(config.Services(), service)
 		if !ok || !known || address == "" {
-			return nil, usage("TIEOUT_DEV_LISTEN: %q is not control=, ingest=, console=, hubspot= or quickbooks=HOST:PORT", part)
+			return nil, usage("TIEOUT_DEV_LISTEN: %q is not control=, ingest=, console=, hubspot=, quickbooks= or SERVICE-metrics=HOST:PORT", part)
 		}
 		out[name] = address
 	}

@@ -51,7 +51,14 @@ func (s *stack) startServices(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.Register(s.control)
+		set, metrics, err := s.rt.Metrics(b.Service.Name)
+		if err != nil {
+			return err
+		}
+		b.Register(s.control.Measured(set))
+		if err := s.serveStatus(b.Service.Name, set, metrics); err != nil {
+			return err
+		}
 		if b.Prepare != nil {
 			if err := b.Prepare(ctx); err != nil {
 				return err
@@ -63,7 +70,7 @@ func (s *stack) startServices(ctx context.Context) error {
 		s.services = append(s.services, b.Service)
 	}
 	for _, name := range []string{ingest.Name, transform.Name, writer.Name, reconciler.Name, audit.Name} {
-		e := endpoints.Service{PID: s.file.PID, GRPC: s.file.Control.Address}
+		e := endpoints.Service{PID: s.file.PID, GRPC: s.file.Control.Address, Metrics: s.metrics[name]}
 		if name == ingest.Name {
 			e.HTTP = s.ingest.Addr().String()
 		}

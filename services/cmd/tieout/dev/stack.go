@@ -19,6 +19,7 @@ import (
 	"tieout.dev/services/console"
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/embedded"
+	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/run"
 	"tieout.dev/services/internal/telemetry"
 	"tieout.dev/services/internal/telemetry/otlp"
@@ -40,6 +41,8 @@ type stack struct {
 	conn      *grpc.ClientConn
 	world     *world.World
 	services  []run.Service
+	status    *run.Status
+	metrics   map[string]string // where each service has /livez, /readyz and /metrics
 	file      *endpoints.File
 	ingest    net.Listener
 	closers   []func() error
@@ -116,6 +119,7 @@ func (s *stack) startControl() error {
 		return err
 	}
 	s.control = control.NewServer(token)
+	s.status, s.metrics = run.NewStatus(s.control.Health), map[string]string{}
 	s.file.Control = endpoints.Control{Address: l.Addr().String(), Token: token}
 	s.conn, err = control.Dial(l.Addr().String(), token, nil)
 	if err != nil {
@@ -163,6 +167,18 @@ func (s *stack) secret(name string) (string, error) {
 	}
 	token := rand.Text()
 	return token, os.WriteFile(path, []byte(token), 0o600)
+}
+
+// serveStatus serves /livez, /readyz and /metrics of one service.
+func (s *stack) serveStatus(name string, set *meter.Set, metrics http.Handler) error {
+	l, err := s.listen(name + "-metrics")
+	if err != nil {
+		return err
+	}
+	s.status.Measure(set)
+	s.serveHTTP(l, s.status.Handler(metrics))
+	s.metrics[name] = l.Addr().String()
+	return nil
 }
 
 // listen opens the address that was asked for under a name, or a free one on
@@ -220,6 +236,7 @@ func (s *stack) ready(ctx context.Context) error {
 	if err := world.Ready(ctx, s.conn); err != nil {
 		return fmt.Errorf("%w (see %s)", err, filepath.Join(s.options.Dir, "tieout.log"))
 	}
+	s.status.Done("start")
 	return nil
 }
 

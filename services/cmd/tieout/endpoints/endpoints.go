@@ -38,7 +38,7 @@ type Service struct {
 	PID  int    `json:"pid"`
 	GRPC string `json:"grpc,omitempty"`
 	HTTP string `json:"http,omitempty"`
-	// Metrics is where /livez and /readyz are.
+	// Metrics is where /livez, /readyz and /metrics are.
 	Metrics string `json:"metrics,omitempty"`
 }
 
