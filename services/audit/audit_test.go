@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type world struct {
 	db       *store.DB // audit's
 	producer *store.DB
 	audit    *audit.Audit
+	ahead    *atomic.Int64 // how far the clock of audit's database runs before ours
 }
 
 func newWorld(t *testing.T, notices ...audit.Notices) *world {
@@ -62,7 +64,9 @@ func newWorld(t *testing.T, notices ...audit.Notices) *world {
 	if err := bus.EnsureTopics(t.Context(), []stream.Topic{{Name: trail.Topic, Partitions: 2}, {Name: cloudevent.Topic, Partitions: 2}}); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, bus: bus, db: open(t, audit.Name), producer: open(t, "producer")}
+	ahead := &atomic.Int64{}
+	clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	w := &world{t: t, bus: bus, db: open(t, audit.Name, clock), producer: open(t, "producer", nil), ahead: ahead}
 	var people audit.Notices
 	for _, n := range notices {
 		people = n
@@ -77,9 +81,9 @@ func newWorld(t *testing.T, notices ...audit.Notices) *world {
 	return w
 }
 
-func open(t *testing.T, name string) *store.DB {
+func open(t *testing.T, name string, clock func() time.Time) *store.DB {
 	t.Helper()
-	cfg := store.Config{Path: filepath.Join(t.TempDir(), name+".db"), Name: name}
+	cfg := store.Config{Path: filepath.Join(t.TempDir(), name+".db"), Name: name, Clock: clock}
 	if name == audit.Name {
 		cfg.Migrations = audit.Migrations
 	}
@@ -259,7 +263,7 @@ func (w *world) again() *audit.Audit {
 func (w *world) checkPublic(want int) {
 	t := w.t
 	t.Helper()
-	reader := open(t, "reader")
+	reader := open(t, "reader", nil)
 	var mu sync.Mutex
 	ids, next := map[string]bool{}, map[string]int64{}
 	consumer, err := stream.NewConsumer(w.bus, stream.ConsumerConfig{

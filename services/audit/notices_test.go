@@ -65,7 +65,7 @@ func TestAThousandEqualFailuresAreOneMessage(t *testing.T) {
 	in := &inbox{}
 	server := httptest.NewServer(in)
 	t.Cleanup(server.Close)
-	w := newWorld(t, audit.Notices{Channels: []notify.Channel{notify.Webhook{URL: server.URL, Now: time.Now}}, Wait: 2 * time.Second, Every: time.Hour, Runbook: "docs/runbook/"})
+	w := newWorld(t, audit.Notices{Channels: []notify.Channel{notify.Webhook{URL: server.URL, Now: time.Now}}, Wait: time.Minute, Every: time.Hour, Runbook: "docs/runbook/"})
 	w.run()
 	var facts []trail.Fact
 	for n := range 1000 {
@@ -80,6 +80,14 @@ func TestAThousandEqualFailuresAreOneMessage(t *testing.T) {
 		w.send(w.write(facts[:n]...)...)
 		facts = facts[n:]
 	}
+	// Nobody is told before the wait is over, however slowly the facts come in.
+	until(t, "what people are to be told", func() bool { return w.count(`SELECT COUNT(*) FROM notice`) == 1002 && w.count(`SELECT COUNT(*) FROM notice WHERE ended = 1`) == 1 })
+	if n := len(in.got()); n != 0 {
+		t.Fatalf("%d messages before the wait was over", n)
+	}
+	w.ahead.Add(int64(2 * time.Minute))
+	until(t, "a delivery that was refused", func() bool { return w.count(`SELECT COUNT(*) FROM message WHERE attempts = 1 AND state = 'due'`) == 1 })
+	w.ahead.Add(int64(time.Minute))
 	until(t, "two messages", func() bool { return w.count(`SELECT COUNT(*) FROM message WHERE state = 'sent'`) == 2 })
 	got := in.got()
 	if len(got) != 2 {
@@ -108,6 +116,8 @@ func TestAThousandEqualFailuresAreOneMessage(t *testing.T) {
 	}
 	// The same again within the hour waits for the hour.
 	w.send(w.write(opened(5000, "tax", "tax code Z9 does not exist"), opened(5001, "size", "too large"))...)
+	until(t, "two more to tell of", func() bool { return w.count(`SELECT COUNT(*) FROM notice`) == 1004 })
+	w.ahead.Add(int64(2 * time.Minute))
 	until(t, "the third message", func() bool { return len(in.got()) == 3 })
 	if m := in.got()[2]; m.Kind != "size" {
 		t.Errorf("the third message is about %s, want size: tax was told a moment ago", m.Kind)

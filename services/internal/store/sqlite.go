@@ -77,8 +77,11 @@ func (e *sqlite) close() error {
 	return errors.Join(errs...)
 }
 
+// beginWrite may have begun although its context ended just then; what is left
+// open would hold up every later writer.
 func (e *sqlite) beginWrite(ctx context.Context) (session, error) {
 	if _, err := e.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		_, _ = e.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // fails if nothing was begun
 		return nil, err
 	}
 	return &sqliteWriter{e: e}, nil

@@ -310,3 +310,40 @@ func BenchmarkWrite(b *testing.B) {
 		}
 	}
 }
+
+// A caller that gives up at any moment, also while its transaction begins,
+// leaves the database as usable as it was.
+func TestACallerThatGivesUpLeavesNothingOpen(t *testing.T) {
+	storetest.Both(t, testACallerThatGivesUpLeavesNothingOpen)
+}
+
+func testACallerThatGivesUpLeavesNothingOpen(t *testing.T, where on) {
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), nil)
+	insert := func(ctx context.Context) error {
+		return db.Write(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(`INSERT INTO note (id, n) SELECT 'n' || COUNT(*), 1 FROM note`)
+			return err
+		})
+	}
+	gaveUp := 0
+	for n := range 2000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := time.AfterFunc(time.Duration(n%200)*time.Microsecond, cancel)
+		if err := insert(ctx); err != nil {
+			if !errors.Is(err, context.Canceled) && ctx.Err() == nil {
+				t.Fatal(err)
+			}
+			gaveUp++
+		}
+		stop.Stop()
+		cancel()
+		if n%20 == 0 {
+			if err := insert(t.Context()); err != nil {
+				t.Fatalf("after %d callers gave up: %v", gaveUp, err)
+			}
+		}
+	}
+	if gaveUp == 0 {
+		t.Fatal("nobody gave up")
+	}
+}
