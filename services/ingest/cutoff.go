@@ -26,31 +26,40 @@ func (in *Ingest) startRoutes(ctx context.Context) error {
 
 // matchOnly reports whether a record may only be matched and linked: it
 // qualified before the route's cut-off, or before the start that a backfill
-// names, or the backfill creates nothing.
+// names, or the backfill creates nothing. A backfill has no say in what
+// qualified since the route is run: that would be booked without it, and the
+// backfill may only be the first to come across it.
 func matchOnly(tx *store.Tx, route registry.Route, r *connector.Record, run string) (bool, error) {
-	cut := route.CutOff
-	if cut.IsZero() {
-		var started int64
-		err := tx.QueryRow(`SELECT started_at FROM route_start WHERE route = $1`, route.ID).Scan(&started)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return false, err
-		}
-		cut = store.Time(started)
+	started, err := routeStart(tx, route)
+	if err != nil {
+		return false, err
 	}
-	if run != "" {
-		var from, only int64
-		err := tx.QueryRow(`SELECT from_at, match_only FROM run WHERE id = $1`, run).Scan(&from, &only)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-		case err != nil:
-			return false, err
-		case only == 1:
-			return true, nil
-		default:
-			cut = store.Time(from)
-		}
+	cut := started
+	if !route.CutOff.IsZero() {
+		cut = route.CutOff
 	}
-	return before(r, cut), nil
+	if run == "" || !r.QualifiedAt.Before(started) {
+		return before(r, cut), nil
+	}
+	var from, only int64
+	err = tx.QueryRow(`SELECT from_at, match_only FROM run WHERE id = $1`, run).Scan(&from, &only)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return before(r, cut), nil
+	case err != nil:
+		return false, err
+	}
+	return only == 1 || before(r, store.Time(from)), nil
+}
+
+// routeStart is when a route was first run.
+func routeStart(tx *store.Tx, route registry.Route) (time.Time, error) {
+	var started int64
+	err := tx.QueryRow(`SELECT started_at FROM route_start WHERE route = $1`, route.ID).Scan(&started)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, err
+	}
+	return store.Time(started), nil
 }
 
 // before: a record that was made and became bookable before the cut-off. One

@@ -155,6 +155,19 @@ func (s *source) postpone(ctx context.Context, hints []hint, after time.Duration
 	})
 }
 
+// DropClaims gives every claimed hint back. Like store.DB.DropLeases, it is for
+// the one process that holds the lock of an embedded data folder.
+func DropClaims(ctx context.Context, db *store.DB) error {
+	err := db.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE hint SET claimed_until = 0 WHERE claimed_until > 0`)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("give claimed hints back: %w", err)
+	}
+	return nil
+}
+
 // traceParent is ctx's span as a W3C traceparent, or "".
 func traceParent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}

@@ -358,3 +358,22 @@ func TestUnusableRecord(t *testing.T) {
 	w.until("the record is admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event`) == 1 })
 	w.until("the exception is released", func() bool { return w.count(`SELECT COUNT(*) FROM exception WHERE state = 'open'`) == 0 })
 }
+
+// What a killed predecessor was reading is read at once, not when its claim ends.
+func TestClaimsOfAPredecessorAreGivenBack(t *testing.T) {
+	w := open(t)
+	w.portal.put("7", "a", customer)
+	w.deliver("secret", "7")
+	if claimed, err := w.in.sources[0].claim(t.Context(), "deal", fetchBatch); err != nil || len(claimed) != 1 {
+		t.Fatalf("claimed %v: %v", claimed, err)
+	}
+	if _, due, err := w.in.sources[0].dueOf(t.Context(), "deal"); err != nil || due {
+		t.Fatalf("due although it is claimed (%v)", err)
+	}
+	if err := DropClaims(t.Context(), w.db); err != nil {
+		t.Fatal(err)
+	}
+	if class, due, err := w.in.sources[0].dueOf(t.Context(), "deal"); err != nil || !due || class != event.Realtime {
+		t.Fatalf("due %v in class %s (%v)", due, class, err)
+	}
+}

@@ -16,6 +16,11 @@ func Ingest(ctx context.Context, s *Site) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Alone { // whoever was reading is gone
+		if err := ingest.DropClaims(ctx, p.DB); err != nil {
+			return nil, err
+		}
+	}
 	conns, err := s.remote(p)
 	if err != nil {
 		return nil, err
