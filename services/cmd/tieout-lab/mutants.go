@@ -111,7 +111,7 @@ func try(ctx context.Context, root, dir string, m mutant) (seed uint64, needed i
 }
 
 func play(ctx context.Context, bin, mix string) (seed uint64, needed int, err error) {
-	run := exec.CommandContext(ctx, bin, "sim", "--mix", mix, "--seeds", fmt.Sprint(mutantSeeds))
+	run := exec.CommandContext(ctx, bin, "sim", "--bare", "--mix", mix, "--seeds", fmt.Sprint(mutantSeeds))
 	out, runErr := run.Output()
 	var exit *exec.ExitError
 	if runErr != nil && !errors.As(runErr, &exit) {

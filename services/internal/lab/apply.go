@@ -26,6 +26,7 @@ func (t *tables) apply(ch *protocol.Changes) {
 		t.putCall(c)
 	}
 	for _, o := range ch.Ops {
+		t.checkPlan(o)
 		t.putOp(o)
 	}
 	for _, l := range ch.Links {
@@ -48,6 +49,7 @@ func (t *tables) applySlots(ch *protocol.Changes) {
 		l := t.lanes[e.Lane]
 		s := l.at(e.Seq)
 		t.w.cover.Outcomes[string(e.Outcome)]++
+		t.checkEnd(e)
 		if s.state == "queued" && s.Class == event.Realtime {
 			l.realtime--
 		}
@@ -139,6 +141,7 @@ func (t *tables) fact(f *protocol.Fact) {
 	if f.Type == "op.settled" && f.Outcome == "posted" {
 		t.w.books.checkDone(f.Op, strings.HasPrefix(f.Detail, "found by a person"))
 	}
+	t.w.books.checkLinked(f)
 	out := fact{kind: f.Type, outcome: f.Outcome}
 	if f.Slot != nil {
 		out.event, out.subject, out.render = f.Slot.EventID, f.Slot.Subject, f.Slot.Rendering.Render

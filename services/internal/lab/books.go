@@ -22,6 +22,8 @@ type doc struct {
 	inactive, deleted, byHand bool // byHand: a person touched it
 	sent                      bool
 	visible                   micros // when a search shows it
+	// when a person changed what it says, and when one had it paid or sent
+	editedAt, settledAt micros
 }
 
 // remembered is a call whose key the books know.
@@ -39,16 +41,17 @@ type books struct {
 	docs    []*doc
 	byID    map[string]*doc
 	keys    map[string]*remembered
-	applied map[string]int64 // subject -> newest revision applied
-	effects map[string]int   // op -> how often it took effect
-	lanes   map[string]int64 // lane -> newest slot applied
-	down    micros           // until then
-	refuses micros           // the grant is gone until then
-	locked  string           // the day through which they are closed
+	applied map[string]int64  // subject -> newest revision applied
+	effects map[string]int    // op -> how often it took effect
+	lanes   map[string]int64  // lane -> newest slot applied
+	bodies  map[string]string // call -> what it asked for first
+	down    micros            // until then
+	refuses micros            // the grant is gone until then
+	locked  string            // the day through which they are closed
 }
 
 func newBooks(w *world) *books {
-	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}}
+	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}, bodies: map[string]string{}}
 	financial := w.class
 	b.tokens = w.class != connector.Opaque && w.chance(0.6)
 	b.claims = connector.Claims{
@@ -69,6 +72,7 @@ func newBooks(w *world) *books {
 // request is one call on its way: what becomes of it is decided here, and each
 // item takes effect within the longest request or never.
 func (b *books) request(c connector.Call, answer func([]connector.Outcome)) {
+	b.checkFrozen(c)
 	w, f := b.w, &b.w.f
 	longest := b.claims.LongestRequest.Microseconds()
 	soon := w.exp(40 * milli)
@@ -222,8 +226,13 @@ func (b *books) create(r request, item connector.Item) connector.Outcome {
 	}
 	b.docs = append(b.docs, d)
 	b.byID[d.id] = d
-	b.w.log("books: %s %s made, %s net %s", d.kind, d.id, d.mark, d.net)
+	if b.w.trace != nil {
+		b.w.log("books: %s %s made, %s net %s", d.kind, d.id, d.mark, d.net)
+	}
 	b.checkOne(d)
+	if d.kind == document.InvoiceKind {
+		b.checkNeeds(d)
+	}
 	b.checkOrder(item, d)
 	return connector.Outcome{Posting: b.posting(d)}
 }
@@ -238,9 +247,12 @@ func (b *books) change(r request, item connector.Item, do func(*doc)) connector.
 	case d.status == connector.Voided && r.Effect == connector.Update:
 		return refused(fault.Rejected, "", "the document is void")
 	}
+	b.checkHand(item, r, d)
 	do(d)
 	d.version++
-	b.w.log("books: %s %s %s, net %s %s", d.kind, d.id, r.Effect, d.net, d.status)
+	if b.w.trace != nil {
+		b.w.log("books: %s %s %s, net %s %s", d.kind, d.id, r.Effect, d.net, d.status)
+	}
 	b.checkOrder(item, d)
 	return connector.Outcome{Posting: b.posting(d)}
 }

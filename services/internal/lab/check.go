@@ -194,7 +194,7 @@ func (w *world) doubtful(mark string) bool {
 // deal says now.
 func (w *world) checkDeal(r *record) {
 	subject := r.ref.String()
-	live := map[string][]*doc{}
+	var live []*doc
 	for _, d := range w.books.docs {
 		if d.kind != document.InvoiceKind || d.subject != subject {
 			continue
@@ -203,23 +203,32 @@ func (w *world) checkDeal(r *record) {
 			return
 		}
 		if d.status != connector.Voided {
-			live[d.mark] = append(live[d.mark], d)
+			live = append(live, d)
 		}
 	}
 	if w.held(subject) {
 		return
 	}
-	want := map[string]bool{}
-	if r.won && !r.deleted && !r.unclear && !r.matchOnly {
-		want["invoice"], want["shipping"] = true, r.shipping
-	}
-	for _, part := range []string{"invoice", "shipping"} {
-		var found []*doc
-		for n := int64(1); n <= 40; n++ {
-			found = append(found, live[document.Mark(target, subject, part, n)]...)
+	want := r.won && !r.deleted && !r.unclear && !r.matchOnly
+	w.checkPart(r, "invoice", want, marked(live, subject, "invoice"))
+	w.checkPart(r, "shipping", want && r.shipping, marked(live, subject, "shipping"))
+}
+
+// marked are the documents of a part, whichever n they are.
+func marked(live []*doc, subject, part string) []*doc {
+	var found []*doc
+	for n := int64(1); n <= 40 && len(live) > 0; n++ {
+		mark := document.Mark(target, subject, part, n)
+		for _, d := range live {
+			if d.mark == mark {
+				found = append(found, d)
+			}
 		}
-		w.checkPart(r, part, want[part], found)
+		if len(found) == len(live) {
+			break
+		}
 	}
+	return found
 }
 
 func (w *world) checkPart(r *record, part string, want bool, found []*doc) {

@@ -24,20 +24,23 @@ type Coverage struct {
 	Kinds    map[string]int64 `json:"exceptions"`
 	Exits    map[string]int64 `json:"exits"`
 	Verdicts map[string]int64 `json:"verdicts"`
+
+	lanes map[[2]protocol.LaneState]int64 // of one worker; Add spells them out
+	ops   map[[2]protocol.OpState]int64
 }
 
 // NewCoverage has reached nothing.
 func NewCoverage() *Coverage {
 	return &Coverage{
 		Faults: map[string]int64{}, Lanes: map[string]int64{}, OpWays: map[string]int64{}, Outcomes: map[string]int64{}, Kinds: map[string]int64{},
-		Exits: map[string]int64{}, Verdicts: map[string]int64{},
+		Exits: map[string]int64{}, Verdicts: map[string]int64{}, lanes: map[[2]protocol.LaneState]int64{}, ops: map[[2]protocol.OpState]int64{},
 	}
 }
 
-func (c *Coverage) lane(from, to protocol.LaneState) { c.Lanes[string(from)+">"+string(to)]++ }
+func (c *Coverage) lane(from, to protocol.LaneState) { c.lanes[[2]protocol.LaneState{from, to}]++ }
 
 func (c *Coverage) op(from, to protocol.OpState) {
-	c.OpWays[string(from)+">"+string(to)]++
+	c.ops[[2]protocol.OpState{from, to}]++
 	if from == "" {
 		c.Ops++
 	}
@@ -46,6 +49,12 @@ func (c *Coverage) op(from, to protocol.OpState) {
 // Add joins what two workers reached.
 func (c *Coverage) Add(x *Coverage) {
 	c.Seeds, c.Events, c.Turns, c.Ops, c.Virtual = c.Seeds+x.Seeds, c.Events+x.Events, c.Turns+x.Turns, c.Ops+x.Ops, c.Virtual+x.Virtual
+	for way, n := range x.lanes {
+		c.Lanes[string(way[0])+">"+string(way[1])] += n
+	}
+	for way, n := range x.ops {
+		c.OpWays[string(way[0])+">"+string(way[1])] += n
+	}
 	for _, m := range [][2]map[string]int64{{c.Faults, x.Faults}, {c.Lanes, x.Lanes}, {c.OpWays, x.OpWays}, {c.Outcomes, x.Outcomes}, {c.Kinds, x.Kinds}, {c.Exits, x.Exits}, {c.Verdicts, x.Verdicts}} {
 		for k, n := range m[1] {
 			m[0][k] += n

@@ -58,16 +58,23 @@ func (w *world) populate() {
 		names[2] = "Dunn" // nobody links by name alone there
 	}
 	for i := range w.f.companies {
+		if i > 0 && !w.changes("another company") {
+			continue
+		}
 		r := w.newRecord("company")
 		r.name, r.strict = names[i%len(names)], strict
 		w.edited(r)
 	}
+	companies := len(w.crm.records)
 	for range w.f.deals {
+		if !w.changes("deal") {
+			continue
+		}
 		r := w.newRecord("deal")
-		r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(w.f.companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
+		r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
 		r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
 		if strict && w.chance(0.5) {
-			r.payer = w.crm.records[w.n(w.f.companies)]
+			r.payer = w.crm.records[w.n(companies)]
 		}
 		w.after(micros(w.n(int(w.f.lasts/3))), func() {
 			r.won = true
@@ -75,7 +82,11 @@ func (w *world) populate() {
 		})
 	}
 	for range w.f.edits {
-		w.after(micros(w.n(int(w.f.lasts))), w.edit)
+		w.after(micros(w.n(int(w.f.lasts))), func() {
+			if w.changes("edit") {
+				w.edit()
+			}
+		})
 	}
 }
 
@@ -111,7 +122,7 @@ func (w *world) edit() {
 		}
 	}
 	w.edited(r)
-	if w.chance(w.f.bursts) { // and again, before the first change has settled
+	if w.chance(w.f.bursts) && w.changes("edit again") { // and again, before the first change has settled
 		w.after(w.exp(10*second), func() {
 			r.amount = 1 + int64(w.n(9))
 			w.edited(r)
@@ -169,7 +180,9 @@ func (w *world) mergeCompanies(a, b *record) {
 // edited: the record has a new version, and a webhook tells of it unless it is lost.
 func (w *world) edited(r *record) {
 	r.version++
-	w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d shipping=%v unclear=%v company=%s deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.shipping, r.unclear, companyID(r), r.deleted)
+	if w.trace != nil {
+		w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d shipping=%v unclear=%v company=%s deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.shipping, r.unclear, companyID(r), r.deleted)
+	}
 	if w.hits(w.f.lostHint, "hint lost") {
 		return
 	}

@@ -44,14 +44,14 @@ type ingest struct {
 	order   []*admitted
 	newest  map[string]*admitted // route and ref -> the last one admitted
 	waiting map[event.Ref]int    // reads put off until the customer's was
-	facts   []fact               // on their way, in order
-	taken   map[string]bool
+	facts   []fact               // told, in order
+	taken   int                  // how many of them have arrived
 }
 
 func (in *ingest) start(w *world) {
 	*in = ingest{
 		w: w, objects: map[event.Ref]admission.Object{}, laneOf: map[event.Ref]string{}, alias: map[string]string{}, last: map[string]int64{},
-		events: map[string]*admitted{}, newest: map[string]*admitted{}, waiting: map[event.Ref]int{}, taken: map[string]bool{},
+		events: map[string]*admitted{}, newest: map[string]*admitted{}, waiting: map[event.Ref]int{},
 	}
 }
 
@@ -132,7 +132,9 @@ func (in *ingest) give(e *admitted) {
 	in.laneOf[e.ref] = e.lane
 	in.events[e.id], in.newest[e.route+e.ref.ID] = e, e
 	in.order = append(in.order, e)
-	in.w.log("ingest: %s %s rev %d.%d -> lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
+	if in.w.trace != nil {
+		in.w.log("ingest: %s %s rev %d.%d -> lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
+	}
 	in.w.bus.publish(e)
 }
 
@@ -228,11 +230,9 @@ func (in *ingest) tell(f fact) {
 
 // deliver hands over facts up to the n-th that was told.
 func (in *ingest) deliver(n int) {
-	for i := range in.facts[:n] {
-		if !in.facts[i].taken {
-			in.facts[i].taken = true
-			in.take(in.facts[i])
-		}
+	for in.taken < n {
+		in.taken++
+		in.take(in.facts[in.taken-1])
 	}
 }
 
@@ -246,7 +246,6 @@ type fact struct {
 	kind, event, subject, outcome string
 	source                        event.Ref
 	render                        int64
-	taken                         bool
 }
 
 func laneID(lane string) string {

@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"cmp"
+
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
@@ -10,6 +12,9 @@ import (
 
 // hand is a person at the books.
 func (w *world) hand() {
+	if !w.changes("a person at the books") {
+		return
+	}
 	b := w.books
 	var ours []*doc
 	for _, d := range b.docs {
@@ -23,6 +28,7 @@ func (w *world) hand() {
 	}
 	d := ours[w.n(len(ours))]
 	d.byHand = true
+	net, note := d.net, d.note
 	w.cover.Faults["hand"]++
 	switch w.n(6) {
 	case 0:
@@ -32,11 +38,14 @@ func (w *world) hand() {
 	case 2:
 		d.deleted = true
 	case 3:
-		d.status, d.version = connector.Closed, d.version+1
+		d.status, d.version, d.settledAt = connector.Closed, d.version+1, cmp.Or(d.settledAt, w.now)
 	case 4:
-		d.sent, d.version = true, d.version+1
+		d.sent, d.version, d.settledAt = true, d.version+1, cmp.Or(d.settledAt, w.now)
 	case 5:
 		d.note, d.version = "by hand", d.version+1
+	}
+	if d.net != net || d.note != note {
+		d.editedAt = cmp.Or(d.editedAt, w.now)
 	}
 	w.log("a person changes invoice %s: net %s, %s, deleted %v", d.id, d.net, d.status, d.deleted)
 }
@@ -68,7 +77,7 @@ func (w *world) handMaster() {
 // operator acts on some exception, not always wisely.
 func (w *world) operator() {
 	list := w.db.openExceptions()
-	if len(list) == 0 {
+	if len(list) == 0 || !w.changes("a person acts") {
 		return
 	}
 	w.actOn(list[w.n(len(list))], w.n(8))
@@ -90,6 +99,9 @@ func (w *world) actOn(x *excRow, choice int) {
 		return
 	}
 	w.log("a person asks to %s %s (%s: %s)", c.Action, x.ID, x.Kind, x.Reason)
+	if c.Action == protocol.Discard {
+		w.db.discards[protocol.Place{Lane: x.Lane, Seq: x.Seq}] = true
+	}
 	w.db.commands = append(w.db.commands, c)
 	w.wakeOwner()
 }

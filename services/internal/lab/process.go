@@ -7,7 +7,6 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
-	"tieout.dev/services/internal/link"
 	"tieout.dev/services/writer/protocol"
 )
 
@@ -26,7 +25,12 @@ type process struct {
 	in      protocol.Inputs
 	turnAt  micros // the next turn that is planned
 	idle    micros
+	hold    micros // the books want no request until then
+	probed  micros // when it last tried a paused connection
 }
+
+// batches is how many shared calls may leave in a turn.
+const batches = 2
 
 // idleMost is how long an owner sleeps when nothing wakes it. It grows from
 // five seconds, so that quiet hours cost few turns.
@@ -37,6 +41,7 @@ func (w *world) assign(p *process) {
 	w.owner = p
 	p.life++
 	p.alive, p.memory, p.started, p.in, p.idle, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 5*second, 0
+	p.hold, p.probed = 0, 0
 	w.db.lease = protocol.Lease{Epoch: w.db.lease.Epoch + 1, Owner: p.id + itoa(int64(p.life))}
 	p.lease = w.db.lease
 	w.log("%s takes the target: epoch %d", p.id, p.lease.Epoch)
@@ -101,6 +106,7 @@ func (w *world) wakeOwner() {
 func (p *process) turn() {
 	w, db := p.w, p.w.db
 	w.cover.Turns++
+	w.room.turn()
 	if w.hits(w.f.freeze, "freeze") {
 		p.freeze()
 		p.plan(milli)
@@ -114,6 +120,12 @@ func (p *process) turn() {
 	in := p.in
 	p.in = protocol.Inputs{Commands: nil}
 	in.Commands = append(in.Commands, db.commands...)
+	for _, a := range in.Answers {
+		for _, o := range a.Outcomes {
+			p.throttledBy(o.Err)
+		}
+	}
+	before := told{paused: db.paused, asked: len(in.Commands) > 0}
 	v := p.view()
 	if err := protocol.Load(db, v, p.memory, in); err != nil {
 		w.violated("core", "load: %v", err)
@@ -128,6 +140,7 @@ func (p *process) turn() {
 		w.violated("I1", "%s changed the tables, and the target is another's", p.id)
 	}
 	db.apply(&changes)
+	p.checkTurn(before, v, &effects)
 	if w.hits(w.f.crash/2, "crash after commit") {
 		p.die("after its commit, before anything left")
 		return
@@ -146,13 +159,17 @@ func (p *process) mono() time.Duration { return time.Duration(p.w.now-p.started)
 func (p *process) view() *protocol.View {
 	w, db := p.w, p.w.db
 	budget := 1 + w.n(6)
-	return &protocol.View{
+	v := &w.room.view
+	*v = protocol.View{
 		Now: w.now, Mono: p.mono(), Tenant: tenant, Target: target, Paused: db.paused, Reason: db.reason, HeldBy: db.held, Alert: db.alert,
-		Claims: w.books.claims, Budget: budget, RealtimeMost: budget, BulkMost: budget, Batches: 2, Encode: encode,
-		Symbol: func(_, _, symbol string) (string, bool) { return symbol, true },
-		Links:  map[link.Key][]*link.Link{},
+		Claims: w.books.claims, Budget: budget, RealtimeMost: budget, BulkMost: budget, Batches: batches, Encode: encode, Symbol: symbol,
+		Ops: v.Ops, OpIDs: v.OpIDs[:0], Heads: v.Heads[:0], Links: v.Links, Own: v.Own, Owners: v.Owners, // room of an earlier turn
 	}
+	return v
 }
+
+// symbol: every symbol of a mapping is its own in these books.
+func symbol(_, _, symbol string) (string, bool) { return symbol, true }
 
 // next plans the following turn: when the core asked for it, soon if more may
 // leave, else after a growing idle time.
@@ -198,7 +215,9 @@ func (p *process) put(c connector.Call, decided micros) {
 	if w.hits(w.f.freeze, "freeze while sending") {
 		p.freeze()
 	}
-	w.log("%s sends %s: %d items, %s", p.id, c.Key[:8], len(c.Items), c.Items[0].Effect)
+	if w.trace != nil {
+		w.log("%s sends %s: %d items, %s", p.id, c.Key[:8], len(c.Items), c.Items[0].Effect)
+	}
 	w.books.request(c, func(outcomes []connector.Outcome) {
 		p.when(0, func() { p.answer(protocol.Answer{Call: c.Key, Outcomes: outcomes}) })
 	})
@@ -214,7 +233,9 @@ func (p *process) look(l protocol.Look) {
 	w := p.w
 	p.when(w.exp(30*milli), func() {
 		a := w.books.look(l)
-		w.log("%s looks %s: %d found, %v", p.id, l.Key[:min(len(l.Key), 24)], len(a.Postings), a.Err)
+		if w.trace != nil {
+			w.log("%s looks %s: %d found, %v", p.id, l.Key[:min(len(l.Key), 24)], len(a.Postings), a.Err)
+		}
 		p.in.Looks = append(p.in.Looks, a)
 		p.plan(milli)
 	})
@@ -223,7 +244,9 @@ func (p *process) look(l protocol.Look) {
 // rebalance: the broker gives the target to a process; the former owner learns
 // of it when its next turn is refused.
 func (w *world) rebalance() {
-	w.cover.Faults["rebalance"]++
+	if !w.disturbs("rebalance") {
+		return
+	}
 	to := w.procs[w.n(len(w.procs))]
 	if to == w.owner && to.alive {
 		return

@@ -19,6 +19,11 @@ type Options struct {
 	Mix, Class  string
 	Base, Seeds uint64
 	Progress    func(done uint64)
+	// Keep names, sorted, the disturbances that happen, where Only is set; all
+	// others are left out.
+	Keep []int
+	Only bool
+	list bool // what happened is listed
 }
 
 // Report is what they showed.
@@ -45,7 +50,7 @@ func Run(o Options) (*Report, error) {
 	var work sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		work.Go(func() {
-			cover := NewCoverage()
+			cover, in := NewCoverage(), &room{}
 			for {
 				mu.Lock()
 				i := next
@@ -55,7 +60,7 @@ func Run(o Options) (*Report, error) {
 					break
 				}
 				from := o.Base + uint64(i)*block
-				sum, bad := playBlock(o, from, min(block, o.Base+o.Seeds-from), cover)
+				sum, bad := playBlock(o, from, min(block, o.Base+o.Seeds-from), cover, in)
 				mu.Lock()
 				digests[i], out.Violations = sum, append(out.Violations, bad...)
 				mu.Unlock()
@@ -78,10 +83,10 @@ func Run(o Options) (*Report, error) {
 	return out, nil
 }
 
-func playBlock(o Options, from, count uint64, cover *Coverage) (digest []byte, bad []Violation) {
+func playBlock(o Options, from, count uint64, cover *Coverage, in *room) (digest []byte, bad []Violation) {
 	h := sha256.New()
 	for seed := from; seed < from+count; seed++ {
-		bad = append(bad, play(seed, o, cover, h, nil)...)
+		bad = append(bad, play(seed, o, cover, h, nil, in)...)
 	}
 	return h.Sum(nil), bad
 }
@@ -103,16 +108,24 @@ func Trace(seed uint64, o Options, to io.Writer) ([]Violation, error) {
 	if _, err := mixesOf(o.Mix, o.Class); err != nil {
 		return nil, err
 	}
-	return play(seed, o, NewCoverage(), sha256.New(), to), nil
+	return play(seed, o, NewCoverage(), sha256.New(), to, &room{}), nil
 }
 
-// play is one schedule: faults for a while, then calm, then the checks.
-func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer) []Violation {
-	classes, err := classesOf(o.Mix, o.Class)
-	if err != nil {
-		return []Violation{{Seed: seed, Invariant: "options", Detail: err.Error()}}
+// play is one schedule, added to what is counted and to the digest.
+func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer, in *room) []Violation {
+	w := playWorld(seed, o, cover, trace, in)
+	for _, d := range w.books.docs {
+		fmt.Fprintf(h, "%s %s %s %s %d|", d.mark, d.net, d.note, d.status, d.version)
 	}
-	w := newWorld(seed, classes[seed%uint64(len(classes))], o.Mix, cover, trace)
+	fmt.Fprintf(h, "%d %d %d %d\n", seed, w.now, w.queue.no, len(w.db.ops))
+	return w.bad
+}
+
+// playWorld: faults for a while, then calm, then the checks.
+func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *room) *world {
+	classes, _ := classesOf(o.Mix, o.Class) // checked before
+	w := newWorld(seed, classes[seed%uint64(len(classes))], o.Mix, cover, trace, in)
+	w.picks.keep, w.picks.only, w.picks.want = o.Keep, o.Only, o.list
 	start := w.now
 	w.populate()
 	w.assign(w.procs[0])
@@ -124,14 +137,10 @@ func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer)
 	}
 	cover.Seeds++
 	cover.Virtual += (w.now - start) / hour
-	for _, d := range w.books.docs {
-		fmt.Fprintf(h, "%s %s %s %s %d|", d.mark, d.net, d.note, d.status, d.version)
-	}
-	fmt.Fprintf(h, "%d %d %d %d\n", seed, w.now, w.queue.no, len(w.db.ops))
 	for i := range w.bad {
 		w.bad[i].Seed = seed
 	}
-	return w.bad
+	return w
 }
 
 // disturb plans the faults that come by themselves.
@@ -146,7 +155,9 @@ func (w *world) disturb() {
 	w.every(f.hand, w.hand)
 	w.every(30*second, w.watch)
 	w.every(f.outage, func() {
-		w.cover.Faults["outage"]++
+		if !w.disturbs("outage") {
+			return
+		}
 		w.books.down = w.now + w.exp(10*minute)
 		if w.chance(0.2) {
 			w.books.refuses = w.now + w.exp(10*minute)
@@ -154,8 +165,9 @@ func (w *world) disturb() {
 	})
 	if f.lock {
 		w.every(15*minute, func() {
-			w.cover.Faults["books closed"]++
-			w.books.locked = []string{"", day(1), day(2)}[w.n(3)]
+			if w.disturbs("books closed") {
+				w.books.locked = []string{"", day(1), day(2)}[w.n(3)]
+			}
 		})
 	}
 }

@@ -42,6 +42,7 @@ type excRow struct {
 // which dies before its commit changed nothing.
 type tables struct {
 	w      *world
+	room   *room
 	lease  protocol.Lease // of the target
 	offset int
 
@@ -56,11 +57,12 @@ type tables struct {
 	links      []*link.Link
 	exceptions []*excRow
 	commands   []protocol.Command
-	done       map[string]bool // commands
+	done       map[string]bool         // commands
+	discards   map[protocol.Place]bool // what a person asked to discard
 }
 
 func newTables(w *world) *tables {
-	return &tables{w: w, lanes: map[string]*laneRow{}, done: map[string]bool{}}
+	return &tables{w: w, room: w.room, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}}
 }
 
 var _ protocol.Tables = (*tables)(nil)
@@ -82,7 +84,9 @@ func (t *tables) receive(r *document.Rendering) {
 		Lane: r.Lane, Seq: r.Seq, EventID: r.EventID, Subject: r.Ref, Customer: r.Customer, Route: r.Route, Rev: r.Rev, Class: r.Class, Rendering: r,
 	}}
 	l.slots = append(l.slots, s)
-	slices.SortFunc(l.slots, func(a, b *slotRow) int { return cmp.Compare(a.Seq, b.Seq) })
+	for i := len(l.slots) - 1; i > 0 && l.slots[i-1].Seq > r.Seq; i-- {
+		l.slots[i], l.slots[i-1] = l.slots[i-1], l.slots[i]
+	}
 	if r.Class == event.Realtime {
 		l.realtime++
 	}
@@ -109,9 +113,10 @@ func (t *tables) advance(from, to int) {
 }
 
 func (l *laneRow) at(seq int64) *slotRow {
-	for _, s := range l.slots {
-		if s.Seq == seq {
-			return s
+	at := min(int(seq), len(l.slots)) - 1 // where it stands if none is missing before it
+	for ; at >= 0 && l.slots[at].Seq >= seq; at-- {
+		if l.slots[at].Seq == seq {
+			return l.slots[at]
 		}
 	}
 	return nil
@@ -145,8 +150,7 @@ func (t *tables) Unsettled() ([]*protocol.Call, error) {
 	var out []*protocol.Call
 	for _, c := range t.calls {
 		if c.State != protocol.CallSettled {
-			x := *c
-			out = append(out, &x)
+			out = append(out, t.room.calls.copyOf(c))
 		}
 	}
 	slices.SortFunc(out, func(a, b *protocol.Call) int { return cmp.Compare(a.ID, b.ID) })
@@ -157,8 +161,7 @@ func (t *tables) opsWhere(keep func(*protocol.Op) bool) ([]*protocol.Op, error) 
 	var out []*protocol.Op
 	for _, o := range t.ops {
 		if keep(o) {
-			x := *o
-			out = append(out, &x)
+			out = append(out, t.room.ops.copyOf(o))
 		}
 	}
 	return out, nil
@@ -185,11 +188,15 @@ func (t *tables) Head(lane string) (*protocol.Head, error) {
 	if l == nil || l.head() == nil {
 		return nil, nil
 	}
-	s := l.head().Slot
+	return t.headOf(l), nil
+}
+
+func (t *tables) headOf(l *laneRow) *protocol.Head {
+	s := t.room.slots.copyOf(&l.head().Slot)
 	if l.realtime > 0 {
 		s.Class = event.Realtime
 	}
-	return &protocol.Head{Lane: lane, State: l.state, Slot: &s, Exception: l.exception}, nil
+	return t.room.heads.copyOf(&protocol.Head{Lane: l.lane, State: l.state, Slot: s, Exception: l.exception})
 }
 
 func (t *tables) headsWhere(limit int, keep func(*laneRow) bool) ([]*protocol.Head, error) {
@@ -202,8 +209,7 @@ func (t *tables) headsWhere(limit int, keep func(*laneRow) bool) ([]*protocol.He
 	slices.SortStableFunc(rows, func(a, b *laneRow) int { return cmp.Compare(a.head().changed, b.head().changed) })
 	var out []*protocol.Head
 	for _, l := range rows[:min(len(rows), limit)] {
-		h, _ := t.Head(l.lane)
-		out = append(out, h)
+		out = append(out, t.headOf(l))
 	}
 	return out, nil
 }
@@ -306,8 +312,7 @@ func (t *tables) asideWhere(keep func(*slotRow) bool) []*protocol.Slot {
 	for _, lane := range t.order {
 		for _, s := range t.lanes[lane].slots {
 			if s.state == "aside" && keep(s) {
-				x := s.Slot
-				out = append(out, &x)
+				out = append(out, t.room.slots.copyOf(&s.Slot))
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 // world is one schedule: everything that happens, in one goroutine.
 type world struct {
+	room  *room
 	rng   *rand.Rand
 	now   micros
 	queue queue
@@ -27,6 +28,7 @@ type world struct {
 
 	cover *Coverage
 	trace io.Writer // nil: nobody reads along
+	picks picks
 	bad   []Violation
 }
 
@@ -38,8 +40,8 @@ type Violation struct {
 	Detail    string `json:"detail"`
 }
 
-func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverage, trace io.Writer) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 0x7e0)), class: class, cover: cover, trace: trace, now: 1000 * hour}
+func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverage, trace io.Writer, in *room) *world {
+	w := &world{room: in, rng: rand.New(rand.NewPCG(seed, 0x7e0)), class: class, cover: cover, trace: trace, now: 1000 * hour}
 	w.blend(mix)
 	w.db = newTables(w)
 	w.books = newBooks(w)
@@ -57,11 +59,7 @@ func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
 
 // hits is a chance of a fault: none once the world is calm.
 func (w *world) hits(p float64, name string) bool {
-	if w.calm || !w.chance(p) {
-		return false
-	}
-	w.cover.Faults[name]++
-	return true
+	return !w.calm && w.chance(p) && w.disturbs(name)
 }
 
 func (w *world) exp(mean micros) micros { return micros(w.rng.ExpFloat64() * float64(mean)) }

@@ -351,7 +351,7 @@ type turn struct {
 // heads of the lanes that may move.
 func Step(v *View, m *Memory, in Inputs) (Changes, Effects) {
 	t := &turn{
-		v: v, m: m, busy: map[string]string{}, claimed: map[string]string{},
+		v: v, m: m,
 		budget: v.Budget, realtime: v.RealtimeMost, bulk: v.BulkMost,
 	}
 	for _, l := range in.Looks {
@@ -373,7 +373,7 @@ func Step(v *View, m *Memory, in Inputs) (Changes, Effects) {
 func (t *turn) index() {
 	for _, id := range t.v.OpIDs {
 		if op := t.v.Ops[id]; op.State == Sent || op.State == Doubt {
-			t.busy[op.Subject] = op.Lane
+			keep(&t.busy, op.Subject, op.Lane)
 			t.claim(op)
 		}
 	}
@@ -381,7 +381,7 @@ func (t *turn) index() {
 
 func (t *turn) claim(op *Op) {
 	if op.Effect == connector.Create && op.Fields["name"] != "" {
-		t.claimed[string(op.Kind)+"|"+op.Fields["name"]] = op.ID
+		keep(&t.claimed, string(op.Kind)+"|"+op.Fields["name"], op.ID)
 	}
 }
 

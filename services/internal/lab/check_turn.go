@@ -1,0 +1,169 @@
+package lab
+
+import (
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
+	"tieout.dev/services/writer/protocol"
+)
+
+// told is what a turn was told before it stepped.
+type told struct {
+	paused bool
+	asked  bool // a person asked for something
+}
+
+// checkTurn is I12: what leaves in a turn stays within what may leave.
+func (p *process) checkTurn(before told, v *protocol.View, e *protocol.Effects) {
+	w, n := p.w, len(e.Send)+len(e.Looks)
+	if n == 0 {
+		return
+	}
+	switch {
+	case n > v.Budget:
+		w.violated("I12", "%d requests leave in a turn that may send %d", n, v.Budget)
+	case v.HeldBy != "":
+		w.violated("I12", "%d requests leave while a person holds the target", n)
+	case w.now < p.hold:
+		w.violated("I12", "%d requests leave %s before the books want the next one", n, time.Duration(p.hold-w.now)*time.Microsecond)
+	case before.paused && v.Paused && n > 1:
+		w.violated("I12", "%d requests leave while the connection is paused, not one probe", n)
+	case before.paused && v.Paused && !before.asked && w.now-p.probed < 5*second:
+		w.violated("I12", "a probe leaves %s after the last one", time.Duration(w.now-p.probed)*time.Microsecond)
+	}
+	if before.paused && v.Paused {
+		p.probed = w.now
+	}
+	shared := 0
+	for _, c := range e.Send {
+		if len(c.Items) > max(1, v.Claims.BatchSize) {
+			w.violated("I12", "a call carries %d items, and the books take %d", len(c.Items), v.Claims.BatchSize)
+		}
+		shared += b2i(len(c.Items) > 1)
+	}
+	if shared > batches {
+		w.violated("I12", "%d shared calls leave in a turn that may send %d", shared, batches)
+	}
+	w.checkLanes()
+}
+
+// throttledBy notes until when the books want no request, as an answer said.
+func (p *process) throttledBy(err error) {
+	if f := fault.As(err); f != nil && f.Kind == fault.RateLimited {
+		p.hold = max(p.hold, p.w.now+max(f.RetryAfter, time.Second).Microseconds())
+	}
+}
+
+// checkLanes: of one lane at most one effect of its own is under way.
+func (w *world) checkLanes() {
+	for i, o := range w.db.ops {
+		if o.Rev == 0 || !open(o) {
+			continue
+		}
+		for _, x := range w.db.ops[:i] {
+			if x.Lane == o.Lane && x.Rev != 0 && open(x) {
+				w.violated("I3", "two effects of lane %s are under way: %s %s and %s %s", laneID(o.Lane), x.Kind, x.Part, o.Kind, o.Part)
+			}
+		}
+	}
+}
+
+// checkFrozen: a call that is sent again is the same call.
+func (b *books) checkFrozen(c connector.Call) {
+	var text []byte
+	for _, item := range c.Items {
+		text = append(append(append(text, item.OpID...), 0), item.Body...)
+	}
+	if first, again := b.bodies[c.Key]; again && first != string(text) {
+		b.w.violated("I1", "call %s was sent again with another body", c.Key[:8])
+		return
+	}
+	b.bodies[c.Key] = string(text)
+}
+
+// checkNeeds: an invoice comes after the customer and the item that it names.
+func (b *books) checkNeeds(made *doc) {
+	for _, d := range b.docs {
+		if d.kind == document.ItemKind {
+			return
+		}
+	}
+	b.w.violated("I5", "invoice %s was made and its item never was", made.id)
+}
+
+// freshFor is how old a read may be when something is written.
+const freshFor = 60 * second
+
+// checkHand: what a person changed in the books is not written over, once
+// there was time to see it.
+func (b *books) checkHand(item connector.Item, r request, d *doc) {
+	o := b.w.db.op(item.OpID)
+	if o == nil {
+		return
+	}
+	late := func(at micros) bool { return at > 0 && o.StartedAt > at+freshFor }
+	switch {
+	case d.kind != document.InvoiceKind:
+	case late(d.settledAt):
+		b.w.violated("I6", "invoice %s was paid or sent, and a %s is written over it", d.id, r.Effect)
+	case r.Effect == connector.Update && late(d.editedAt) && (d.note != r.note || d.net != r.net):
+		b.w.violated("I6", "invoice %s was changed by a person, and an update is written over it", d.id)
+	}
+}
+
+// agreedOn: the writer saw the document as it is now.
+func (b *books) agreedOn(p *connector.Posting) {
+	if d := b.byID[p.Ref.ID]; d != nil && itoa(int64(d.version)) == p.Version {
+		d.editedAt = 0
+	}
+}
+
+func (t *tables) op(id string) *protocol.Op {
+	for _, o := range t.ops {
+		if o.ID == id {
+			return o
+		}
+	}
+	return nil
+}
+
+// checkPlan: a document whose part a new mapping no longer names is not voided
+// without a person.
+func (t *tables) checkPlan(o *protocol.Op) {
+	if o.State != protocol.Sent || o.Effect != connector.Void {
+		return
+	}
+	s := t.lanes[o.Lane].at(o.Seq)
+	for i := range s.Rendering.Parts {
+		if s.Rendering.Parts[i].Name == o.Part {
+			return
+		}
+	}
+	for _, l := range t.links {
+		if l.Key == (link.Key{SourceRef: o.Subject, Kind: o.Kind, Part: o.Part}) && l.N == o.N && l.MappingHash != s.Rendering.MappingHash {
+			t.w.violated("I11", "%s of %s is voided since another mapping no longer names it, and nobody was asked", o.Part, o.Subject)
+		}
+	}
+}
+
+// checkEnd: only what a person named is discarded.
+func (t *tables) checkEnd(e protocol.Ended) {
+	if e.Outcome == protocol.Discarded && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
+		t.w.violated("I2", "slot %d of lane %s was discarded, and no person asked for it", e.Seq, laneID(e.Lane))
+	}
+}
+
+// checkLinked: a link begins at what the writer saw, and never at a record that
+// it saw out of use.
+func (b *books) checkLinked(f *protocol.Fact) {
+	if f.Posting == nil || f.Type != "link.created" && f.Type != "op.settled" {
+		return
+	}
+	if f.Outcome == "matched" && !f.Posting.Active {
+		b.w.violated("I5", "%s was linked, and the books no longer use it", f.Posting.Ref)
+	}
+	b.agreedOn(f.Posting)
+}
