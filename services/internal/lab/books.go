@@ -24,6 +24,7 @@ type doc struct {
 	visible                   micros // when a search shows it
 	// when a person changed what it says, and when one had it paid or sent
 	editedAt, settledAt micros
+	agreed              map[string]string // what the writer last saw it say
 }
 
 // remembered is a call whose key the books know.

@@ -117,7 +117,7 @@ func (b *books) checkHand(item connector.Item, r request, d *doc) {
 // agreedOn: the writer saw the document as it is now.
 func (b *books) agreedOn(p *connector.Posting) {
 	if d := b.byID[p.Ref.ID]; d != nil && itoa(int64(d.version)) == p.Version {
-		d.editedAt = 0
+		d.editedAt, d.agreed = 0, p.Fields
 	}
 }
 

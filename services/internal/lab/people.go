@@ -28,7 +28,6 @@ func (w *world) hand() {
 	}
 	d := ours[w.n(len(ours))]
 	d.byHand = true
-	net, note := d.net, d.note
 	w.cover.Faults["hand"]++
 	switch w.n(6) {
 	case 0:
@@ -44,7 +43,9 @@ func (w *world) hand() {
 	case 5:
 		d.note, d.version = "by hand", d.version+1
 	}
-	if d.net != net || d.note != note {
+	if d.says(d.agreed) {
+		d.editedAt = 0
+	} else {
 		d.editedAt = cmp.Or(d.editedAt, w.now)
 	}
 	w.log("a person changes invoice %s: net %s, %s, deleted %v", d.id, d.net, d.status, d.deleted)
