@@ -24,7 +24,6 @@ type process struct {
 	thaws   micros // frozen until then
 	in      protocol.Inputs
 	turnAt  micros // the next turn that is planned
-	idle    micros
 	hold    micros // the books want no request until then
 	probed  micros // when it last tried a paused connection
 }
@@ -32,15 +31,11 @@ type process struct {
 // batches is how many shared calls may leave in a turn.
 const batches = 2
 
-// idleMost is how long an owner sleeps when nothing wakes it. It grows from
-// five seconds, so that quiet hours cost few turns.
-const idleMost = 10 * minute
-
 // assign gives a process the target: it takes the epoch, with an empty memory.
 func (w *world) assign(p *process) {
 	w.owner = p
 	p.life++
-	p.alive, p.memory, p.started, p.in, p.idle, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 5*second, 0
+	p.alive, p.memory, p.started, p.in, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 0
 	p.hold, p.probed = 0, 0
 	w.db.lease = protocol.Lease{Epoch: w.db.lease.Epoch + 1, Owner: p.id + itoa(int64(p.life))}
 	p.lease = w.db.lease
@@ -96,7 +91,6 @@ func (p *process) plan(within micros) {
 // wakeOwner: there is something new to look at.
 func (w *world) wakeOwner() {
 	if w.owner != nil && w.owner.alive {
-		w.owner.idle = 5 * second
 		w.owner.plan(milli)
 	}
 }
@@ -138,6 +132,7 @@ func (p *process) turn() {
 	}
 	if p.lease != db.lease {
 		w.violated("I1", "%s changed the tables, and the target is another's", p.id)
+		return
 	}
 	db.apply(&changes)
 	p.checkTurn(before, v, &effects)
@@ -146,7 +141,7 @@ func (p *process) turn() {
 		return
 	}
 	p.carryOut(effects)
-	p.next(effects, len(changes.Facts)+len(changes.Lanes) > 0)
+	p.next(effects)
 }
 
 func (p *process) freeze() {
@@ -171,17 +166,19 @@ func (p *process) view() *protocol.View {
 // symbol: every symbol of a mapping is its own in these books.
 func symbol(_, _, symbol string) (string, bool) { return symbol, true }
 
-// next plans the following turn: when the core asked for it, soon if more may
-// leave, else after a growing idle time.
-func (p *process) next(e protocol.Effects, moved bool) {
-	wait := p.idle
-	p.idle = min(2*p.idle, idleMost)
-	if moved {
-		p.idle = 5 * second
-		wait = 200 * milli
+// next plans the following turn as the shell does: when the core asked for it,
+// soon if the budget may have cut this one short, and else after a rest, which
+// is short while lanes wait. Whatever is new wakes the owner.
+func (p *process) next(e protocol.Effects) {
+	wait := p.w.f.rest
+	if p.w.db.waits() {
+		wait = min(wait, 5*second)
 	}
 	if e.WakeAt > 0 {
 		wait = min(wait, e.WakeAt.Microseconds()-(p.w.now-p.started))
+	}
+	if len(e.Send)+len(e.Looks) > 0 {
+		wait = min(wait, 200*milli)
 	}
 	p.plan(wait)
 }
@@ -225,7 +222,6 @@ func (p *process) put(c connector.Call, decided micros) {
 
 func (p *process) answer(a protocol.Answer) {
 	p.in.Answers = append(p.in.Answers, a)
-	p.idle = 5 * second
 	p.plan(milli)
 }
 

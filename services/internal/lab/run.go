@@ -173,7 +173,7 @@ func (w *world) disturb() {
 }
 
 // rounds bounds how long everything may take to come to rest.
-const rounds = 60
+const rounds = 32
 
 // heal ends the faults and lets everything come to rest: what was lost is found
 // by the poll and the completer, and people act on what waits for them, a few
@@ -203,7 +203,7 @@ func (w *world) heal() {
 			return
 		}
 		for i, x := range list {
-			if n < rounds-25 {
+			if n < rounds-15 {
 				w.actOn(x, []int{0, 0, 2, 3, 5, 6, 7, 0}[(n+i)%8])
 				continue
 			}

@@ -134,6 +134,16 @@ func (t *tables) stored(lane string, seq int64) bool {
 	return l != nil && l.at(seq) != nil
 }
 
+// waits reports whether a lane waits for something.
+func (t *tables) waits() bool {
+	for _, lane := range t.order {
+		if t.lanes[lane].state == protocol.Waiting {
+			return true
+		}
+	}
+	return false
+}
+
 // queued walks the slots that wait, lane by lane.
 func (t *tables) queued(do func(*slotRow)) {
 	for _, lane := range t.order {
