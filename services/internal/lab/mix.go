@@ -76,7 +76,7 @@ func (w *world) blend(mix string) {
 	f.rebalance, f.replay, f.outage = every(0.6, 20*minute), every(0.25, 40*minute), every(0.3, hour)
 	f.hand, f.operator, f.poll = every(0.5, 20*minute), 5*minute+w.exp(10*minute), 2*minute+w.exp(5*minute)
 	f.lock = w.chance(0.2)
-	f.rest = []micros{20 * second, 10 * minute, 10 * minute, 10 * minute}[w.n(4)]
+	f.rest = []micros{2 * minute, 10 * minute, 10 * minute, 10 * minute}[w.n(4)]
 	f.companies, f.deals, f.edits = 1+w.n(2), 1+w.n(3), 1+w.n(6)
 	f.merges, f.rejects, f.bulk, f.matchOnly, f.bursts = some(0.3), some(0.15), some(0.8), some(0.1), some(0.3)
 	f.batch = []int{1, 1, 2, 5}[w.n(4)]

@@ -153,7 +153,7 @@ func (w *world) disturb() {
 	w.every(f.replay, w.bus.replay)
 	w.every(f.replay, w.bus.zombie)
 	w.every(f.hand, w.hand)
-	w.every(30*second, w.watch)
+	w.every(minute, w.watch)
 	w.every(f.outage, func() {
 		if !w.disturbs("outage") {
 			return
