@@ -210,22 +210,26 @@ func (w *world) checkDeal(r *record) {
 		return
 	}
 	want := r.won && !r.deleted && !r.unclear && !r.matchOnly
-	w.checkPart(r, "invoice", want, marked(live, subject, "invoice"))
-	w.checkPart(r, "shipping", want && r.shipping, marked(live, subject, "shipping"))
+	found := byPart(live, subject)
+	w.checkPart(r, parts[0], want, found[0])
+	w.checkPart(r, parts[1], want && r.shipping, found[1])
 }
 
-// marked are the documents of a part, whichever n they are.
-func marked(live []*doc, subject, part string) []*doc {
-	var found []*doc
-	for n := int64(1); n <= 40 && len(live) > 0; n++ {
-		mark := document.Mark(target, subject, part, n)
-		for _, d := range live {
-			if d.mark == mark {
-				found = append(found, d)
+// parts are those of a deal that are documents.
+var parts = [2]string{"invoice", "shipping"}
+
+// byPart are the documents of each part, whichever n they are.
+func byPart(live []*doc, subject string) (found [2][]*doc) {
+	left := len(live)
+	for n := int64(1); n <= 40 && left > 0; n++ {
+		for i, part := range parts {
+			mark := document.Mark(target, subject, part, n)
+			for _, d := range live {
+				if d.mark == mark {
+					found[i] = append(found[i], d)
+					left--
+				}
 			}
-		}
-		if len(found) == len(live) {
-			break
 		}
 	}
 	return found

@@ -25,6 +25,7 @@ type record struct {
 	into      *record // merged away
 	losers    []event.Ref
 	version   int
+	seen      *state // as it was last read
 }
 
 // crm is the system of record.
@@ -222,19 +223,28 @@ func (w *world) look(ref event.Ref) *state {
 	return nil
 }
 
+// stateOf is one state until the record changes, or a company that it names is
+// merged away.
 func stateOf(r *record) *state {
+	company, payer := r.company, r.payer
+	if company != nil {
+		company = company.survivor()
+		if payer != nil {
+			payer = payer.survivor()
+		}
+	}
+	if s := r.seen; s != nil && s.version == r.version && s.company == company && s.payer == payer {
+		return s
+	}
 	s := &state{record: *r}
+	s.seen, s.company, s.payer = nil, company, payer
 	s.read = connector.Record{Ref: r.ref, Deleted: r.deleted, Version: strconv.Itoa(r.version), MergedFrom: r.losers}
 	b := make([]byte, 0, 64)
 	b = append(b, r.name...)
 	b = append(b, '|')
-	if r.company != nil {
-		s.company = r.company.survivor()
-		if r.payer != nil {
-			s.payer = r.payer.survivor()
-		}
-		s.read.Customer = s.company.ref
-		b = append(b, s.company.ref.ID...)
+	if company != nil {
+		s.read.Customer = company.ref
+		b = append(b, company.ref.ID...)
 	} else {
 		s.read.Customer = r.ref
 	}
@@ -242,5 +252,6 @@ func stateOf(r *record) *state {
 		b = strconv.AppendInt(append(b, '|'), x, 10)
 	}
 	s.read.Hash = string(b)
+	r.seen = s
 	return s
 }

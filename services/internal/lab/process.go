@@ -59,18 +59,7 @@ func (p *process) die(why string) {
 
 // when runs something in this life of the process, once it is not frozen.
 func (p *process) when(wait micros, do func()) {
-	life := p.life
-	var try func()
-	try = func() {
-		switch {
-		case p.life != life || !p.alive:
-		case p.thaws > p.w.now:
-			p.w.queue.add(p.thaws, try)
-		default:
-			do()
-		}
-	}
-	p.w.after(wait, try)
+	p.w.queue.add(due{at: p.w.now + wait, do: do, of: p, life: p.life})
 }
 
 // plan has a turn taken within a time.
@@ -80,12 +69,22 @@ func (p *process) plan(within micros) {
 		return
 	}
 	p.turnAt = at
-	p.when(at-p.w.now, func() {
-		if p.turnAt == at {
-			p.turnAt = 0
-			p.turn()
-		}
-	})
+	p.w.queue.add(due{at: at, of: p, life: p.life, turn: at})
+}
+
+// happens is the moment of something that a process does.
+func (p *process) happens(d due) {
+	switch {
+	case p.life != d.life || !p.alive:
+	case p.thaws > p.w.now:
+		d.at = p.thaws
+		p.w.queue.add(d)
+	case d.do != nil:
+		d.do()
+	case p.turnAt == d.turn:
+		p.turnAt = 0
+		p.turn()
+	}
 }
 
 // wakeOwner: there is something new to look at.
@@ -154,12 +153,11 @@ func (p *process) mono() time.Duration { return time.Duration(p.w.now-p.started)
 func (p *process) view() *protocol.View {
 	w, db := p.w, p.w.db
 	budget := 1 + w.n(6)
-	v := &w.room.view
-	*v = protocol.View{
-		Now: w.now, Mono: p.mono(), Tenant: tenant, Target: target, Paused: db.paused, Reason: db.reason, HeldBy: db.held, Alert: db.alert,
-		Claims: w.books.claims, Budget: budget, RealtimeMost: budget, BulkMost: budget, Batches: batches, Encode: encode, Symbol: symbol,
-		Ops: v.Ops, OpIDs: v.OpIDs[:0], Heads: v.Heads[:0], Links: v.Links, Own: v.Own, Owners: v.Owners, // room of an earlier turn
-	}
+	v := &w.room.view // of an earlier turn: Load fills it anew
+	v.Now, v.Mono, v.Tenant, v.Target = w.now, p.mono(), tenant, target
+	v.Paused, v.Reason, v.HeldBy, v.Alert = db.paused, db.reason, db.held, db.alert
+	v.Claims, v.Budget, v.RealtimeMost, v.BulkMost, v.Batches = w.books.claims, budget, budget, budget, batches
+	v.Encode, v.Symbol = encode, symbol
 	return v
 }
 

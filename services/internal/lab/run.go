@@ -135,6 +135,7 @@ func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *roo
 	if len(w.bad) == 0 {
 		w.checkEnd()
 	}
+	in.queue = w.queue.items
 	cover.Seeds++
 	cover.Virtual += (w.now - start) / hour
 	for i := range w.bad {

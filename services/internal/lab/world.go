@@ -42,6 +42,7 @@ type Violation struct {
 
 func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverage, trace io.Writer, in *room) *world {
 	w := &world{room: in, rng: rand.New(rand.NewPCG(seed, 0x7e0)), class: class, cover: cover, trace: trace, now: 1000 * hour}
+	w.queue.items = in.queue[:0]
 	w.blend(mix)
 	w.db = newTables(w)
 	w.books = newBooks(w)
@@ -64,19 +65,21 @@ func (w *world) hits(p float64, name string) bool {
 
 func (w *world) exp(mean micros) micros { return micros(w.rng.ExpFloat64() * float64(mean)) }
 
-func (w *world) after(d micros, do func()) { w.queue.add(w.now+d, do) }
+func (w *world) after(d micros, do func()) { w.queue.add(due{at: w.now + d, do: do}) }
 
 // every repeats until the world is calm.
 func (w *world) every(mean micros, do func()) {
 	if mean == 0 {
 		return
 	}
-	w.after(mean/2+w.exp(mean/2), func() {
+	var again func()
+	again = func() {
 		if !w.calm {
 			do()
-			w.every(mean, do)
+			w.after(mean/2+w.exp(mean/2), again)
 		}
-	})
+	}
+	w.after(mean/2+w.exp(mean/2), again)
 }
 
 // runTo lets time pass.
@@ -84,7 +87,11 @@ func (w *world) runTo(at micros) {
 	for len(w.queue.items) > 0 && w.queue.items[0].at <= at && len(w.bad) == 0 {
 		d := w.queue.next()
 		w.now = max(w.now, d.at)
-		d.do()
+		if d.of != nil {
+			d.of.happens(d)
+		} else {
+			d.do()
+		}
 		w.cover.Events++
 	}
 	w.now = max(w.now, at)

@@ -81,7 +81,14 @@ type loader struct {
 // mention. A view of an earlier turn may be filled again.
 func Load(tables Tables, v *View, m *Memory, in Inputs) error {
 	l := &loader{Tables: tables, v: v, seen: make(map[string]bool, 8)}
+	v.Heads, v.OpIDs = v.Heads[:0], v.OpIDs[:0]
 	v.Ops, v.Links, v.Own, v.Owners = emptied(v.Ops), emptied(v.Links), emptied(v.Own), emptied(v.Owners)
+	clear(v.Merged)
+	clear(v.Same)
+	clear(v.Queued)
+	clear(v.Waits)
+	clear(v.Follows)
+	clear(v.Aside)
 	if err := l.all(m, in); err != nil {
 		return fmt.Errorf("load turn of %s: %w", v.Target, err)
 	}
