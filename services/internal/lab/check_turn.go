@@ -12,8 +12,8 @@ import (
 
 // told is what a turn was told before it stepped.
 type told struct {
-	paused bool
-	asked  bool // a person asked for something
+	paused, held bool
+	asked        bool // a person asked for something
 }
 
 // checkTurn is I12: what leaves in a turn stays within what may leave.
@@ -25,7 +25,7 @@ func (p *process) checkTurn(before told, v *protocol.View, e *protocol.Effects) 
 	switch {
 	case n > v.Budget:
 		w.violated("I12", "%d requests leave in a turn that may send %d", n, v.Budget)
-	case v.HeldBy != "":
+	case before.held && v.HeldBy != "":
 		w.violated("I12", "%d requests leave while a person holds the target", n)
 	case w.now < p.hold:
 		w.violated("I12", "%d requests leave %s before the books want the next one", n, time.Duration(p.hold-w.now)*time.Microsecond)

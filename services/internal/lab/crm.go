@@ -68,27 +68,33 @@ func (w *world) populate() {
 	}
 	companies := len(w.crm.records)
 	for range w.f.deals {
-		if !w.changes("deal") {
-			continue
+		own := w.fork()
+		if w.changes("deal") {
+			w.by(own, func() { w.newDeal(companies, strict) })
 		}
-		r := w.newRecord("deal")
-		r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
-		r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
-		if strict && w.chance(0.5) {
-			r.payer = w.crm.records[w.n(companies)]
-		}
-		w.after(micros(w.n(int(w.f.lasts/3))), func() {
-			r.won = true
-			w.edited(r)
-		})
 	}
 	for range w.f.edits {
-		w.after(micros(w.n(int(w.f.lasts))), func() {
+		own := w.fork()
+		w.after(micros(own.IntN(int(w.f.lasts))), func() {
 			if w.changes("edit") {
-				w.edit()
+				w.by(own, w.edit)
 			}
 		})
 	}
+}
+
+// newDeal is one that will be won.
+func (w *world) newDeal(companies int, strict bool) {
+	r := w.newRecord("deal")
+	r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
+	r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
+	if strict && w.chance(0.5) {
+		r.payer = w.crm.records[w.n(companies)]
+	}
+	w.after(micros(w.n(int(w.f.lasts/3))), func() {
+		r.won = true
+		w.edited(r)
+	})
 }
 
 // edit is a person changing something in the CRM.

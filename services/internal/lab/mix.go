@@ -91,8 +91,9 @@ func (w *world) stress(mix string) {
 	f := &w.f
 	switch mix {
 	case "small":
-		f.lasts, f.companies, f.deals, f.edits = 10*minute, 1, 1+w.n(2), 2+w.n(4)
+		f.lasts, f.companies, f.deals, f.edits = 4*minute, 1, 1+w.n(2), 1+w.n(3)
 		f.crash, f.freeze, f.freezeMean, f.rebalance = 0.1*w.rng.Float64(), 0.1*w.rng.Float64(), 30*second, 2*minute
+		f.poll, f.operator = minute, 2*minute
 	case "reads":
 		f.slowRead, f.lostHint, f.doubledHint, f.poll, f.edits = 0.8, 0.4, 0.6, minute, 6+w.n(6)
 		f.outage, f.hand, f.lostAnswer = 0, 0, 0

@@ -77,11 +77,26 @@ func (w *world) handMaster() {
 
 // operator acts on some exception, not always wisely.
 func (w *world) operator() {
+	if w.chance(0.1) && w.changes("a person holds or frees the target") {
+		w.hold(w.db.held == "")
+		return
+	}
 	list := w.db.openExceptions()
 	if len(list) == 0 || !w.changes("a person acts") {
 		return
 	}
 	w.actOn(list[w.n(len(list))], w.n(8))
+}
+
+// hold pauses the target, or lets it go on.
+func (w *world) hold(on bool) {
+	c := protocol.Command{ID: "h" + itoa(w.now), Action: protocol.Resume, Actor: "clerk", Reason: "because"}
+	if on {
+		c.Action = protocol.Pause
+	}
+	w.log("a person asks to %s", c.Action)
+	w.db.commands = append(w.db.commands, c)
+	w.wakeOwner()
 }
 
 // actOn asks for an action; the core refuses what does not fit.

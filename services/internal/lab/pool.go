@@ -31,6 +31,16 @@ type room struct {
 	heads pool[protocol.Head]
 	view  protocol.View
 	queue []due
+	drawn map[string]uint64
+}
+
+// asked is an empty map for a schedule's luck.
+func (r *room) asked() map[string]uint64 {
+	if r.drawn == nil {
+		r.drawn = map[string]uint64{}
+	}
+	clear(r.drawn)
+	return r.drawn
 }
 
 // turn makes the room free for another turn.

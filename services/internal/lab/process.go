@@ -118,7 +118,7 @@ func (p *process) turn() {
 			p.throttledBy(o.Err)
 		}
 	}
-	before := told{paused: db.paused, asked: len(in.Commands) > 0}
+	before := told{paused: db.paused, held: db.held != "", asked: len(in.Commands) > 0}
 	v := p.view()
 	if err := protocol.Load(db, v, p.memory, in); err != nil {
 		w.violated("core", "load: %v", err)
@@ -227,11 +227,16 @@ func (p *process) look(l protocol.Look) {
 	w := p.w
 	p.when(w.exp(30*milli), func() {
 		a := w.books.look(l)
+		if w.hits(w.f.freeze, "freeze while reading") {
+			p.freeze()
+		}
 		if w.trace != nil {
 			w.log("%s looks %s: %d found, %v", p.id, l.Key[:min(len(l.Key), 24)], len(a.Postings), a.Err)
 		}
-		p.in.Looks = append(p.in.Looks, a)
-		p.plan(milli)
+		p.when(0, func() {
+			p.in.Looks = append(p.in.Looks, a)
+			p.plan(milli)
+		})
 	})
 }
 

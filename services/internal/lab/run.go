@@ -174,7 +174,10 @@ func (w *world) disturb() {
 }
 
 // rounds bounds how long everything may take to come to rest.
-const rounds = 32
+const rounds = 48
+
+// patience is how many rounds people try before they give up.
+const patience = 17
 
 // heal ends the faults and lets everything come to rest: what was lost is found
 // by the poll and the completer, and people act on what waits for them, a few
@@ -183,6 +186,7 @@ func (w *world) heal() {
 	w.calm = true
 	w.log("calm")
 	w.books.down, w.books.refuses, w.books.locked = 0, 0, ""
+	w.hold(false)
 	for _, p := range w.procs {
 		if p.alive && p.thaws > w.now {
 			p.thaws = w.now
@@ -204,7 +208,7 @@ func (w *world) heal() {
 			return
 		}
 		for i, x := range list {
-			if n < rounds-15 {
+			if n < patience {
 				w.actOn(x, []int{0, 0, 2, 3, 5, 6, 7, 0}[(n+i)%8])
 				continue
 			}

@@ -11,7 +11,10 @@ import (
 // world is one schedule: everything that happens, in one goroutine.
 type world struct {
 	room  *room
-	rng   *rand.Rand
+	rng   *rand.Rand // of what happens now
+	luck  luck
+	seed  uint64
+	forks uint64
 	now   micros
 	queue queue
 	class connector.Ambiguity
@@ -41,7 +44,8 @@ type Violation struct {
 }
 
 func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverage, trace io.Writer, in *room) *world {
-	w := &world{room: in, rng: rand.New(rand.NewPCG(seed, 0x7e0)), class: class, cover: cover, trace: trace, now: 1000 * hour}
+	w := &world{room: in, seed: seed, class: class, cover: cover, trace: trace, now: 1000 * hour}
+	w.rng, w.luck = w.fork(), luck{seed: seed, asked: in.asked()}
 	w.queue.items = in.queue[:0]
 	w.blend(mix)
 	w.db = newTables(w)
@@ -54,13 +58,28 @@ func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverag
 	return w
 }
 
+// fork is a source of chance of its own. What has one goes the same way when
+// other things are left out of the schedule.
+func (w *world) fork() *rand.Rand {
+	w.forks++
+	return rand.New(rand.NewPCG(w.seed, w.forks<<32))
+}
+
+// by does something that draws from a source of its own.
+func (w *world) by(own *rand.Rand, do func()) {
+	before := w.rng
+	w.rng = own
+	do()
+	w.rng = before
+}
+
 func (w *world) n(most int) int { return w.rng.IntN(most) }
 
 func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
 
 // hits is a chance of a fault: none once the world is calm.
 func (w *world) hits(p float64, name string) bool {
-	return !w.calm && w.chance(p) && w.disturbs(name)
+	return !w.calm && p > 0 && w.luck.of(name) < p && w.disturbs(name)
 }
 
 func (w *world) exp(mean micros) micros { return micros(w.rng.ExpFloat64() * float64(mean)) }
@@ -72,14 +91,22 @@ func (w *world) every(mean micros, do func()) {
 	if mean == 0 {
 		return
 	}
+	w.forks++
+	no, source := w.forks<<32, rand.NewPCG(0, 0)
+	own := rand.New(source)
+	wait := func() micros { // each time draws afresh, however much the one before it drew
+		no++
+		source.Seed(w.seed, no)
+		return mean/2 + micros(own.ExpFloat64()*float64(mean/2))
+	}
 	var again func()
 	again = func() {
 		if !w.calm {
-			do()
-			w.after(mean/2+w.exp(mean/2), again)
+			w.by(own, do)
+			w.after(wait(), again)
 		}
 	}
-	w.after(mean/2+w.exp(mean/2), again)
+	w.after(wait(), again)
 }
 
 // runTo lets time pass.

@@ -106,7 +106,7 @@ func (t *turn) resolveOp(op *Op, item connector.Item) bool {
 		t.parkOp(op)
 		return false
 	}
-	key := "resolve|" + op.ID
+	key := "resolve|" + op.ID + ":" + itoa(op.Gen) // what was seen of an earlier generation says nothing
 	answer, ok := t.m.Looks[key]
 	if !ok {
 		t.look(t.probeFor(op, key))
@@ -189,17 +189,17 @@ func sendsText(n int) string {
 
 // look asks for a read, unless it is under way.
 func (t *turn) look(l Look) {
-	if t.m.Looking[l.Key] || !t.leave() {
+	if _, asked := t.m.Looking[l.Key]; asked || !t.leave() {
 		return
 	}
-	t.m.Looking[l.Key] = true
+	t.m.Looking[l.Key] = t.v.Mono
 	t.departs(l.Key)
 	t.eff.Looks = append(t.eff.Looks, l)
 }
 
 func (t *turn) takeLook(l LookAnswer) {
+	l.At = t.m.Looking[l.Key]
 	delete(t.m.Looking, l.Key)
-	l.At = t.v.Mono
 	t.countConnection(l.Key, l.Err)
 	t.m.Looks[l.Key] = l
 }

@@ -189,9 +189,9 @@ type Memory struct {
 	Flying map[string]bool
 	// ResolveAt says when a doubtful call is looked into.
 	ResolveAt map[string]time.Duration
-	// Looks holds answered looks, Looking those under way.
+	// Looks holds answered looks, Looking those under way and since when.
 	Looks   map[string]LookAnswer
-	Looking map[string]bool
+	Looking map[string]time.Duration
 	// Failures counts answers about the connection in a row.
 	Failures int
 	ProbeAt  time.Duration
@@ -210,7 +210,7 @@ type Memory struct {
 func NewMemory() *Memory {
 	return &Memory{
 		Flying: map[string]bool{}, ResolveAt: map[string]time.Duration{},
-		Looks: map[string]LookAnswer{}, Looking: map[string]bool{}, Spent: map[string]bool{},
+		Looks: map[string]LookAnswer{}, Looking: map[string]time.Duration{}, Spent: map[string]bool{},
 	}
 }
 
@@ -233,7 +233,9 @@ type Look struct {
 
 // LookAnswer is what a look found.
 type LookAnswer struct {
-	Key      string
+	Key string
+	// At is when it was asked for: what was seen may be as old as that, however
+	// long the answer, or the process, took.
 	At       time.Duration
 	Postings []connector.Posting
 	// LockedThrough is YYYY-MM-DD, empty where the books are open.
