@@ -180,9 +180,18 @@ func (t *turn) putLink(op *Op, p *connector.Posting, state link.State) bool {
 		}
 	}
 	l := &link.Link{Key: key, N: op.N, OtherTarget: t.v.Target}
-	t.v.Links[key] = append(t.v.Links[key], l)
+	t.newLink(l)
 	t.moveLink(l, op, p, state)
 	return true
+}
+
+// newLink is seen by every head of the turn, also as one of its subject's own:
+// a slot of another lane that comes later may no longer name its part.
+func (t *turn) newLink(l *link.Link) {
+	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
+	if own, read := t.v.Own[l.SourceRef]; read && l.Kind.Financial() {
+		t.v.Own[l.SourceRef] = append(own, l)
+	}
 }
 
 func (t *turn) moveLink(l *link.Link, op *Op, p *connector.Posting, state link.State) {
