@@ -12,6 +12,8 @@ const (
 	mergeFile     = "writer/protocol/merge.go"
 	tablesFile    = "writer/protocol/tables.go"
 	recordFile    = "writer/protocol/record.go"
+	protocolFile  = "writer/protocol/protocol.go"
+	dispatchFile  = "writer/protocol/dispatch.go"
 	leaseFile     = "writer/protocol/lease.go"
 	admissionFile = "ingest/admission/admission.go"
 )
@@ -61,5 +63,35 @@ func mutants() []mutant {
 		{"conflict looks again", answerFile, "\tt.forget(op)\n\th := t.headOf(op)", "\th := t.headOf(op)", "people"},
 		{"done moves the link", answerFile, "created := t.putLink(op, p, state)", "created := false", "small"},
 		{"a settled call is settled", answerFile, "if op == nil || op.Call != c.ID || (op.State != Sent && op.State != Doubt) {", "if op == nil {", "class-A"},
+		{"a failed look decides nothing", doubtFile, "if answer.Err != nil && fault.KindOf(answer.Err) != fault.NotFound {", "if false {", "class-C"},
+		{"a call under way is awaited", doubtFile, "if c.State == CallSettled || t.m.Flying[c.ID] {", "if c.State == CallSettled {", "class-D"},
+		{"one more copy where a name protects", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 {", "if item.Effect != connector.Create {", "class-B"},
+		{"a read is as old as its question", doubtFile, "l.At = t.m.Looking[l.Key]", "l.At = t.v.Mono", "people"},
+		{"a part made in this turn counts", answerFile, "if own, read := t.v.Own[l.SourceRef]; read && l.Kind.Financial() {", "if own := t.v.Own[l.SourceRef]; false {", "hold"},
+		{"a revision ended in this turn counts", laneFile, "h.Slot.Subject == s.Subject && h.Slot.Rev < s.Rev {", "h.Slot.Subject == s.Subject && h.Slot.Rev < s.Rev && false {", "hold"},
+		{"a paused target is only probed", protocolFile, "case t.v.Paused && !t.probe():", "case false:", "people"},
+		{"a throttled target rests", protocolFile, "case t.v.Mono < t.m.HoldUntil:", "case false:", "all"},
+		{"a person's hold", protocolFile, "case t.v.HeldBy != \"\":", "case false:", "people"},
+		{"the budget of a turn", protocolFile, "case t.budget <= 0, t", "case t", "all"},
+		{"the budget of realtime", protocolFile, "t.class == event.Realtime && t.realtime <= 0, ", "", "all"},
+		{"the budget of bulk", protocolFile, ", t.class == event.Bulk && t.bulk <= 0:", ":", "all"},
+		{"shared calls of a turn", dispatchFile, "t.batchSize() > 1 && t.v.Batches > 0", "t.batchSize() > 1", "all"},
+		{"the size of a call", dispatchFile, "len(t.batch) >= t.batchSize()", "len(t.batch) >= 100", "all"},
+		{"one effect of a lane at a time", dispatchFile, "if len(t.eff.Send) > 0 && t.laneSends(h.Lane) && p.Mode == document.Own {", "if false {", "all"},
+		{"an own part waits for the others", laneFile, "if pending && p.Mode == document.Own {", "if false {", "all"},
+		{"a part at a time", laneFile, "pending = true\n\t\t\tif p.Mode == document.Own {", "pending = true\n\t\t\tif false {", "all"},
+		{"needs come first", dispatchFile, "if _, ok := t.linkOf(need); !ok {", "if false {", "all"},
+		{"an action that comes too late", commandFile, "h == nil || h.Slot == nil || h.Exception != c.Exception || h.Slot.Seq != c.Seq {", "h == nil || h.Slot == nil {", "people"},
+		{"a create under way is shared", planFile, "op != nil && (op.State == Sent || op.State == Doubt) {", "op != nil && false {", "all"},
+		{"what is out of use is not linked", matchFile, "case !c.Active:", "case false:", "people"},
+		{"another mapping asks before it voids", laneFile, "if l.MappingHash != r.MappingHash {", "if false {", "people"},
+		{"a fresh read before a write", planFile, "if !ok || t.v.Mono-a.At > freshFor {\n\t\tt.look(Look{Key: key, Kind: p.Kind", "if !ok {\n\t\tt.look(Look{Key: key, Kind: p.Kind", "people"},
+		{"paid or sent is not written over", planFile, "case r.do == person:", "case false:", "people"},
+		{"paid or sent is not voided", planFile, "case person:\n\t\treturn t.parkCell(h, l, at, why, r)\n\t}\n\treturn t.dispatch(h, p, connector.Void", "}\n\treturn t.dispatch(h, p, connector.Void", "people"},
+		{"parked until somebody acts", laneFile, "case h.State == Parked && !t.takeOver(h):", "case h.State == Parked && !t.takeOver(h) && false:", "people"},
+		{"a survivor keeps its customer", mergeFile, "if own != nil {", "if false {", "merge"},
+		{"the connection's fault is no record's", answerFile, "case fault.RateLimited, fault.Transient, fault.Unauthorized:", "case fault.RateLimited:", "all"},
+		{"reissue and link are admitted", admissionFile, "case same && !forced(r.Cause):", "case same:", "people"},
+		{"rerender waits for doubts", commandFile, "func (t *turn) rerender(h *Head, c Command) {\n\tif t.openOp(h) {", "func (t *turn) rerender(h *Head, c Command) {\n\tif false {", "class-D"},
 	}
 }

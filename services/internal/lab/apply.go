@@ -107,6 +107,7 @@ func (t *tables) applyPeople(ch *protocol.Changes) {
 			continue
 		}
 		t.w.cover.Kinds[string(e.Kind)]++
+		t.checkParked(&e)
 		t.exceptions = append(t.exceptions, &excRow{e, true})
 	}
 	for _, a := range ch.Acted {

@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"strings"
 	"time"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
 	"tieout.dev/services/writer/protocol"
@@ -25,6 +27,8 @@ func (p *process) checkTurn(before told, v *protocol.View, e *protocol.Effects) 
 	switch {
 	case n > v.Budget:
 		w.violated("I12", "%d requests leave in a turn that may send %d", n, v.Budget)
+	case e.Realtime > v.RealtimeMost, e.Bulk > v.BulkMost:
+		w.violated("I12", "%d realtime and %d bulk requests leave in a turn that may send %d and %d", e.Realtime, e.Bulk, v.RealtimeMost, v.BulkMost)
 	case before.held && v.HeldBy != "":
 		w.violated("I12", "%d requests leave while a person holds the target", n)
 	case w.now < p.hold:
@@ -166,4 +170,16 @@ func (b *books) checkLinked(f *protocol.Fact) {
 		b.w.violated("I5", "%s was linked, and the books no longer use it", f.Posting.Ref)
 	}
 	b.agreedOn(f.Posting)
+}
+
+// checkParked: what the connection does is no record's fault.
+func (t *tables) checkParked(e *exception.Exception) {
+	if e.Lane == "" {
+		return
+	}
+	for _, k := range []fault.Kind{fault.Transient, fault.Unauthorized, fault.RateLimited} {
+		if strings.HasPrefix(e.Reason, string(k)) {
+			t.w.violated("I8", "%s is in front of a person, since the connection answered: %s", e.Subject, e.Reason)
+		}
+	}
 }

@@ -21,10 +21,11 @@ type faults struct {
 	slowFact                                        float64
 	residual                                        float64 // a freeze inside the write call
 
-	rest                                            micros // of an owner that nothing wakes
-	rebalance, replay, outage, hand, operator, poll micros // mean intervals, 0: never
-	lock                                            bool   // the books close a period
-	lasts                                           micros // how long faults go on
+	rest                                            micros  // of an owner that nothing wakes
+	rebalance, replay, outage, hand, operator, poll micros  // mean intervals, 0: never
+	holds                                           float64 // of what a person at the console does
+	lock                                            bool    // the books close a period
+	lasts                                           micros  // how long faults go on
 	deals, companies, edits                         int
 	merges, rejects, bulk, matchOnly, bursts        float64
 	batch                                           int
@@ -32,7 +33,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "class-A", "class-B", "class-C", "class-D"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "class-A", "class-B", "class-C", "class-D"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -75,7 +76,7 @@ func (w *world) blend(mix string) {
 	f.busLag, f.busTwice, f.busTail, f.slowFact = some(0.3), some(0.3), some(0.1), some(0.3)
 	f.rebalance, f.replay, f.outage = every(0.6, 20*minute), every(0.25, 40*minute), every(0.3, hour)
 	f.hand, f.operator, f.poll = every(0.5, 20*minute), 5*minute+w.exp(10*minute), 2*minute+w.exp(5*minute)
-	f.lock = w.chance(0.2)
+	f.lock, f.holds = w.chance(0.2), 0.1
 	f.rest = []micros{2 * minute, 10 * minute, 10 * minute, 10 * minute}[w.n(4)]
 	f.companies, f.deals, f.edits = 1+w.n(2), 1+w.n(3), 1+w.n(6)
 	f.merges, f.rejects, f.bulk, f.matchOnly, f.bursts = some(0.3), some(0.15), some(0.8), some(0.1), some(0.3)
@@ -104,6 +105,12 @@ func (w *world) stress(mix string) {
 		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(2), 2+w.n(3), 4+w.n(6), 0.2
 	case "people":
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
+	case "hold": // the target is held for long: revisions of many lanes meet in one turn
+		f.holds, f.operator, f.companies, f.deals, f.edits, f.bulk = 0.5, 5*minute, 2, 1+w.n(2), 8+w.n(8), 0.5
+		f.lostAnswer, f.late, f.outage = 0, 0, 0
+	case "zombies": // owners freeze with requests in hand, and others take over
+		f.lasts, f.companies, f.deals, f.edits, f.outage = 10*minute, 1, 2, 4+w.n(4), 0
+		f.freeze, f.freezeMean, f.rebalance, f.crash = 0.1+0.2*w.rng.Float64(), minute, minute, 0
 	case "class-A", "class-B", "class-C", "class-D":
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
 		f.freeze, f.freezeMean = 0.1*w.rng.Float64(), 15*second

@@ -77,7 +77,7 @@ func (w *world) handMaster() {
 
 // operator acts on some exception, not always wisely.
 func (w *world) operator() {
-	if w.chance(0.1) && w.changes("a person holds or frees the target") {
+	if w.chance(w.f.holds) && w.changes("a person holds or frees the target") {
 		w.hold(w.db.held == "")
 		return
 	}

@@ -152,11 +152,11 @@ func (p *process) mono() time.Duration { return time.Duration(p.w.now-p.started)
 
 func (p *process) view() *protocol.View {
 	w, db := p.w, p.w.db
-	budget := 1 + w.n(6)
+	budget, realtime, bulk := 1+w.n(6), 1+w.n(6), 1+w.n(6)
 	v := &w.room.view // of an earlier turn: Load fills it anew
 	v.Now, v.Mono, v.Tenant, v.Target = w.now, p.mono(), tenant, target
 	v.Paused, v.Reason, v.HeldBy, v.Alert = db.paused, db.reason, db.held, db.alert
-	v.Claims, v.Budget, v.RealtimeMost, v.BulkMost, v.Batches = w.books.claims, budget, budget, budget, batches
+	v.Claims, v.Budget, v.RealtimeMost, v.BulkMost, v.Batches = w.books.claims, budget, realtime, bulk, batches
 	v.Encode, v.Symbol = encode, symbol
 	return v
 }
