@@ -21,8 +21,8 @@ const (
 // mutants are the guards, each taken out alone.
 func mutants() []mutant {
 	return []mutant{
-		{"fence", leaseFile, "return l == row", "return true", "small"},
-		{"send guard", leaseFile, "return guard <= 0 || waited <= guard", "return true", "small"},
+		{"fence", leaseFile, "return l == row", "return true", "zombies"},
+		{"send guard", leaseFile, "return guard <= 0 || waited <= guard", "return true", "zombies"},
 		{"quarantine", doubtFile, "return t.v.Mono + t.v.Claims.Q()", "return t.v.Mono + resendAfter", "class-C"},
 		{"half key life", doubtFile, "age >= t.v.Claims.KeyLife/2", "age >= 10000*t.v.Claims.KeyLife", "class-A"},
 		{"resend only what is protected", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 {", "if c.Sends > 1 {", "class-B"},

@@ -23,7 +23,9 @@ type Options struct {
 	// others are left out.
 	Keep []int
 	Only bool
-	list bool // what happened is listed
+	// First ends the run soon after a promise was broken.
+	First bool
+	list  bool // what happened is listed
 }
 
 // Report is what they showed.
@@ -36,7 +38,7 @@ type Report struct {
 
 // block is how many seeds a worker takes at once; digests of blocks are joined
 // in order, so the number of workers does not show.
-const block = 256
+const block = 64
 
 // Run plays schedules on all processors.
 func Run(o Options) (*Report, error) {
@@ -63,6 +65,9 @@ func Run(o Options) (*Report, error) {
 				sum, bad := playBlock(o, from, min(block, o.Base+o.Seeds-from), cover, in)
 				mu.Lock()
 				digests[i], out.Violations = sum, append(out.Violations, bad...)
+				if o.First && len(bad) > 0 {
+					next = blocks // those before it are under way
+				}
 				mu.Unlock()
 				if o.Progress != nil {
 					o.Progress(uint64(i+1) * block)
