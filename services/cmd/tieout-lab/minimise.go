@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -30,18 +31,14 @@ func minimised(m *lab.Minimised, o lab.Options) string {
 	var out strings.Builder
 	v := m.Violation
 	fmt.Fprintf(&out, "seed %d class %s breaks %s with %d of its %d disturbances: %s\n", v.Seed, v.Class, v.Invariant, len(m.Kept), m.Drawn, v.Detail)
-	numbers := make([]string, len(m.Kept))
-	for i, d := range m.Kept {
-		numbers[i] = fmt.Sprint(d.No)
-		fmt.Fprintf(&out, "  #%d %s\n", d.No, d.Name)
+	for _, name := range m.Kept {
+		fmt.Fprintf(&out, "  %s\n", name)
 	}
-	if len(numbers) == 0 {
-		numbers = []string{"-1"} // none at all
-	}
+	kept := cmp.Or(strings.Join(m.Kept, ","), "none")
 	class := ""
 	if o.Class != "" && o.Class != "all" {
 		class = " CLASS=" + o.Class
 	}
-	fmt.Fprintf(&out, "play it again: make sim SEED=%d MIX=%s%s KEEP=%s TRACE=1\n", v.Seed, o.Mix, class, strings.Join(numbers, ","))
+	fmt.Fprintf(&out, "play it again: make sim SEED=%d MIX=%s%s KEEP=%s TRACE=1\n", v.Seed, o.Mix, class, kept)
 	return out.String()
 }

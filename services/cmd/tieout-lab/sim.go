@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -49,11 +48,10 @@ func simCommand() *cobra.Command {
 	var trace, bare bool
 	cmd := &cobra.Command{
 		Use: "sim", Short: "Play schedules of the real core by seed; exit 1 on a broken promise", Args: cobra.NoArgs,
-		Example: "  tieout-lab sim --seeds 100000\n  tieout-lab sim --mix merge --class C --seeds 20000\n  tieout-lab sim --seed 123 --mix small --trace\n  tieout-lab sim --seed 123 --mix small --keep 0,4,17 --trace",
+		Example: "  tieout-lab sim --seeds 100000\n  tieout-lab sim --mix merge --class C --seeds 20000\n  tieout-lab sim --seed 123 --mix small --trace\n  tieout-lab sim --seed 123 --mix small --keep deal:0,edit:2,answer-lost:1 --trace",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if one >= 0 {
 				o.Only = cmd.Flags().Changed("keep")
-				slices.Sort(o.Keep)
 				return replay(uint64(one), o, trace, bare)
 			}
 			debug.SetGCPercent(800) // schedules are short-lived: collect rarely
@@ -66,7 +64,7 @@ func simCommand() *cobra.Command {
 	f.StringVar(&o.Mix, "mix", "all", "blend of faults: "+strings.Join(lab.Mixes(), ", "))
 	f.StringVar(&o.Class, "class", "all", "ambiguity class of the books: A, B, C, D or all")
 	f.Int64Var(&one, "seed", -1, "play this one alone")
-	f.IntSliceVar(&o.Keep, "keep", nil, "with --seed: let only the disturbances of these numbers happen")
+	f.StringSliceVar(&o.Keep, "keep", nil, "with --seed: let only these disturbances happen, as a failing run or a trace names them")
 	f.BoolVar(&trace, "trace", false, "with --seed: write its history")
 	f.BoolVar(&bare, "bare", false, "do not make failing schedules smaller")
 	return cmd
@@ -128,6 +126,7 @@ func simulate(o lab.Options, bare bool) error {
 		s.Violations = []lab.Violation{}
 	}
 	fmt.Print(r.Coverage)
+	fmt.Printf("%d schedules in %s: %d a second\n", o.Seeds, took.Round(time.Millisecond), s.PerSecond)
 	if !bare {
 		minimise(r.Violations, o)
 	}

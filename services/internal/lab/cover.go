@@ -25,8 +25,9 @@ type Coverage struct {
 	Exits    map[string]int64 `json:"exits"`
 	Verdicts map[string]int64 `json:"verdicts"`
 
-	lanes map[[2]protocol.LaneState]int64 // of one worker; Add spells them out
-	ops   map[[2]protocol.OpState]int64
+	minutes int64                           // of virtual time
+	lanes   map[[2]protocol.LaneState]int64 // of one worker; Add spells them out
+	ops     map[[2]protocol.OpState]int64
 }
 
 // NewCoverage has reached nothing.
@@ -49,6 +50,7 @@ func (c *Coverage) op(from, to protocol.OpState) {
 // Add joins what two workers reached.
 func (c *Coverage) Add(x *Coverage) {
 	c.Seeds, c.Events, c.Turns, c.Ops, c.Virtual = c.Seeds+x.Seeds, c.Events+x.Events, c.Turns+x.Turns, c.Ops+x.Ops, c.Virtual+x.Virtual
+	c.minutes += x.minutes
 	for way, n := range x.lanes {
 		c.Lanes[string(way[0])+">"+string(way[1])] += n
 	}
@@ -97,6 +99,12 @@ func reachable() []exception.Kind {
 // String is one line a group, keys in order.
 func (c *Coverage) String() string {
 	s := fmt.Sprintf("%d schedules, %d events, %d turns, %d ops, %d virtual hours\n", c.Seeds, c.Events, c.Turns, c.Ops, c.Virtual)
+	n, faults := float64(max(1, c.Seeds)), int64(0)
+	for _, k := range c.Faults { // a sum: the order of the map is not seen
+		faults += k
+	}
+	s += fmt.Sprintf("a schedule: %.0f events, %.0f turns, %.1f ops, %.1f posted, %.1f faults, %.0f virtual minutes\n",
+		float64(c.Events)/n, float64(c.Turns)/n, float64(c.Ops)/n, float64(c.Outcomes[string(protocol.Posted)])/n, float64(faults)/n, float64(c.minutes)/n)
 	for _, g := range []struct {
 		name string
 		m    map[string]int64

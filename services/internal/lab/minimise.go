@@ -5,19 +5,16 @@ import "slices"
 // Minimised is the least of a schedule that still breaks the same promise.
 type Minimised struct {
 	Violation Violation
-	Drawn     int           // disturbances of the whole schedule
-	Kept      []Disturbance // without any one of them the promise is kept
+	Drawn     int      // disturbances of the whole schedule
+	Kept      []string // without any one of them the promise is kept
 }
-
-// Numbers are those of the disturbances that are left.
-func (m *Minimised) Numbers() []int { return numbersOf(m.Kept) }
 
 // playsMost bounds how often a schedule is played to make it smaller.
 const playsMost = 3000
 
 // Minimise leaves disturbances out of a failing schedule, many at once and then
-// one by one, for as long as the same promise is broken. It goes from the last
-// to the first: those before one that is left out keep their numbers.
+// one by one, from the last to the first, for as long as the same promise is
+// broken.
 func Minimise(v Violation, o Options) (*Minimised, error) {
 	if _, err := mixesOf(o.Mix, o.Class); err != nil {
 		return nil, err
@@ -29,14 +26,13 @@ func Minimise(v Violation, o Options) (*Minimised, error) {
 	}
 	m.Drawn = len(m.Kept)
 	plays := 0
-	for size, smaller := m.Drawn, true; (size > 1 || smaller) && plays < playsMost; size = max(1, size/2) {
-		smaller = false
+	for size, smaller := m.Drawn, true; smaller && plays < playsMost; size = max(1, size/2) {
+		smaller = size > 1
 		for end := len(m.Kept); end > 0 && plays < playsMost; {
 			start := max(0, end-size)
-			all := m.Numbers()
-			o.Keep, o.Only = slices.Concat(all[:start], all[end:]), true
+			o.Keep, o.Only = slices.Concat(m.Kept[:start], m.Kept[end:]), true
 			smaller = m.breaks(v, o) || smaller
-			end = start
+			end = min(start, len(m.Kept))
 			plays++
 		}
 	}
@@ -54,12 +50,4 @@ func (m *Minimised) breaks(v Violation, o Options) bool {
 		}
 	}
 	return false
-}
-
-func numbersOf(list []Disturbance) []int {
-	out := make([]int, len(list))
-	for i, d := range list {
-		out[i] = d.No
-	}
-	return out
 }

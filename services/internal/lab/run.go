@@ -19,13 +19,15 @@ type Options struct {
 	Mix, Class  string
 	Base, Seeds uint64
 	Progress    func(done uint64)
-	// Keep names, sorted, the disturbances that happen, where Only is set; all
-	// others are left out.
-	Keep []int
+	// Keep names the disturbances that happen, where Only is set; all others are
+	// left out.
+	Keep []string
 	Only bool
 	// First ends the run soon after a promise was broken.
 	First bool
 	list  bool // what happened is listed
+
+	breakAt string // the disturbance at which a test has the schedule fail
 }
 
 // Report is what they showed.
@@ -130,7 +132,8 @@ func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer,
 func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *room) *world {
 	classes, _ := classesOf(o.Mix, o.Class) // checked before
 	w := newWorld(seed, classes[seed%uint64(len(classes))], o.Mix, cover, trace, in)
-	w.picks.keep, w.picks.only, w.picks.want = o.Keep, o.Only, o.list
+	w.breakAt = o.breakAt
+	w.picks = picks{keep: slices.Sorted(slices.Values(o.Keep)), only: o.Only, want: o.list || trace != nil}
 	start := w.now
 	w.populate()
 	w.assign(w.procs[0])
@@ -142,7 +145,7 @@ func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *roo
 	}
 	in.queue = w.queue.items
 	cover.Seeds++
-	cover.Virtual += (w.now - start) / hour
+	cover.Virtual, cover.minutes = cover.Virtual+(w.now-start)/hour, cover.minutes+(w.now-start)/minute
 	for i := range w.bad {
 		w.bad[i].Seed = seed
 	}

@@ -32,7 +32,9 @@ type world struct {
 	cover *Coverage
 	trace io.Writer // nil: nobody reads along
 	picks picks
-	bad   []Violation
+
+	breakAt string
+	bad     []Violation
 }
 
 // Violation is a promise that a schedule broke.
@@ -76,11 +78,6 @@ func (w *world) by(own *rand.Rand, do func()) {
 func (w *world) n(most int) int { return w.rng.IntN(most) }
 
 func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
-
-// hits is a chance of a fault: none once the world is calm.
-func (w *world) hits(p float64, name string) bool {
-	return !w.calm && p > 0 && w.luck.of(name) < p && w.disturbs(name)
-}
 
 func (w *world) exp(mean micros) micros { return micros(w.rng.ExpFloat64() * float64(mean)) }
 
