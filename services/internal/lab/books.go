@@ -53,10 +53,13 @@ type books struct {
 
 func newBooks(w *world) *books {
 	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}, bodies: map[string]string{}}
-	financial := w.class
+	financial, masters := w.class, connector.UniqueReference
+	if (w.class == connector.Searchable || w.class == connector.Opaque) && w.chance(0.4) {
+		masters = connector.Searchable // two customers may bear one name there
+	}
 	b.tokens = w.class != connector.Opaque && w.chance(0.6)
 	b.claims = connector.Claims{
-		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CustomerKind: connector.UniqueReference, document.ItemKind: connector.UniqueReference},
+		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CustomerKind: masters, document.ItemKind: masters},
 		KeyLife:   2 * time.Minute, SearchLag: time.Duration(w.n(3)) * time.Second, LongestRequest: time.Duration(2+w.n(20)) * time.Second, Guard: 2 * time.Second,
 		BatchSize: w.f.batch, LockDates: w.f.lock,
 		Match: map[document.Kind][]string{document.CustomerKind: {connector.ByName}, document.ItemKind: {connector.ByName}, document.InvoiceKind: {connector.ByMark}},
@@ -185,6 +188,9 @@ func (b *books) apply(item connector.Item) connector.Outcome {
 	if r.Kind == document.InvoiceKind && b.locked != "" && (r.Effect == connector.Create && r.day <= b.locked || r.Effect != connector.Create && b.byID[r.Ref] != nil && b.byID[r.Ref].day <= b.locked) {
 		return refused(fault.Rejected, "period", "the period is closed")
 	}
+	if b.w.hits(b.w.f.rejected, "rejected") {
+		return refused(fault.Rejected, "", "not acceptable")
+	}
 	switch r.Effect {
 	case connector.Create:
 		return b.create(r, item)
@@ -205,13 +211,13 @@ func refused(k fault.Kind, field, text string) connector.Outcome {
 }
 
 func (b *books) create(r request, item connector.Item) connector.Outcome {
-	if r.Kind != document.InvoiceKind {
+	if r.Kind != document.InvoiceKind && b.claims.Ambiguity[r.Kind] == connector.UniqueReference {
 		for _, d := range b.docs {
 			if d.kind == r.Kind && d.name == r.name && !d.deleted && !d.inactive {
 				return refused(fault.Conflict, "name", "the name is taken")
 			}
 		}
-	} else if b.w.class == connector.UniqueReference {
+	} else if r.Kind == document.InvoiceKind && b.w.class == connector.UniqueReference {
 		for _, d := range b.docs {
 			if d.mark == r.Mark && d.deleted {
 				return refused(fault.Rejected, "reference", "the reference was used") // it stays used

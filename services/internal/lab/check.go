@@ -10,11 +10,8 @@ import (
 
 // checkOne is I1 at every instant: of one mark there is one document.
 func (b *books) checkOne(made *doc) {
-	if made.kind != document.InvoiceKind {
-		return
-	}
 	for _, d := range b.docs {
-		if d != made && d.mark == made.mark && !d.deleted {
+		if d != made && d.mark == made.mark && !d.deleted && (d.kind == document.InvoiceKind || !d.byHand) {
 			b.w.violated("I1", "two documents of one mark %s: %s and %s", made.mark, d.id, made.id)
 		}
 	}

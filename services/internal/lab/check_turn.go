@@ -153,8 +153,16 @@ func (t *tables) checkPlan(o *protocol.Op) {
 	}
 }
 
-// checkEnd: only what a person named is discarded.
+// checkEnd: a slot ends after those that it follows, and only what a person named
+// is discarded.
 func (t *tables) checkEnd(e protocol.Ended) {
+	if e.Outcome == protocol.Posted || e.Outcome == protocol.Unchanged {
+		for _, a := range t.lanes[e.Lane].at(e.Seq).Rendering.After {
+			if l := t.lanes[a.Lane]; l == nil || l.next <= a.Seq {
+				t.w.violated("I3", "slot %d of lane %s ended before slot %d of lane %s, which it follows", e.Seq, laneID(e.Lane), a.Seq, laneID(a.Lane))
+			}
+		}
+	}
 	if e.Outcome == protocol.Discarded && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
 		t.w.violated("I2", "slot %d of lane %s was discarded, and no person asked for it", e.Seq, laneID(e.Lane))
 	}

@@ -100,6 +100,9 @@ func (w *world) newDeal(companies int, strict bool) {
 // edit is a person changing something in the CRM.
 func (w *world) edit() {
 	r := w.crm.records[w.n(len(w.crm.records))]
+	if w.chance(w.f.renames) {
+		r = w.crm.records[0]
+	}
 	if r.deleted || r.into != nil {
 		return
 	}
@@ -107,7 +110,11 @@ func (w *world) edit() {
 		w.editCompany(r)
 		return
 	}
-	switch w.n(9) {
+	what := w.n(9)
+	if w.chance(w.f.moves) {
+		what = 5 + w.n(2)
+	}
+	switch what {
 	case 0, 1:
 		r.amount = 1 + int64(w.n(9))
 	case 2:

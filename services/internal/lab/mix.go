@@ -19,6 +19,7 @@ type faults struct {
 	slowRead, lostHint, doubledHint                 float64
 	busLag, busTwice, busTail                       float64 // per record of the topic
 	slowFact                                        float64
+	rejected                                        float64 // per item
 	residual                                        float64 // a freeze inside the write call
 
 	rest                                            micros  // of an owner that nothing wakes
@@ -27,6 +28,8 @@ type faults struct {
 	lock                                            bool    // the books close a period
 	lasts                                           micros  // how long faults go on
 	deals, companies, edits                         int
+	renames                                         float64 // of edits: a company's name
+	moves                                           float64 // of edits: to another customer, or with one invoice more or less
 	merges, rejects, bulk, matchOnly, bursts        float64
 	batch                                           int
 }
@@ -70,7 +73,7 @@ func (w *world) blend(mix string) {
 	f.crash, f.freeze = some(0.04), some(0.04)
 	f.freezeMean = []micros{second, 20 * second, 5 * minute, 2 * hour}[w.n(4)]
 	f.lostRequest, f.lostAnswer, f.late, f.refused = some(0.2), some(0.3), some(0.3), some(0.1)
-	f.half, f.shuffled = some(0.4), some(0.5)
+	f.half, f.shuffled, f.rejected = some(0.4), some(0.5), some(0.05)
 	f.throttle, f.unauthorized, f.lookFails = some(0.1), some(0.03), some(0.2)
 	f.slowRead, f.lostHint, f.doubledHint = some(0.4), some(0.4), some(0.3)
 	f.busLag, f.busTwice, f.busTail, f.slowFact = some(0.3), some(0.3), some(0.1), some(0.3)
@@ -106,13 +109,14 @@ func (w *world) stress(mix string) {
 	case "people":
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
 	case "hold": // the target is held for long: revisions of many lanes meet in one turn
-		f.holds, f.operator, f.companies, f.deals, f.edits, f.bulk = 0.5, 5*minute, 2, 1+w.n(2), 8+w.n(8), 0.5
-		f.lostAnswer, f.late, f.outage = 0, 0, 0
+		f.holds, f.operator, f.companies, f.deals, f.edits, f.bulk, f.moves = 0.7, 4*minute, 2, 1+w.n(2), 10+w.n(8), 0.5, 0.6
+		f.lostAnswer, f.late, f.outage, f.hand, f.rejects, f.lock, f.crash, f.freeze = 0, 0, 0, 0, 0, false, 0, 0
 	case "zombies": // owners freeze with requests in hand, and others take over
 		f.lasts, f.companies, f.deals, f.edits, f.outage = 10*minute, 1, 2, 4+w.n(4), 0
 		f.freeze, f.freezeMean, f.rebalance, f.crash = 0.1+0.2*w.rng.Float64(), minute, minute, 0
 	case "class-A", "class-B", "class-C", "class-D":
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
-		f.freeze, f.freezeMean = 0.1*w.rng.Float64(), 15*second
+		f.freeze, f.freezeMean, f.lock = 0.1*w.rng.Float64(), 15*second, w.chance(0.5)
+		f.rejected, f.renames = 0.1*w.rng.Float64(), 0.3
 	}
 }

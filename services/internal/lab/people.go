@@ -129,7 +129,7 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 	case protocol.Rerender:
 		w.bus.mapping = w.n(3)
 	case protocol.ConfirmAbsent:
-		if x.Kind != exception.Doubt || w.markOf(x) != nil {
+		if w.markOf(x) != nil {
 			c.Action = protocol.Retry
 		}
 	case protocol.LinkTo:
