@@ -26,7 +26,10 @@ func (t *tables) apply(ch *protocol.Changes) {
 		t.putCall(c)
 	}
 	for _, o := range ch.Ops {
-		t.checkPlan(o)
+		if o.State == protocol.Sent {
+			t.checkPlan(o)
+			t.checkName(o)
+		}
 		t.putOp(o)
 	}
 	for _, l := range ch.Links {
@@ -34,6 +37,11 @@ func (t *tables) apply(ch *protocol.Changes) {
 		t.wakeWaiting(document.Need{Ref: l.SourceRef, Kind: l.Kind, Part: l.Part})
 	}
 	t.applyPeople(ch)
+	for _, e := range ch.Ended {
+		if e.Outcome == protocol.Superseded {
+			t.checkHalf(e)
+		}
+	}
 	t.applyTarget(ch)
 	for i := range ch.Facts {
 		t.fact(&ch.Facts[i])

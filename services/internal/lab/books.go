@@ -36,23 +36,25 @@ type remembered struct {
 
 // books are a vendor of one class. What they acknowledged they keep.
 type books struct {
-	w       *world
-	claims  connector.Claims
-	tokens  bool // updates carry a version
-	docs    []*doc
-	byID    map[string]*doc
-	keys    map[string]*remembered
-	applied map[string]int64  // subject -> newest revision applied
-	effects map[string]int    // op -> how often it took effect
-	lanes   map[string]int64  // lane -> newest slot applied
-	bodies  map[string]string // call -> what it asked for first
-	down    micros            // until then
-	refuses micros            // the grant is gone until then
-	locked  string            // the day through which they are closed
+	w        *world
+	claims   connector.Claims
+	tokens   bool // updates carry a version
+	docs     []*doc
+	byID     map[string]*doc
+	keys     map[string]*remembered
+	applied  map[string]int64   // subject -> newest revision applied
+	effects  map[string]int     // op -> how often it took effect
+	lanes    map[string]int64   // lane -> newest slot applied
+	dislikes map[string]bool    // item of a call -> it is rejected
+	stale    map[string]refusal // op -> as what it was refused
+	bodies   map[string]string  // call -> what it asked for first
+	down     micros             // until then
+	refuses  micros             // the grant is gone until then
+	locked   string             // the day through which they are closed
 }
 
 func newBooks(w *world) *books {
-	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}, bodies: map[string]string{}}
+	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}, stale: map[string]refusal{}, dislikes: map[string]bool{}, bodies: map[string]string{}}
 	financial, masters := w.class, connector.UniqueReference
 	if (w.class == connector.Searchable || w.class == connector.Opaque) && w.chance(0.4) {
 		masters = connector.Searchable // two customers may bear one name there
@@ -165,9 +167,24 @@ func (b *books) effect(c connector.Call, wait micros, answer func([]connector.Ou
 
 func (b *books) carry(k *remembered, c connector.Call, i int) connector.Outcome {
 	if !k.done[i] {
-		k.done[i], k.outcomes[i] = true, b.apply(c.Items[i])
+		k.done[i], k.outcomes[i] = true, refused(fault.Rejected, "", "not acceptable")
+		if !b.rejects(c, i) {
+			k.outcomes[i] = b.apply(c.Items[i])
+		}
+		b.checkStale(c, i, k.outcomes[i].Err)
 	}
 	return k.outcomes[i]
+}
+
+// rejects: the books do not like an item of a call, however often it is sent.
+func (b *books) rejects(c connector.Call, i int) bool {
+	key := c.Key + itoa(int64(i))
+	no, known := b.dislikes[key]
+	if !known {
+		no = b.w.hits(b.w.f.rejected, "rejected")
+		b.dislikes[key] = no
+	}
+	return no
 }
 
 // order is that in which the items of a batch are worked.
@@ -187,9 +204,6 @@ func (b *books) apply(item connector.Item) connector.Outcome {
 	r := readRequest(item.Body)
 	if r.Kind == document.InvoiceKind && b.locked != "" && (r.Effect == connector.Create && r.day <= b.locked || r.Effect != connector.Create && b.byID[r.Ref] != nil && b.byID[r.Ref].day <= b.locked) {
 		return refused(fault.Rejected, "period", "the period is closed")
-	}
-	if b.w.hits(b.w.f.rejected, "rejected") {
-		return refused(fault.Rejected, "", "not acceptable")
 	}
 	switch r.Effect {
 	case connector.Create:

@@ -1,9 +1,11 @@
 package lab
 
 import (
+	"slices"
 	"strings"
 	"time"
 
+	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/exception"
@@ -134,21 +136,74 @@ func (t *tables) op(id string) *protocol.Op {
 	return nil
 }
 
-// checkPlan: a document whose part a new mapping no longer names is not voided
-// without a person.
+// checkPlan: a mapping that only updates makes nothing, and a document whose
+// part a new mapping no longer names is not voided without a person.
 func (t *tables) checkPlan(o *protocol.Op) {
-	if o.State != protocol.Sent || o.Effect != connector.Void {
+	r := t.lanes[o.Lane].at(o.Seq).Rendering
+	if o.Effect == connector.Create && o.Rev != 0 && r.UpdateOnly {
+		t.w.violated("I11", "a %s of %s is made by a mapping that only updates", o.Kind, o.Subject)
+	}
+	if o.Effect != connector.Void {
 		return
 	}
-	s := t.lanes[o.Lane].at(o.Seq)
-	for i := range s.Rendering.Parts {
-		if s.Rendering.Parts[i].Name == o.Part {
+	for i := range r.Parts {
+		if r.Parts[i].Name == o.Part {
 			return
 		}
 	}
 	for _, l := range t.links {
-		if l.Key == (link.Key{SourceRef: o.Subject, Kind: o.Kind, Part: o.Part}) && l.N == o.N && l.MappingHash != s.Rendering.MappingHash {
+		if l.Key == (link.Key{SourceRef: o.Subject, Kind: o.Kind, Part: o.Part}) && l.N == o.N && l.MappingHash != r.MappingHash {
 			t.w.violated("I11", "%s of %s is voided since another mapping no longer names it, and nobody was asked", o.Part, o.Subject)
+		}
+	}
+}
+
+// checkName: of one name one create is under way.
+func (t *tables) checkName(o *protocol.Op) {
+	for _, x := range t.ops {
+		if name := o.Fields["name"]; name != "" && x.ID != o.ID && open(x) && x.Kind == o.Kind && x.Fields["name"] == name && x.Effect == connector.Create && o.Effect == connector.Create {
+			t.w.violated("I1", "two creates of the name %q are under way, for %s and %s", name, x.Subject, o.Subject)
+		}
+	}
+}
+
+// refusal is a change that was refused since the record had moved.
+type refusal struct{ call, version string }
+
+// checkStale: a change that was refused since the record had moved is not tried
+// again on what was seen before.
+func (b *books) checkStale(c connector.Call, i int, err error) {
+	f := fault.As(err)
+	if f == nil || f.Kind != fault.Conflict || c.Items[i].Effect == connector.Create {
+		return
+	}
+	now := refusal{c.Key, readRequest(c.Items[i].Body).Version}
+	if last := b.stale[c.Items[i].OpID]; last.call != "" && last.call != now.call && last.version == now.version {
+		b.w.violated("I12", "op %s leaves twice for version %q, which the books refused", c.Items[i].OpID[:8], now.version)
+	}
+	b.stale[c.Items[i].OpID] = now
+}
+
+// checkRead: what a read brings is not admitted over a read that began later.
+func (in *ingest) checkRead(r admission.Read) {
+	ref := r.Record.Ref
+	if r.No < in.known[ref] {
+		in.w.violated("I3", "read %d of %s is admitted after read %d", r.No, ref, in.known[ref])
+	}
+	in.known[ref] = max(in.known[ref], r.No)
+}
+
+// checkHalf: a slot that has an effect is not called superseded before a newer
+// revision has one, unless it was in front of a person.
+func (t *tables) checkHalf(e protocol.Ended) {
+	s := t.lanes[e.Lane].at(e.Seq)
+	if slices.ContainsFunc(t.exceptions, func(x *excRow) bool { return x.Lane == e.Lane && x.Seq == e.Seq }) {
+		return
+	}
+	_, _, overtaken, _ := t.Around(&s.Slot)
+	for _, o := range t.ops {
+		if o.Lane == e.Lane && o.Seq == e.Seq && o.Rev != 0 && o.State == protocol.Done && !overtaken {
+			t.w.violated("I2", "slot %d of lane %s has an effect and ended superseded, and no newer revision has one", e.Seq, laneID(e.Lane))
 		}
 	}
 }
@@ -176,6 +231,13 @@ func (b *books) checkLinked(f *protocol.Fact) {
 	}
 	if f.Outcome == "matched" && !f.Posting.Active {
 		b.w.violated("I5", "%s was linked, and the books no longer use it", f.Posting.Ref)
+	}
+	if f.Detail == "by equal name" {
+		for _, l := range b.w.db.links {
+			if l.OtherRef == f.Posting.Ref.String() && l.State == link.Primary && l.SourceRef != f.Op.Subject && f.Op.Kind == document.CustomerKind {
+				b.w.violated("I1", "%s is linked to the customer of %s by its name alone", f.Op.Subject, l.SourceRef)
+			}
+		}
 	}
 	b.agreedOn(f.Posting)
 }

@@ -36,6 +36,7 @@ type admitted struct {
 type ingest struct {
 	w       *world
 	reads   int64
+	known   map[event.Ref]int64 // the newest read that says what is known
 	objects map[event.Ref]admission.Object
 	laneOf  map[event.Ref]string
 	alias   map[string]string
@@ -51,7 +52,7 @@ type ingest struct {
 func (in *ingest) start(w *world) {
 	*in = ingest{
 		w: w, objects: map[event.Ref]admission.Object{}, laneOf: map[event.Ref]string{}, alias: map[string]string{}, last: map[string]int64{},
-		events: map[string]*admitted{}, newest: map[string]*admitted{}, waiting: map[event.Ref]int{},
+		events: map[string]*admitted{}, newest: map[string]*admitted{}, waiting: map[event.Ref]int{}, known: map[event.Ref]int64{},
 	}
 }
 
@@ -81,6 +82,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 		in.hint(ref, r.Cause)
 	case admission.Duplicate:
 		if o.Rev > 0 {
+			in.known[ref] = max(in.known[ref], r.No)
 			in.objects[ref] = d.Object
 		}
 	case admission.Admit:
@@ -91,6 +93,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 			in.w.after(second, func() { in.hint(ref, r.Cause) })
 			return
 		}
+		in.checkRead(r)
 		in.place(r, d, s)
 	}
 }

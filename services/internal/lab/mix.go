@@ -118,5 +118,8 @@ func (w *world) stress(mix string) {
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
 		f.freeze, f.freezeMean, f.lock = 0.1*w.rng.Float64(), 15*second, w.chance(0.5)
 		f.rejected, f.renames = 0.1*w.rng.Float64(), 0.3
+		if w.chance(0.5) {
+			f.batch, f.bulk, f.half = 2+w.n(4), 0.9, 0.5
+		}
 	}
 }

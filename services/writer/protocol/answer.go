@@ -212,8 +212,12 @@ func (t *turn) moveLink(l *link.Link, op *Op, p *connector.Posting, state link.S
 	t.ch.Links = append(t.ch.Links, l)
 }
 
-// refuse: nothing happened, for certain.
+// refuse: nothing happened, for certain. What is absent after a doubt leaves
+// anew on what the books say now, not on what was read before the doubt.
 func (t *turn) refuse(op *Op, why, detail string) {
+	if why == "absent" {
+		t.forget(op)
+	}
 	op.State, op.EndsAt = Refused, t.v.Now
 	t.ch.Ops = append(t.ch.Ops, op)
 	t.fact(Fact{Type: "op.settled", Slot: t.slotOf(op), Ops: []string{op.ID}, Outcome: "refused:" + why, Detail: detail, Hash: op.RequestHash, Op: op})
