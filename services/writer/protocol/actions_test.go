@@ -515,3 +515,27 @@ func TestANameIsKeptWhileCopiesFly(t *testing.T) {
 		t.Errorf("a create that was sent once holds its name until %d", op.EndsAt)
 	}
 }
+
+// An item of a shared call that was absent and left again, in another call, is
+// in that call's hands: the former one, which still awaits its other item, says
+// nothing about the new copy before that has rested.
+func TestAnItemThatLeftAgainIsNotDecidedByItsFormerCall(t *testing.T) {
+	v, m := bulk(2), NewMemory()
+	_, eff := Step(v, m, Inputs{})
+	lost := connector.Outcome{Err: fault.New(fault.InDoubt, "reset")}
+	first := eff.Send[0].ID
+	Step(v, m, Inputs{Answers: []Answer{{Call: first, Outcomes: []connector.Outcome{lost, lost}}}})
+	v.Mono = v.Claims.Q()
+	_, eff = Step(v, m, Inputs{})
+	if len(eff.Looks) != 2 {
+		t.Fatalf("looks %+v", eff.Looks)
+	}
+	_, eff = Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key}}}) // one is absent, the other look is under way
+	if len(eff.Send) != 1 || eff.Send[0].ID == first {
+		t.Fatalf("sent %+v", eff.Send)
+	}
+	ch, eff := Step(v, m, Inputs{Answers: []Answer{{Call: eff.Send[0].ID, Outcomes: []connector.Outcome{lost}}}})
+	if len(eff.Looks)+len(eff.Send) != 0 || len(ch.Ops) != 1 || ch.Ops[0].State != Doubt {
+		t.Fatalf("looks %+v, sent %+v: the new copy has not rested", eff.Looks, eff.Send)
+	}
+}

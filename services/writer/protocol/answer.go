@@ -21,8 +21,8 @@ func (t *turn) settle(a Answer) {
 	}
 	doubtful := false
 	for i, item := range c.Items {
-		op := t.v.Ops[item.OpID]
-		if op == nil || op.Call != c.ID || (op.State != Sent && op.State != Doubt) {
+		op := t.opOf(c, item)
+		if op == nil || (op.State != Sent && op.State != Doubt) {
 			continue
 		}
 		doubtful = t.outcome(c, op, a, i) || doubtful

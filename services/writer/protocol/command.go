@@ -219,7 +219,7 @@ func (t *turn) settleCallOf(op *Op) {
 		return
 	}
 	for _, item := range c.Items {
-		if o := t.v.Ops[item.OpID]; o != nil && o.Call == c.ID && (o.State == Sent || o.State == Doubt) {
+		if o := t.opOf(c, item); o != nil && (o.State == Sent || o.State == Doubt) {
 			return
 		}
 	}

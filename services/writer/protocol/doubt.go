@@ -28,7 +28,7 @@ func (t *turn) resolveAt(c *Call) time.Duration {
 func (t *turn) mayResend(c *Call) bool {
 	open := false
 	for _, item := range c.Items {
-		op := t.v.Ops[item.OpID]
+		op := t.opOf(c, item)
 		if op == nil || op.State == Done || op.State == Refused {
 			continue
 		}
@@ -71,7 +71,7 @@ func (t *turn) doubts() {
 
 func (t *turn) inherit(c *Call) {
 	for _, item := range c.Items {
-		if op := t.v.Ops[item.OpID]; op != nil && op.State == Sent {
+		if op := t.opOf(c, item); op != nil && op.State == Sent {
 			t.doubt(op, "taken over from a former owner")
 		}
 	}
@@ -91,13 +91,22 @@ func (t *turn) resolve(c *Call) {
 	}
 	open := false
 	for _, item := range c.Items {
-		if op := t.v.Ops[item.OpID]; op != nil && op.State == Doubt {
+		if op := t.opOf(c, item); op != nil && op.State == Doubt {
 			open = !t.resolveOp(op, item) || open
 		}
 	}
 	if !open {
 		t.closeCall(c, false)
 	}
+}
+
+// opOf is the op of a call's item while it is this call's. One that was absent
+// may have left again in another call, whose own quarantine it then waits for.
+func (t *turn) opOf(c *Call, item connector.Item) *Op {
+	if op := t.v.Ops[item.OpID]; op != nil && op.Call == c.ID {
+		return op
+	}
+	return nil
 }
 
 // resolveOp reports whether the op is no longer in doubt.
