@@ -92,6 +92,7 @@ func (t *tables) putOp(o *protocol.Op) {
 	x := *o
 	i, found := slices.BinarySearchFunc(t.ops, &x, func(a, b *protocol.Op) int { return cmp.Compare(a.ID, b.ID) })
 	if found {
+		t.checkSettled(t.ops[i], o)
 		t.w.cover.op(t.ops[i].State, o.State)
 		t.ops[i] = &x
 		return

@@ -253,3 +253,10 @@ func (t *tables) checkParked(e *exception.Exception) {
 		}
 	}
 }
+
+// checkSettled: what ended does not end again; only another generation may leave.
+func (t *tables) checkSettled(was, o *protocol.Op) {
+	if was.Gen == o.Gen && (was.State == protocol.Done || was.State == protocol.Refused) {
+		t.w.violated("I1", "op %s was %s and is %s, by the same generation", o.ID[:8], was.State, o.State)
+	}
+}

@@ -94,6 +94,13 @@ func (w *world) newDeal(companies int, strict bool) {
 	w.after(micros(w.n(int(w.f.lasts/3))), func() {
 		r.won = true
 		w.edited(r)
+		if w.chance(w.f.renames) && w.changes("renamed meanwhile") { // while it is made in the books
+			w.after(w.exp(10*second), func() {
+				c := r.company.survivor()
+				c.name += "x"
+				w.edited(c)
+			})
+		}
 	})
 }
 

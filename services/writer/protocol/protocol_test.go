@@ -325,3 +325,29 @@ func TestAReadIsAsOldAsItsQuestion(t *testing.T) {
 		t.Fatalf("looks %v, sent %v: what was read an hour ago is written over", eff.Looks, eff.Send)
 	}
 }
+
+// refusedBefore are tables that hold a refused op of the deal's invoice, at a
+// place that its revision had before it was requeued.
+type refusedBefore struct{ Tables }
+
+func (refusedBefore) Invoices(string) ([]*link.Link, error) { return nil, nil }
+func (refusedBefore) Links(link.Key) ([]*link.Link, error)  { return nil, nil }
+func (refusedBefore) OpsFor(subject, part string) ([]*Op, error) {
+	return []*Op{{ID: document.OpID("acme", target, &won(1, "a").Slot.Rendering.Parts[0], 1, "put", 1), Lane: lane, Seq: 1, State: Refused, Gen: 2}}, nil
+}
+
+// A revision that was requeued leaves as the next generation of its op: under
+// the key of the call that was refused, books that remember keys would only
+// repeat their refusal.
+func TestARequeuedRevisionLeavesUnderAnotherKey(t *testing.T) {
+	h := won(1, "a")
+	h.Slot.Seq, h.Slot.Rendering.SlotNo = 4, 2
+	v := view(h)
+	if err := (&loader{Tables: refusedBefore{}, v: v}).parts(h.Slot); err != nil {
+		t.Fatal(err)
+	}
+	ch, eff := Step(v, NewMemory(), Inputs{})
+	if len(eff.Send) != 1 || len(ch.Ops) != 1 || ch.Ops[0].Gen != 3 || ch.Ops[0].Seq != 4 {
+		t.Fatalf("sent %v, ops %+v", eff.Send, ch.Ops)
+	}
+}

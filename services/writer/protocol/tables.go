@@ -311,7 +311,10 @@ func (l *loader) parts(s *Slot) error {
 				return err
 			}
 		}
-		if p.Mode == document.Ensure || p.Kind == document.CustomerKind || p.Kind == document.ItemKind {
+		// a revision that was requeued may have ops at its former place: what
+		// leaves now is their next generation, under another key
+		moved := s.Rendering.SlotNo > 1
+		if moved || p.Mode == document.Ensure || p.Kind == document.CustomerKind || p.Kind == document.ItemKind {
 			if err := l.ops(l.OpsFor(p.Subject, p.Name)); err != nil {
 				return err
 			}
