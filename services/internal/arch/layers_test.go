@@ -55,20 +55,20 @@ func packages(t *testing.T) []pkg {
 var (
 	vocabulary = []string{"internal/event", "internal/document", "internal/money", "internal/fault"}
 	contracts  = []string{"internal/connector", "internal/link", "internal/exception"}
-	mechanisms = []string{"internal/registry", "internal/store", "internal/stream", "internal/trail", "internal/mapping", "internal/control", "internal/telemetry", "internal/quota", "internal/config", "internal/crash", "internal/meter"}
+	mechanisms = []string{"internal/registry", "internal/store", "internal/stream", "internal/trail", "internal/mapping", "internal/control", "internal/telemetry", "internal/quota", "internal/config", "internal/crash", "internal/meter", "internal/trust"}
 	services   = []string{"ingest", "transform", "writer", "reconciler", "audit"}
 )
 
 // between mechanisms only these: a fact is stored and sent, control answers
 // from a consumer's database, a mapping is looked up in the registry; places to
-// die are named everywhere, and what goes over the wires is measured.
+// die are named everywhere, and what goes over the wires is measured and secured.
 var between = map[string][]string{
-	"internal/store":   {"internal/crash"},
-	"internal/stream":  {"internal/crash", "internal/meter"},
+	"internal/store":   {"internal/crash", "internal/trust"},
+	"internal/stream":  {"internal/crash", "internal/meter", "internal/trust"},
 	"internal/trail":   {"internal/store", "internal/stream", "internal/crash"},
 	"internal/control": {"internal/store", "internal/trail", "internal/meter"},
 	"internal/mapping": {"internal/registry"},
-	"internal/config":  {"internal/registry"},
+	"internal/config":  {"internal/registry", "internal/trust"},
 }
 
 // mayImport returns the groups that a package may import, and false for one
@@ -156,6 +156,7 @@ func TestOwnersOfThirdParties(t *testing.T) {
 	owners := map[string][]string{
 		"github.com/segmentio/kafka-go":         {"internal/stream"},
 		"github.com/twmb/franz-go/pkg/kmsg":     {"internal/stream", "internal/embedded"},
+		"github.com/twmb/franz-go/pkg/sasl":     {"internal/stream"},
 		"github.com/twmb/franz-go/pkg/kfake":    {"internal/embedded"},
 		"github.com/alicebob/miniredis":         {"internal/embedded"},
 		"github.com/redis/go-redis":             {"internal/run", "ingest"},

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
@@ -61,10 +60,10 @@ func apply(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, 
 
 // migratePostgres makes the schema and migrates it under a lock, so that
 // replicas that start together do it one after the other.
-func migratePostgres(ctx context.Context, config *pgx.ConnConfig, schema string, key int64, own fs.FS) error {
+func migratePostgres(ctx context.Context, config *pgx.ConnConfig, a access, schema string, key int64, own fs.FS) error {
 	config = config.Copy()
 	config.RuntimeParams["lock_timeout"] = "0"
-	lock, err := pgx.ConnectConfig(ctx, config)
+	lock, err := a.connect(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -75,6 +74,13 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, schema string,
 	}()
 	if err := suits(ctx, lock); err != nil {
 		return err
+	}
+	var writes int
+	if err := lock.QueryRow(ctx, takesWrites).Scan(&writes); err != nil {
+		return err
+	}
+	if writes == 0 {
+		return readOnly(fmt.Sprintf("%s:%d", config.Host, config.Port), nil)
 	}
 	if _, err := lock.Exec(ctx, `SELECT pg_advisory_lock($1)`, ^key); err != nil { // not the writers' lock
 		return fmt.Errorf("wait for another process that migrates: %w", err)
@@ -88,7 +94,7 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, schema string,
 			return fmt.Errorf("make schema %s: %w", schema, err)
 		}
 	}
-	db := stdlib.OpenDB(*config)
+	db := a.open(config)
 	defer func() { _ = db.Close() }()
 	return migrate(ctx, db, goose.DialectPostgres, own)
 }

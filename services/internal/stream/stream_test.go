@@ -184,7 +184,7 @@ func TestEnsureTopicsMakesAndChecks(t *testing.T) {
 	topics(t, cl, 3, "a", "b")
 	topics(t, cl, 3, "a", "b", "c")
 	err := cl.EnsureTopics(t.Context(), []stream.Topic{{Name: "a", Partitions: 4}})
-	if err == nil || !strings.Contains(err.Error(), "topic a has 3, 4 are configured") {
+	if err == nil || !strings.Contains(err.Error(), "topic a has partitions 3, this program wants 4") {
 		t.Fatalf("another number of partitions: %v", err)
 	}
 }
