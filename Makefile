@@ -37,7 +37,7 @@ ON_POSTGRES := ./internal/store ./internal/trail ./internal/stream ./ingest ./tr
 integration: build-all ## the main job on real parts under killed processes, brokers, databases; ends all it started
 	@bin/tieout-lab fetch
 	cd services && ../bin/tieout-lab postgres $(GO) test -count=1 -timeout 15m $(ON_POSTGRES)
-	cd services && $(GO) test -count=1 -timeout 25m -p 1 -tags integration -run 'Parts' ./internal/parts ./internal/stream ./cmd/tieout
+	cd services && $(GO) test -count=1 -timeout 25m -p 1 -tags integration -run 'Parts' ./internal/parts ./internal/stream ./cmd/assembly ./cmd/tieout
 
 test: ## unit, property, scenario tests; with the race detector where it pays
 	@echo "testing (the first time compiles all libraries)"
@@ -49,7 +49,7 @@ test: ## unit, property, scenario tests; with the race detector where it pays
 check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated files, links in docs
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run gofmt -w on these"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(STATICCHECK) ./...) || exit 1; done
-	cd services && $(GO) vet -tags oracles ./connectors/... ./console && $(GO) vet -tags integration ./internal/parts ./internal/stream ./cmd/tieout
+	cd services && $(GO) vet -tags oracles ./connectors/... ./console && $(GO) vet -tags integration ./internal/parts ./internal/stream ./cmd/assembly ./cmd/tieout
 	cd services && $(GO) vet -tags crashpoints ./internal/crash
 	cd services && $(GO) test -count=1 ./internal/arch
 	cd proto && $(BUF) lint && $(BUF) breaking --against released/v1.binpb

@@ -27,6 +27,8 @@ type Config struct {
 	Out io.Writer
 	// Jaeger is left out unless it is asked for: building it takes minutes, once.
 	Jaeger bool
+	// Secure makes Kafka, PostgreSQL and Redis speak TLS; nil: they are plain.
+	Secure *Secure
 }
 
 // Parts are the running parts.

@@ -82,7 +82,11 @@ func (c *Client) logIn(ctx context.Context, conn net.Conn, address string) error
 		said := kmsg.NewPtrSASLAuthenticateRequest()
 		said.Version, said.SASLAuthBytes = 1, message
 		heard := kmsg.NewPtrSASLAuthenticateResponse()
-		if err := c.exchange(ctx, conn, said, heard); err != nil {
+		err := c.exchange(ctx, conn, said, heard)
+		if errors.Is(err, io.EOF) { // some close in place of an answer
+			return trust.Denied("kafka.sasl", address, c.login.User, err)
+		}
+		if err != nil {
 			return err
 		}
 		if heard.ErrorCode != 0 {

@@ -40,6 +40,8 @@ type Options struct {
 	Replicas map[string]int
 	// Jaeger takes traces.
 	Jaeger bool
+	// Secure makes the parts speak TLS, and the services to them; nil: plain.
+	Secure *parts.Secure
 	Out    io.Writer // progress
 	// Through leads the services to a part by another address, so that what is
 	// between them can be harmed; nil: by its own.
@@ -120,7 +122,7 @@ func (l *Lab) start(ctx context.Context) (err error) {
 	if err := endpoints.Remove(l.options.Dir); err != nil {
 		return err
 	}
-	if l.Parts, err = parts.Start(ctx, parts.Config{Dir: l.partsDir(), Out: l.options.Out, Jaeger: l.options.Jaeger}); err != nil {
+	if l.Parts, err = parts.Start(ctx, parts.Config{Dir: l.partsDir(), Out: l.options.Out, Jaeger: l.options.Jaeger, Secure: l.options.Secure}); err != nil {
 		return err
 	}
 	from := time.Now()
@@ -139,6 +141,9 @@ func (l *Lab) start(ctx context.Context) (err error) {
 	l.say("five services answer after %s", time.Since(from).Round(10*time.Millisecond))
 	return l.publish()
 }
+
+// Options are those that it was started with.
+func (l *Lab) Options() Options { return l.options }
 
 func (l *Lab) partsDir() string { return filepath.Join(l.options.Dir, "parts") }
 
