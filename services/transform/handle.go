@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
@@ -15,6 +17,7 @@ import (
 	"tieout.dev/services/internal/mapping"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
+	"tieout.dev/services/internal/telemetry"
 	"tieout.dev/services/internal/trail"
 )
 
@@ -81,7 +84,7 @@ func (t *Transform) render(ctx context.Context, b *stream.Batch, rec *stream.Rec
 		return out, nil, nil
 	}
 	r := out.rendering
-	span.SetAttributes(attribute.String("tenant.id", r.Tenant), attribute.String("sync.id", r.EventID), attribute.String("crm.record.id", r.Ref), attribute.String("sync.outcome", string(r.Verdict)))
+	describe(span, r)
 	body, err := document.Encode(r)
 	if err != nil {
 		return out, nil, fmt.Errorf("encode the rendering of %s: %w", r.Ref, err)
@@ -89,6 +92,18 @@ func (t *Transform) render(ctx context.Context, b *stream.Batch, rec *stream.Rec
 	message := stream.Record{Topic: document.Topic(r.Class), Key: r.Target, Value: body, Headers: stream.Inject(ctx, headers(r))}
 	out.trace = message.Header(stream.HeaderTraceParent)
 	return out, &message, nil
+}
+
+// describe says what came of the event: ids and kinds, never what stands in it.
+func describe(span trace.Span, r *document.Rendering) {
+	outcome := telemetry.OK
+	if r.Verdict == document.Rejected {
+		outcome = telemetry.Rejected
+		span.SetStatus(codes.Error, r.Reason.Kind)
+		span.SetAttributes(attribute.String("error.type", r.Reason.Kind), attribute.String("error.field", r.Reason.Field), attribute.String("mapping.rule", r.Reason.Rule))
+	}
+	span.SetAttributes(attribute.String("tenant.id", r.Tenant), attribute.String("sync.id", r.EventID), attribute.String("crm.record.id", r.Ref), attribute.String("crm.customer.id", r.Customer),
+		attribute.String("mapping.verdict", string(r.Verdict)), attribute.String(telemetry.SyncOutcome, outcome))
 }
 
 func (t *Transform) byMapping(e *event.Event) *document.Rendering {

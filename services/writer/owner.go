@@ -186,6 +186,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
+	o.traceTurn(ctx, now, &changes)
 	if len(in.Answers) > 0 {
 		crash.At(crash.WriterSettled)
 	}
@@ -302,13 +303,4 @@ func commands(tx *store.Tx, target string) ([]protocol.Command, error) {
 		out = append(out, c)
 	}
 	return out, rows.Err()
-}
-
-// slotTrace reads the traceparent of the slot that an op belongs to.
-func (o *owner) slotTrace(ctx context.Context, opID string) (string, error) {
-	var parent string
-	err := o.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		return tx.QueryRow(`SELECT s.trace FROM op o JOIN slot s ON s.target = o.target AND s.lane = o.lane AND s.seq = o.seq WHERE o.op_id = $1`, opID).Scan(&parent)
-	})
-	return parent, err
 }

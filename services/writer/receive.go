@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
@@ -62,6 +64,7 @@ func (w *Writer) store(ctx context.Context, tx *store.Tx, b *stream.Batch, rec *
 	if err != nil {
 		return w.storeUnreadable(tx, rec, err)
 	}
+	span.SetAttributes(attribute.String("tenant.id", r.Tenant), attribute.String("sync.id", r.EventID), attribute.String("crm.record.id", r.Ref), attribute.String("crm.customer.id", r.Customer))
 	repeat, err = w.storeSlot(tx, r, rec.Value, rec.Header(stream.HeaderTraceParent))
 	return r.Target, repeat, err
 }

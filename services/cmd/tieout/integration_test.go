@@ -5,11 +5,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -223,37 +221,20 @@ func (o *outside) revive(ctx context.Context, l *lab.Lab) error {
 // process and both topics, in one trace.
 func (o *outside) checkTraced(ctx context.Context, number string) {
 	o.t.Helper()
-	query := url.Values{"service": {"writer"}, "lookback": {"2h"}, "limit": {"20"}, "tags": {fmt.Sprintf(`{"accounting.invoice.number":%q}`, number)}}
-	missing := []string{"no trace"}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-time.After(250 * time.Millisecond) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.file.Jaeger+"/api/traces?"+query.Encode(), http.NoBody)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		var found struct{ Data []jaegerTrace }
-		err = json.NewDecoder(resp.Body).Decode(&found)
-		_ = resp.Body.Close()
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		for _, trace := range found.Data {
-			if missing = trace.lacks("ingest admit", "transform process", "writer process", "writer post", "audit "); len(missing) == 0 {
-				o.t.Logf("invoice %s leads to trace %s of %d spans", number, trace.TraceID, len(trace.Spans))
-				return
-			}
-		}
-	}
-	o.t.Errorf("the trace of invoice %s lacks %v", number, missing)
+	found := o.kept(ctx, "writer", map[string]string{"accounting.invoice.number": number}, wholeWay...)
+	o.t.Logf("invoice %s leads to trace %s of %d spans", number, found.TraceID, len(found.Spans))
 }
 
 // jaegerTrace is a trace as Jaeger's HTTP API shows it.
 type jaegerTrace struct {
-	TraceID   string
-	Spans     []struct{ OperationName, ProcessID string }
+	TraceID string
+	Spans   []struct {
+		OperationName, ProcessID string
+		Tags                     []struct {
+			Key   string
+			Value any
+		}
+	}
 	Processes map[string]struct{ ServiceName string }
 }
 

@@ -36,8 +36,9 @@ once; a service that finds one prints all of them and ends with exit code 2.
 	}
 	b.WriteString(`
 Exactly one of ` + "`postgres.url`" + ` and ` + "`sqlite.dir`" + ` is given. A PostgreSQL database is encoded in UTF8, version 15 or newer; each service
-makes its schema and brings it up to date when it starts, one process after the other, and refuses one that a newer program
-has changed.
+makes its schema and brings it up to date when it starts, one process after the other. It runs on a schema that is one migration
+ahead, so that replicas of two versions run side by side and an update can be taken back, and refuses one beyond: it ends with exit
+code 1 and says which program to run.
 
 ## Secured parts
 

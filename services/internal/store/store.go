@@ -67,8 +67,8 @@ type DB struct {
 	readOnly bool
 }
 
-// Open opens the database, brings its schema up to this program's and refuses
-// one that a newer program has changed.
+// Open opens the database and brings its schema up to this program's. One that is
+// a single migration ahead is used as it is, one beyond is refused.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	db := &DB{name: cfg.Name, clock: cfg.Clock, rest: cfg.Rest, turn: make(chan struct{}, 1)}
 	if db.clock == nil {
