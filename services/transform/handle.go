@@ -21,6 +21,9 @@ import (
 	"tieout.dev/services/internal/trail"
 )
 
+// maxRendering is what a topic takes; larger documents are put in front of a person.
+const maxRendering = 900 << 10
+
 // rendered is what became of one record of a batch.
 type rendered struct {
 	rendering *document.Rendering
@@ -83,12 +86,16 @@ func (t *Transform) render(ctx context.Context, b *stream.Batch, rec *stream.Rec
 		out.cause = err
 		return out, nil, nil
 	}
+	body, err := document.Encode(out.rendering)
+	if err == nil && len(body) > maxRendering && e != nil { // no broker would take it, and its partition would stand still
+		out.rendering = mapping.Reject(e, out.rendering.MappingHash, document.Reason{Kind: string(exception.Size), Detail: fmt.Sprintf("the documents have %d bytes; a topic takes %d", len(body), maxRendering)})
+		body, err = document.Encode(out.rendering)
+	}
 	r := out.rendering
-	describe(span, r)
-	body, err := document.Encode(r)
 	if err != nil {
 		return out, nil, fmt.Errorf("encode the rendering of %s: %w", r.Ref, err)
 	}
+	describe(span, r)
 	message := stream.Record{Topic: document.Topic(r.Class), Key: r.Target, Value: body, Headers: stream.Inject(ctx, headers(r))}
 	out.trace = message.Header(stream.HeaderTraceParent)
 	return out, &message, nil
@@ -153,8 +160,9 @@ func (t *Transform) note(tx *store.Tx, all []rendered) error {
 			facts = append(facts, fact(x.rendering, x.trace))
 			continue
 		}
+		// A record without a value has an empty one.
 		if _, err := tx.Exec(`INSERT INTO unreadable (topic, part, at_offset, body, cause, seen_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (topic, part, at_offset) DO NOTHING`,
-			x.record.Topic, x.record.Partition, x.record.Offset, x.record.Value, x.cause.Error(), tx.Now()); err != nil {
+			x.record.Topic, x.record.Partition, x.record.Offset, append([]byte{}, x.record.Value...), x.cause.Error(), tx.Now()); err != nil {
 			return err
 		}
 	}
