@@ -14,9 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/parts/partstest"
 	"tieout.dev/services/internal/parts/securetest"
+	"tieout.dev/services/internal/run"
+	"tieout.dev/services/internal/trust"
 	"tieout.dev/services/internal/trust/trusttest"
 )
 
@@ -161,6 +165,9 @@ func (s *site) refusals() []refusal {
 		{"Kafka, our certificate ended", "broker", "operator: renew it; the new file is used at once",
 			map[string]string{"KAFKA_BROKERS": mutual, "KAFKA_SASL_USER": "", "KAFKA_SASL_PASSWORD_FILE": "", "KAFKA_TLS_CERT_FILE": s.path("ca/k.pem"), "KAFKA_TLS_KEY_FILE": s.path("ca/k.key")},
 			func() { s.ca.Issue("k", trusttest.Client(), trusttest.Ended()) }, func() { s.ca.Issue("k", trusttest.Client()) }},
+		{"Kafka, another number of partitions", "broker", "operator: set kafka.partitions to what the topic has", map[string]string{"KAFKA_PARTITIONS": "3"}, nil, nil},
+		{"Kafka, another retention", "broker", "has retention.ms 86400000, this program wants -1; operator: alter the topic's configuration", nil,
+			func() { s.retention("86400000") }, func() { s.retention("-1") }},
 		{"PostgreSQL, wrong authority", "database", "operator: put that authority's certificate into postgres.tls.ca_file", map[string]string{"POSTGRES_TLS_CA_FILE": s.path("p.ca")},
 			right("p.ca", other), right("p.ca", s.ca.CA())},
 		{"PostgreSQL, its certificate ended", "database", "whoever runs the part: renew it", nil,
@@ -197,6 +204,42 @@ func (s *site) only(reads string) {
 	}
 }
 
+// retention changes that of the public audit topic, as somebody with the brokers'
+// own tools does.
+func (s *site) retention(ms string) {
+	s.t.Helper()
+	own := trust.TLS{Enabled: true, CA: s.ca.CA(), Cert: s.path("ca/tieout.pem"), Key: s.path("ca/tieout.key")}
+	config, err := own.Config("127.0.0.1")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	transport := &kafka.Transport{TLS: config}
+	defer transport.CloseIdleConnections()
+	admin := &kafka.Client{Addr: kafka.TCP(s.parts.Kafka.Mutual...), Transport: transport, Timeout: 10 * time.Second}
+	res, err := admin.IncrementalAlterConfigs(s.t.Context(), &kafka.IncrementalAlterConfigsRequest{Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: run.AuditTopic, Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: "retention.ms", Value: ms, ConfigOperation: kafka.ConfigOperationSet}},
+	}}})
+	if err != nil || res.Resources[0].Error != nil {
+		s.t.Fatal(err, res)
+	}
+}
+
+// whileItRuns: a database that takes no writes for a while, under a service that
+// runs.
+func (s *site) whileItRuns(t *testing.T) {
+	s.t = t
+	status, out, stop := s.service("audit", Audit, nil)
+	works(t, status, out)
+	s.only("on")
+	says(t, status, out, "database", "it takes no writes")
+	s.only("off")
+	works(t, status, out)
+	if !strings.Contains(out.String(), "a part is there again") {
+		t.Errorf("the log does not say that it is over:\n%s", out)
+	}
+	stop()
+}
+
 // All five work on secured parts; each mistake is a state that says who acts, in
 // readiness and in the log, ends no process, and is over when it is mended.
 func TestSecuredParts(t *testing.T) {
@@ -212,6 +255,7 @@ func TestSecuredParts(t *testing.T) {
 	status, out, stop := s.service("audit", Audit, mutual)
 	works(t, status, out)
 	stop()
+	t.Run("PostgreSQL only reads for a while", s.whileItRuns)
 	for _, r := range s.refusals() {
 		t.Run(r.name, func(t *testing.T) {
 			s.t = t

@@ -22,18 +22,21 @@ const window = 4 * time.Second
 // wholeWay is every hop of a sync that reached the books.
 var wholeWay = []string{"ingest admit", "ingest create", "transform process", "transform create", "writer process", "writer post", "audit record"}
 
-// A collector as deployed, that keeps nothing of syncs that are well, keeps every
-// one that was refused or late, with all its spans, and each is found by what a
-// person knows of it.
-func TestTracesOnRealParts(t *testing.T) {
+// tracedLab has a collector as deployed, that keeps nothing of syncs that are well.
+func tracedLab(t *testing.T) (*outside, *lab.Lab, *deals) {
+	t.Helper()
 	file, err := filepath.Abs("../../../deploy/collector.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	o, l := onParts(t, func(o *lab.Options) { o.Collector, o.Window, o.Percent = file, window.String(), "0" })
-	ctx, cancel := context.WithTimeout(t.Context(), labWithin)
-	defer cancel()
-	d := newDeals(o, 1)
+	return o, l, newDeals(o, 1)
+}
+
+// checkTraces: every sync that was refused or late is kept, with all its spans, and
+// each is found by what a person knows of it.
+func (o *outside) checkTraces(ctx context.Context, l *lab.Lab, d *deals) {
+	o.t.Helper()
 	d.win("well")
 	o.settle(1)
 	well := o.live()["well"][0].DocNumber
@@ -41,9 +44,9 @@ func TestTracesOnRealParts(t *testing.T) {
 	late := o.late(ctx, l, d)
 	// By now the window of the one that was well is long over.
 	if traces := o.traces(ctx, "writer", map[string]string{"accounting.invoice.number": well}); len(traces) != 0 {
-		t.Errorf("of a sync that is well nothing should be kept, and there is %v", traces)
+		o.t.Errorf("of a sync that is well nothing should be kept, and there is %v", traces)
 	}
-	t.Logf("kept: the refused one and invoice %s, whose writer was away for longer than the window", late)
+	o.t.Logf("kept: the refused one and invoice %s, whose writer was away for longer than the window", late)
 }
 
 // refused: a record that is parked is found by the outcome and by the exception,
