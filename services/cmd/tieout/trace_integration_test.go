@@ -14,6 +14,7 @@ import (
 
 	"tieout.dev/services/cmd/tieout-lab/lab"
 	"tieout.dev/services/cmd/tieout/crm"
+	"tieout.dev/services/internal/event"
 )
 
 // window is how long the collector of these tests waits before it judges.
@@ -57,7 +58,7 @@ func (o *outside) refused(ctx context.Context) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	deal, err := o.portal.Deal(ctx, crm.Deal{Name: "refused", Company: company, Currency: "CHF", Lines: []crm.Line{{Name: "Widget", Quantity: "1", Price: "10.00"}}})
+	deal, err := o.portal.Deal(ctx, crm.Deal{Name: "refused", Company: company, Currency: "EUR", Lines: []crm.Line{{Name: "Widget", Quantity: "1", Price: "10.00", DiscountPercent: "120"}}})
 	if err == nil {
 		err = o.portal.Move(ctx, deal, crm.Won)
 	}
@@ -81,6 +82,9 @@ func (o *outside) refused(ctx context.Context) {
 	park := found.span("writer", "park")
 	if park["sync.outcome"] != "rejected" || park["exception.kind"] != e.Kind || park["exception.owner"] == "" || park["otel.status_code"] != "ERROR" {
 		o.t.Errorf("the hop that parked it says %v, the exception is %+v", park, e)
+	}
+	if hop := found.span("transform", "process "+event.Realtime.Topic()); hop["sync.outcome"] != "rejected" || hop["error.type"] != e.Kind || hop["error.field"] == "" {
+		o.t.Errorf("the hop that refused it says %v", hop)
 	}
 	for _, tags := range []map[string]string{{"sync.outcome": "rejected"}, {"crm.customer.id": e.Customer}} {
 		if o.kept(ctx, "writer", tags, "writer park").TraceID != e.TraceID {
