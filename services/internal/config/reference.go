@@ -34,7 +34,12 @@ once; a service that finds one prints all of them and ends with exit code 2.
 		}
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s | %s |\n", k.name, Env(k.name), k.doc, k.expected, preset, by)
 	}
-	b.WriteString(`
+	return b.String() + examples()
+}
+
+// examples follow the keys: what several of them say together, and the file beside.
+func examples() string {
+	return `
 Exactly one of ` + "`postgres.url`" + ` and ` + "`sqlite.dir`" + ` is given. A PostgreSQL database is encoded in UTF8, version 15 or newer; each service
 makes its schema and brings it up to date when it starts, one process after the other. It runs on a schema that is one migration
 ahead, so that replicas of two versions run side by side and an update can be taken back, and refuses one beyond: it ends with exit
@@ -98,6 +103,5 @@ routes:
 
 A connection may also name ` + "`base_url`" + ` (default: the vendor's) and ` + "`settings`" + ` of its connector; a route may name ` + "`cut_off`" + ` (a time),
 ` + "`update_only`" + `, and ` + "`unmatched`" + ` (` + "`create`" + ` or ` + "`park`" + `).
-`)
-	return b.String()
+`
 }
