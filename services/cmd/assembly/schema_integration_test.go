@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/embedded"
 	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/parts/partstest"
@@ -83,6 +84,7 @@ func runReady(t *testing.T, bin, config, status string) {
 // Two processes of the next version migrate at once, and again; this version runs
 // on what they made, beside them; and refuses what is further ahead, with a word.
 func TestSchemasOfTwoVersionsOnRealParts(t *testing.T) {
+	drill.Injected(t, 3, 57) // twice, by two at once, and from the future
 	dir := partstest.Dir(t)
 	pg, err := parts.StartPostgres(t.Context(), parts.Config{Dir: filepath.Join(dir, "parts"), Out: os.Stderr})
 	if err != nil {

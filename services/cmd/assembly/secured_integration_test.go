@@ -16,6 +16,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/parts/partstest"
 	"tieout.dev/services/internal/parts/securetest"
@@ -244,6 +245,7 @@ func (s *site) whileItRuns(t *testing.T) {
 // readiness and in the log, ends no process, and is over when it is mended.
 func TestSecuredParts(t *testing.T) {
 	s := securedSite(t)
+	drill.Injected(t, int64(len(s.refusals())), 101)
 	builders := map[string]Builder{"ingest": Ingest, "transform": Transform, "writer": Writer, "reconciler": Reconciler, "audit": Audit}
 	for _, name := range slices.Sorted(maps.Keys(builders)) {
 		status, out, stop := s.service(name, builders[name], nil)

@@ -14,6 +14,7 @@ import (
 
 	"tieout.dev/services/cmd/tieout-lab/lab"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
@@ -97,6 +98,8 @@ func (o *outside) put(ctx context.Context, topic string, partition int, records 
 // What a consumer meets on one lab without secrets: bad records, and traces.
 func TestBadRecordsAndTracesOnRealParts(t *testing.T) {
 	o, l, d := tracedLab(t)
+	drill.Injected(t, 1, 37)
+	drill.Injected(t, 30, 38, 39) // in each of six partitions of five topics
 	ctx, cancel := context.WithTimeout(t.Context(), labWithin)
 	defer cancel()
 	o.checkTraces(ctx, l, d)

@@ -84,7 +84,7 @@ func brokers() []Fault {
 		{Name: "a topic is deleted and made again", Proves: "I1 I2"},
 		{Name: "a record above the size limit", Proves: "I8 I12"},
 		{Name: "a record that does not decode", Proves: "I8"},
-		{Name: "a record without key or value", Proves: "I2 I8", Needs: "records written past our producer"},
+		{Name: "a record without key or value", Proves: "I2 I8"},
 		{Name: "one customer in a busy partition is slow", Proves: "I8"},
 		{Name: "a consumer that lags further than memory reaches", Proves: "I7 I12"},
 	}
@@ -176,7 +176,7 @@ func surroundings() []Fault {
 		{Name: "an exchange rate is missing or moves", Proves: "I6", Needs: "exchange rates of Tieout's own: the books apply theirs"},
 		{Name: "the writer is cut off from its database, from Kafka or from Redis, and not from the vendor", Proves: "I1 I8", Chaos: []string{"cut-kafka", "cut-postgres"}},
 		{Name: "DNS fails, lies, or leads to a private address", Proves: "I8 I10", Needs: "a resolver of its own"},
-		{Name: "a certificate ended, was replaced, or is of an unknown authority", Proves: "I8", Needs: "brokers and databases with TLS"},
+		{Name: "a certificate ended, was replaced, or is of an unknown authority", Proves: "I8"},
 		{Name: "a thin or slow line", Proves: "I8", Chaos: []string{"postgres-slow"}},
 		{Name: "audit's disk is full or cannot be written", Proves: "I4", Needs: "a small disk for audit alone"},
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
@@ -51,6 +52,8 @@ func clientOf(t *testing.T, brokers []string) *stream.Client {
 // What a consumer of records needs to survive on real brokers, one after the other.
 func TestRebalancesOnRealParts(t *testing.T) {
 	k := realKafka(t)
+	drill.Injected(t, 20, 29)
+	drill.Injected(t, 1, 30, 55) // a late worker; rows that went back
 	cl := clientOf(t, k.Brokers)
 	names := []string{"many", "trap", "ours", "back"}
 	for _, name := range names {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trust"
 	"tieout.dev/services/internal/trust/trusttest"
@@ -49,6 +50,7 @@ func password(t *testing.T, text string) trust.Secret {
 
 // Whatever a cluster refuses, or we refuse of it, is told apart and names who acts.
 func TestRefusalsAreExplained(t *testing.T) {
+	drill.Injected(t, 4, 101)
 	dir := t.TempDir()
 	ca, other := trusttest.New(t, filepath.Join(dir, "ca")), trusttest.New(t, filepath.Join(dir, "other"))
 	cert, key := ca.Issue("tieout", trusttest.Client())
