@@ -82,8 +82,7 @@ func (c *Client) logIn(ctx context.Context, conn net.Conn, address string) error
 		said := kmsg.NewPtrSASLAuthenticateRequest()
 		said.Version, said.SASLAuthBytes = 1, message
 		heard := kmsg.NewPtrSASLAuthenticateResponse()
-		err := c.exchange(ctx, conn, said, heard)
-		if errors.Is(err, io.EOF) { // some close in place of an answer
+		if err = c.exchange(ctx, conn, said, heard); errors.Is(err, io.EOF) { // some close in place of an answer
 			return trust.Denied("kafka.sasl", address, c.login.User, err)
 		}
 		if err != nil {
