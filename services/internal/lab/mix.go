@@ -23,6 +23,7 @@ type faults struct {
 
 	rebalance, replay, outage, hand, operator, poll micros // mean intervals, 0: never
 	lock                                            bool   // the books close a period
+	backup, restore                                 micros // mean intervals, 0: never
 	lasts                                           micros // how long faults go on
 	deals, companies, edits                         int
 	merges, rejects, bulk, matchOnly, bursts        float64
@@ -31,7 +32,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "class-A", "class-B", "class-C", "class-D"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "class-A", "class-B", "class-C", "class-D", "restore"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -101,6 +102,9 @@ func (w *world) stress(mix string) {
 		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(2), 2+w.n(3), 4+w.n(6), 0.2
 	case "people":
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
+	case "restore":
+		f.backup, f.restore = 2*minute+w.exp(5*minute), 4*minute+w.exp(15*minute)
+		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 4+w.n(8), 0.4
 	case "class-A", "class-B", "class-C", "class-D":
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
 		f.freeze, f.freezeMean = 0.1*w.rng.Float64(), 15*second

@@ -150,7 +150,7 @@ func (p *process) view() *protocol.View {
 		Now: w.now, Mono: p.mono(), Tenant: tenant, Target: target, Paused: db.paused, Reason: db.reason, HeldBy: db.held, Alert: db.alert,
 		Claims: w.books.claims, Budget: budget, RealtimeMost: budget, BulkMost: budget, Batches: 2, Encode: encode,
 		Symbol: func(_, _, symbol string) (string, bool) { return symbol, true },
-		Links:  map[link.Key][]*link.Link{},
+		Links:  map[link.Key][]*link.Link{}, Recovery: db.recovery, Gens: db.gens,
 	}
 }
 
