@@ -302,6 +302,10 @@ func (in *ingest) collided(e *admitted) {
 		return
 	}
 	in.w.cover.Faults["collision"]++
+	if e.filler { // its place is taken: that was all it was for
+		e.outcome = "superseded"
+		return
+	}
 	e.outcome = "moved"
 	again := *e
 	again.outcome, again.slotNo, again.render, again.cause = "", e.slotNo+1, 1, event.Requeue

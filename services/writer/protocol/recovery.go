@@ -119,19 +119,21 @@ func (t *turn) trusted() bool {
 }
 
 // past ends a head by what the lost life knew of it: its own end there, or a
-// newer revision. A merge is done once more: it moves what is not moved yet.
+// newer revision. The links that a merge moves are moved once more, in turn.
 func (t *turn) past(h *Head) bool {
 	p := h.Past
-	switch {
-	case p == nil || h.Slot.Rendering.Type == event.Merge:
+	switch merge := h.Slot.Rendering.Type == event.Merge; {
+	case p == nil, merge && !h.AfterMet:
 		return false
 	case p.Ended != "":
+		t.merge(h)
 		t.closePast(h)
 		t.end(h, p.Ended)
 		return true
 	case t.openOp(h):
 		return false
 	case p.Newer || h.NewerAny: // only the newest revision is planned
+		t.merge(h)
 		t.end(h, Superseded)
 		return true
 	}
