@@ -29,3 +29,11 @@ CREATE TABLE recalled (
     state   TEXT NOT NULL,
     PRIMARY KEY (target, subject)
 );
+
+-- Where this database's streams stood when it was set back.
+CREATE TABLE past_stream (
+    stream      TEXT   NOT NULL,
+    incarnation BIGINT NOT NULL,
+    last_seq    BIGINT NOT NULL,
+    PRIMARY KEY (stream, incarnation)
+);
