@@ -7,8 +7,8 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
-	"tieout.dev/services/internal/link"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/writer/protocol"
 )
 
 // certifyEvery is how often books and links are compared during a recovery.
@@ -23,6 +23,7 @@ func (w *Writer) certify(ctx context.Context, target string, gathered time.Time)
 	}
 	settled, err := w.pastSettled(ctx, target)
 	if err != nil || !settled {
+		w.disagree.Store(target, "what was told is still under way")
 		return err
 	}
 	for _, kind := range []document.Kind{document.InvoiceKind, document.CustomerKind, document.ItemKind} {
@@ -65,45 +66,44 @@ func (w *Writer) agrees(ctx context.Context, target string, conn *connector.Conn
 		if err != nil {
 			return false, fmt.Errorf("list the books' documents of kind %s: %w", kind, err)
 		}
-		var links []*link.Link
-		err = w.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
-			links, err = (tables{tx, target}).links(`other_ref = $1 AND other_target = $2`, p.Ref.String(), target)
+		var why string
+		err = w.deps.DB.Write(ctx, func(tx *store.Tx) (err error) {
+			why, err = agree(tx, target, &p)
 			return err
 		})
 		if err != nil {
 			return false, err
 		}
-		if why := disagreement(&p, links); why != "" {
-			w.deps.Log.DebugContext(ctx, "the recovery goes on", "target", target, "document", p.Ref.String(), "why", why)
+		if why != "" {
+			w.deps.Log.InfoContext(ctx, "the recovery goes on", "target", target, "document", p.Ref.String(), "why", why)
+			w.disagree.Store(target, p.Ref.String()+": "+why)
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// disagreement says what a document of the books and its links do not agree on.
-func disagreement(p *connector.Posting, links []*link.Link) string {
-	if len(links) == 0 {
-		if p.Mark != "" && p.Kind.Financial() {
-			return "no link names it"
-		}
-		return "" // not ours, or found by its name when it is needed
+// agree compares a document of the books with its links and says on what they
+// differ.
+func agree(tx *store.Tx, target string, p *connector.Posting) (string, error) {
+	links, err := (tables{tx, target}).links(`other_ref = $1 AND other_target = $2`, p.Ref.String(), target)
+	if err != nil {
+		return "", err
+	}
+	if len(links) == 0 && p.Mark != "" && p.Kind.Financial() { // a customer or an item is found by its name when it is needed
+		return "no link names it", nil
 	}
 	for _, l := range links {
-		if !l.Live() {
+		filled, why := protocol.Agree(l, p)
+		if why != "" {
+			return why, nil
+		}
+		if filled == nil {
 			continue
 		}
-		if p.Kind.Financial() && p.Status == connector.Voided {
-			return "it is void and its link is not"
-		}
-		for k, v := range l.Base {
-			if p.Fields[k] != v {
-				return "its link says another " + k
-			}
-		}
-		if l.Base == nil {
-			return "what was agreed on is not known yet"
+		if err := putLink(tx, filled); err != nil {
+			return "", err
 		}
 	}
-	return ""
+	return "", nil
 }

@@ -92,6 +92,9 @@ func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) erro
 		}
 		if past > 0 && t.State == "active" {
 			t.State, t.Reason = "recovery", "the database was set back to "+store.Time(past).UTC().Format(time.RFC3339)+": documents are found again before anything is sent"
+			if why, known := s.w.disagree.Load(t.Account); known {
+				t.Reason += "; " + why.(string)
+			}
 		}
 		if c, ok := s.w.deps.Registry.ByAccount(t.Account); ok {
 			t.Connection = c.ID

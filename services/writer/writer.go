@@ -71,6 +71,7 @@ type Writer struct {
 	assigned map[int]bool
 	change   chan struct{} // the assignment moved
 	restored chan struct{} // the database was set back
+	disagree sync.Map      // target -> why books and links do not agree yet
 }
 
 // New makes the service; Run does the work.

@@ -130,7 +130,11 @@ func TestTheWritersDatabaseIsSetBack(t *testing.T) {
 	invoices := len(o.invoices())
 	goBack()
 	o.until("the books in recovery", func() bool { return o.states()["books"] == "recovery" })
-	o.until("everything at rest", func() bool { o.settle(1); return o.states()["books"] == "active" })
+	o.until("everything at rest", func() bool {
+		o.settle(1)
+		t.Log(o.run("status"), o.run("exceptions", "list"))
+		return o.states()["books"] == "active"
+	})
 	after(o, d, invoices)
 }
 

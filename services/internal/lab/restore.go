@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"tieout.dev/services/ingest/admission"
-	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
@@ -67,6 +66,10 @@ func (t *tables) clone() *tables {
 		c.exceptions = append(c.exceptions, &y)
 	}
 	c.commands, c.done, c.told, c.recalled = slices.Clone(t.commands), maps.Clone(t.done), slices.Clone(t.told), maps.Clone(t.recalled)
+	if t.recovery != nil {
+		r := *t.recovery
+		c.recovery = &r
+	}
 	return &c
 }
 
@@ -102,17 +105,20 @@ func (w *world) restoreWriter(b *backup[*tables]) {
 	}
 	gens := w.db.gens
 	*w.db = *b.of.clone()
-	w.db.goneBack(b.at, gens)
+	w.db.goneBack(b.at, b.facts, gens)
 	w.books.lanes = map[string]int64{} // slots whose facts were lost run again, in order
 	restored := w.db.recovery
-	w.after(w.exp(20*second), func() { w.gather(restored, b.facts) })
+	w.after(w.exp(20*second), func() { w.gather(restored, w.db.knew) })
 	w.assign(w.procs[w.n(len(w.procs))])
 }
 
 // goneBack is what marking a restored database does, before the first turn.
-func (t *tables) goneBack(at micros, gens int64) {
+func (t *tables) goneBack(at micros, facts int, gens int64) {
 	if t.recovery != nil {
 		at = min(at, t.recovery.Since)
+	}
+	if t.recovery == nil || t.recovery.Gathered {
+		t.knew = facts // else what an earlier life told was not gathered yet
 	}
 	t.recovery, t.gens = &protocol.Recovery{Since: at}, gens+1<<20
 	t.commands, t.told, t.recalled = nil, nil, map[string]protocol.RecallState{}
@@ -231,8 +237,15 @@ func (w *world) agree() bool {
 			continue
 		}
 		l := w.db.linkTo(refOf(d.kind, d.id).String())
-		if l == nil || l.Base == nil && l.Live() || l.Live() == (d.status == connector.Voided) || l.Live() && !d.says(l.Base) {
+		if l == nil {
 			return false
+		}
+		filled, why := protocol.Agree(l, w.books.posting(d))
+		if why != "" {
+			return false
+		}
+		if filled != nil {
+			w.db.putLink(filled)
 		}
 	}
 	return true

@@ -60,6 +60,7 @@ type tables struct {
 
 	recovery *protocol.Recovery // set while the tables may be older than the books
 	gens     int64
+	knew     int // facts that the tables knew when they were set back
 	told     []protocol.Told
 	recalled map[string]protocol.RecallState
 }

@@ -32,8 +32,7 @@ CREATE TABLE recalled (
 
 -- Where this database's streams stood when it was set back.
 CREATE TABLE past_stream (
-    stream      TEXT   NOT NULL,
+    stream      TEXT   NOT NULL PRIMARY KEY,
     incarnation BIGINT NOT NULL,
-    last_seq    BIGINT NOT NULL,
-    PRIMARY KEY (stream, incarnation)
+    last_seq    BIGINT NOT NULL
 );

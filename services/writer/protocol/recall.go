@@ -5,6 +5,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
 )
@@ -91,6 +92,9 @@ func (t *turn) rebase(h *Head, p *document.Part, l *link.Link, want map[string]s
 		return v
 	}
 	if !sameFields(t.modAlias(want), t.modAlias(cur.Fields)) && !t.ours(h, p, l, cur) {
+		if h.Past == nil { // the recovery is over
+			return t.parkLinked(h, l, exception.Conflict, "", "the document was changed in the books by a person")
+		}
 		return t.askAs(h, RecallUnsure, l.OtherRef+" says something that no revision at hand says: a person changed it, or we did and forgot; retry to take it as agreed and go on, or discard to leave it")
 	}
 	l.Base, l.OtherVersion = cur.Fields, cur.Version
@@ -102,6 +106,9 @@ func (t *turn) rebase(h *Head, p *document.Part, l *link.Link, want map[string]s
 func (t *turn) ours(h *Head, p *document.Part, l *link.Link, cur *connector.Posting) bool {
 	if l.OtherVersion != "" && l.OtherVersion == cur.Version {
 		return true
+	}
+	if h.Past == nil {
+		return false
 	}
 	for i := range h.Past.Parts {
 		q := &h.Past.Parts[i]

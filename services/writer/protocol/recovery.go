@@ -356,3 +356,26 @@ func (t *turn) lookFirst(h *Head, c Command) bool {
 	}
 	return true
 }
+
+// Agree compares a document of the books with its link: it says on what they
+// differ, or returns the link with what was agreed on filled in, where that is
+// unknown and a fact confirms the version that the books have. Otherwise it
+// stays unknown until it matters.
+func Agree(l *link.Link, p *connector.Posting) (filled *link.Link, why string) {
+	switch {
+	case !l.Live():
+		return nil, ""
+	case p.Kind.Financial() && p.Status == connector.Voided:
+		return nil, "it is void and its link is not"
+	case l.Base != nil:
+		if k := diffField(l.Base, p.Fields); k != "" {
+			return nil, "its link says another " + k
+		}
+		return nil, ""
+	case l.OtherVersion == "" || l.OtherVersion != p.Version:
+		return nil, ""
+	}
+	x := *l
+	x.Base = p.Fields
+	return &x, ""
+}
