@@ -24,7 +24,7 @@ func restored() []mutant {
 		{"look before ending a slot", recoveryFile, "switch t.recall(h) {", "switch partDone {", "restore"},
 		{"no two lives share a key", dispatchFile, "max(op.Gen, t.v.Gens-1) + 1", "op.Gen + 1", "restore"},
 		{"a fact does not say what was agreed", recoveryFile, "if l.OtherRef != c.OtherRef || l.OtherVersion != c.Version {", "if false {", "restore"},
-		{"a known document is read", recoveryFile, "l.Base = nil // ours", "_ = l // ours", "restore"},
+		{"a known document is read", recoveryFile, "l.Base, l.OtherVersion = nil, \"\" // ours", "_ = l // ours", "restore"},
 		{"settling names its document", recallFile, "return t.v.Recovery != nil && (l.OtherRef", "return false && (l.OtherRef", "restore"},
 		{"nothing of an ended slot is in doubt", recoveryFile, "\t\tt.closePast(h)\n", "", "restore"},
 		{"a deletion is not missed", admissionFile, "r.Record.Deleted && r.Floor == 0:", "r.Record.Deleted:", "restore"},

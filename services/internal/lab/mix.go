@@ -20,6 +20,7 @@ type faults struct {
 	busLag, busTwice, busTail                       float64 // per record of the topic
 	slowFact                                        float64
 	residual                                        float64 // a freeze inside the write call
+	restoreSending                                  float64 // a restore soon after a request left
 
 	rebalance, replay, outage, hand, operator, poll micros // mean intervals, 0: never
 	lock                                            bool   // the books close a period
@@ -103,8 +104,9 @@ func (w *world) stress(mix string) {
 	case "people":
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
 	case "restore":
-		f.backup, f.restore = 2*minute+w.exp(5*minute), 4*minute+w.exp(15*minute)
-		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 4+w.n(8), 0.4
+		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.1*w.rng.Float64()
+		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
+		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 	case "class-A", "class-B", "class-C", "class-D":
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
 		f.freeze, f.freezeMean = 0.1*w.rng.Float64(), 15*second

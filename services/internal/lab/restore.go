@@ -108,7 +108,7 @@ func (w *world) restoreWriter(b *backup[*tables]) {
 	w.db.goneBack(b.at, b.facts, gens)
 	w.books.lanes = map[string]int64{} // slots whose facts were lost run again, in order
 	restored := w.db.recovery
-	w.after(w.exp(20*second), func() { w.gather(restored, w.db.knew) })
+	w.after(w.exp([]micros{second, 30 * second}[w.n(2)]), func() { w.gather(restored, w.db.knew) })
 	w.assign(w.procs[w.n(len(w.procs))])
 }
 

@@ -302,7 +302,7 @@ func (t *turn) recallKnown(h *Head, p *document.Part, l *link.Link, accepted boo
 	case accepted:
 		l.Base, l.OtherVersion = cur.Fields, cur.Version
 	default:
-		l.Base = nil // ours or a person's: decided when it matters
+		l.Base, l.OtherVersion = nil, "" // ours or a person's: decided when it matters
 	}
 	t.ch.Links = append(t.ch.Links, l)
 	return partDone
