@@ -199,8 +199,8 @@ func (p *process) put(c connector.Call, decided micros) {
 		p.freeze()
 	}
 	w.log("%s sends %s: %d items, %s", p.id, c.Key[:8], len(c.Items), c.Items[0].Effect)
-	if b := w.backups.writer; b != nil && w.hits(w.f.restoreSending, "restored while sending") {
-		w.after(w.exp(3*second), func() { w.restoreWriter(b) })
+	if b := w.backups.writer; b != nil && c.Items[0].Kind == document.InvoiceKind && w.hits(w.f.restoreSending, "restored while sending") {
+		w.after(w.exp(2*second), func() { w.restoreWriter(b) })
 	}
 	w.books.request(c, func(outcomes []connector.Outcome) {
 		p.when(0, func() { p.answer(protocol.Answer{Call: c.Key, Outcomes: outcomes}) })
