@@ -3,9 +3,13 @@ package trail
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"tieout.dev/services/internal/store"
 )
+
+// askFor bounds one question: a consumer that hangs is asked again.
+const askFor = 10 * time.Second
 
 // WentBack reports whether a consumer of the trail has facts of this database's
 // streams that the database does not know: it was set back to an older copy.
@@ -14,7 +18,9 @@ func WentBack(ctx context.Context, db *store.DB, ask AskHeads) (bool, error) {
 	if err != nil || len(known) == 0 {
 		return false, err
 	}
-	taken, err := ask(ctx, known)
+	asking, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	taken, err := ask(asking, known)
 	if err != nil {
 		return false, err
 	}
