@@ -2,6 +2,7 @@ package writer
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -9,11 +10,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
 )
 
 // Server is the writer's control surface.
@@ -303,21 +306,30 @@ func (s *Server) Token(ctx context.Context, r *controlv1.TokenRequest) (*control
 // behind a parked slot is parked with it.
 func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*controlv1.OpenRefsResponse, error) {
 	out := &controlv1.OpenRefsResponse{}
-	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END
-			FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued' ORDER BY s.subject, s.seq`)
-		if err != nil {
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if out.Items, err = openRefs(tx); err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			r := &controlv1.OpenRef{}
-			if err := rows.Scan(&r.Ref, &r.Cause); err != nil {
-				return err
-			}
-			out.Items = append(out.Items, r)
-		}
-		return rows.Err()
+		told, err := trail.Told(tx) // of the same moment
+		out.Told = control.ToHeads(told)
+		return err
 	})
 	return out, err
+}
+
+func openRefs(tx *store.Tx) (out []*controlv1.OpenRef, err error) {
+	rows, err := tx.Query(`SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END
+		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued' ORDER BY s.subject, s.seq`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		r := &controlv1.OpenRef{}
+		if err := rows.Scan(&r.Ref, &r.Cause); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
 }

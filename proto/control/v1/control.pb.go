@@ -3251,7 +3251,11 @@ func (x *OpenRef) GetCause() string {
 type OpenRefsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The records.
-	Items         []*OpenRef `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*OpenRef `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// The last fact that the service has told in each of its streams: who has
+	// them all knows what became of every record that is not listed. The
+	// writer's only.
+	Told          []*StreamHead `protobuf:"bytes,2,rep,name=told,proto3" json:"told,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3289,6 +3293,13 @@ func (*OpenRefsResponse) Descriptor() ([]byte, []int) {
 func (x *OpenRefsResponse) GetItems() []*OpenRef {
 	if x != nil {
 		return x.Items
+	}
+	return nil
+}
+
+func (x *OpenRefsResponse) GetTold() []*StreamHead {
+	if x != nil {
+		return x.Told
 	}
 	return nil
 }
@@ -7597,9 +7608,10 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x0fOpenRefsRequest\"1\n" +
 	"\aOpenRef\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
-	"\x05cause\x18\x02 \x01(\tR\x05cause\"=\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\"i\n" +
 	"\x10OpenRefsResponse\x12)\n" +
-	"\x05items\x18\x01 \x03(\v2\x13.control.v1.OpenRefR\x05items\"H\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.control.v1.OpenRefR\x05items\x12*\n" +
+	"\x04told\x18\x02 \x03(\v2\x16.control.v1.StreamHeadR\x04told\"H\n" +
 	"\fTokenRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -8102,156 +8114,157 @@ var file_control_v1_control_proto_depIdxs = []int32{
 	34,  // 31: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
 	39,  // 32: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
 	42,  // 33: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
-	46,  // 34: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	46,  // 35: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,   // 36: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	108, // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	108, // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	108, // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	107, // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	52,  // 41: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	53,  // 42: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	55,  // 43: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	55,  // 44: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	108, // 45: control.v1.Side.net:type_name -> audit.v1.Money
-	108, // 46: control.v1.Side.gross:type_name -> audit.v1.Money
-	59,  // 47: control.v1.Explained.side:type_name -> control.v1.Side
-	59,  // 48: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	59,  // 49: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	59,  // 50: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	60,  // 51: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	59,  // 52: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	108, // 53: control.v1.Break.amount:type_name -> audit.v1.Money
-	61,  // 54: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	62,  // 55: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	107, // 56: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
-	0,   // 57: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	80,  // 58: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
-	70,  // 59: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
-	107, // 60: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	107, // 61: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
-	73,  // 62: control.v1.SearchResponse.items:type_name -> control.v1.Entry
-	76,  // 63: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
-	77,  // 64: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
-	0,   // 65: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	80,  // 66: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	84,  // 67: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
-	107, // 68: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
-	107, // 69: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
-	87,  // 70: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
-	107, // 71: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
-	106, // 72: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
-	107, // 73: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
-	107, // 74: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
-	93,  // 75: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
-	46,  // 76: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
-	100, // 77: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
-	46,  // 78: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
-	55,  // 79: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
-	55,  // 80: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
-	1,   // 81: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,   // 82: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,   // 83: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,   // 84: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22,  // 85: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27,  // 86: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31,  // 87: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	56,  // 88: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	41,  // 89: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11,  // 90: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14,  // 91: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16,  // 92: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18,  // 93: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20,  // 94: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	99,  // 95: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
-	97,  // 96: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	24,  // 97: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27,  // 98: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31,  // 99: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	38,  // 100: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	47,  // 101: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	41,  // 102: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	44,  // 103: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	33,  // 104: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	36,  // 105: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	75,  // 106: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
-	88,  // 107: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
-	90,  // 108: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
-	92,  // 109: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
-	95,  // 110: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
-	102, // 111: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
-	97,  // 112: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	49,  // 113: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	51,  // 114: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	56,  // 115: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	72,  // 116: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
-	82,  // 117: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
-	85,  // 118: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
-	104, // 119: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
-	97,  // 120: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	58,  // 121: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	64,  // 122: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
-	65,  // 123: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
-	67,  // 124: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	97,  // 125: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	56,  // 126: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	79,  // 127: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	69,  // 128: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
-	97,  // 129: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	2,   // 130: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,   // 131: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,   // 132: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10,  // 133: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23,  // 134: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	30,  // 135: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32,  // 136: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	57,  // 137: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	43,  // 138: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12,  // 139: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15,  // 140: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17,  // 141: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19,  // 142: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21,  // 143: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	101, // 144: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
-	98,  // 145: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	25,  // 146: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	30,  // 147: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32,  // 148: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	40,  // 149: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	48,  // 150: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	43,  // 151: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	45,  // 152: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	35,  // 153: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	37,  // 154: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	78,  // 155: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
-	89,  // 156: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
-	91,  // 157: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
-	94,  // 158: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
-	96,  // 159: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
-	103, // 160: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
-	98,  // 161: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	50,  // 162: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	54,  // 163: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	57,  // 164: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	74,  // 165: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
-	83,  // 166: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
-	86,  // 167: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
-	105, // 168: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
-	98,  // 169: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	63,  // 170: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	63,  // 171: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
-	66,  // 172: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
-	68,  // 173: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	98,  // 174: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	57,  // 175: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	81,  // 176: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	71,  // 177: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
-	98,  // 178: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	130, // [130:179] is the sub-list for method output_type
-	81,  // [81:130] is the sub-list for method input_type
-	81,  // [81:81] is the sub-list for extension type_name
-	81,  // [81:81] is the sub-list for extension extendee
-	0,   // [0:81] is the sub-list for field type_name
+	55,  // 34: control.v1.OpenRefsResponse.told:type_name -> control.v1.StreamHead
+	46,  // 35: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	46,  // 36: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,   // 37: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	108, // 38: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	108, // 39: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	108, // 40: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	107, // 41: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	52,  // 42: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	53,  // 43: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	55,  // 44: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	55,  // 45: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	108, // 46: control.v1.Side.net:type_name -> audit.v1.Money
+	108, // 47: control.v1.Side.gross:type_name -> audit.v1.Money
+	59,  // 48: control.v1.Explained.side:type_name -> control.v1.Side
+	59,  // 49: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	59,  // 50: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	59,  // 51: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	60,  // 52: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	59,  // 53: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	108, // 54: control.v1.Break.amount:type_name -> audit.v1.Money
+	61,  // 55: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	62,  // 56: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	107, // 57: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	0,   // 58: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	80,  // 59: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
+	70,  // 60: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
+	107, // 61: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	107, // 62: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	73,  // 63: control.v1.SearchResponse.items:type_name -> control.v1.Entry
+	76,  // 64: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
+	77,  // 65: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
+	0,   // 66: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	80,  // 67: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	84,  // 68: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
+	107, // 69: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
+	107, // 70: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
+	87,  // 71: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
+	107, // 72: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
+	106, // 73: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
+	107, // 74: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
+	107, // 75: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
+	93,  // 76: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
+	46,  // 77: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
+	100, // 78: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
+	46,  // 79: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
+	55,  // 80: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
+	55,  // 81: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
+	1,   // 82: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,   // 83: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,   // 84: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,   // 85: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22,  // 86: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27,  // 87: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31,  // 88: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	56,  // 89: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	41,  // 90: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11,  // 91: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14,  // 92: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16,  // 93: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18,  // 94: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20,  // 95: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	99,  // 96: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
+	97,  // 97: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	24,  // 98: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27,  // 99: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31,  // 100: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	38,  // 101: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	47,  // 102: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	41,  // 103: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	44,  // 104: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	33,  // 105: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	36,  // 106: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	75,  // 107: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
+	88,  // 108: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
+	90,  // 109: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
+	92,  // 110: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
+	95,  // 111: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
+	102, // 112: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
+	97,  // 113: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	49,  // 114: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	51,  // 115: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	56,  // 116: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	72,  // 117: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
+	82,  // 118: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
+	85,  // 119: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
+	104, // 120: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
+	97,  // 121: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	58,  // 122: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	64,  // 123: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	65,  // 124: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	67,  // 125: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	97,  // 126: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	56,  // 127: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	79,  // 128: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	69,  // 129: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
+	97,  // 130: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	2,   // 131: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,   // 132: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,   // 133: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10,  // 134: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23,  // 135: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	30,  // 136: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32,  // 137: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	57,  // 138: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	43,  // 139: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12,  // 140: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15,  // 141: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17,  // 142: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19,  // 143: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21,  // 144: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	101, // 145: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
+	98,  // 146: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	25,  // 147: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	30,  // 148: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32,  // 149: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	40,  // 150: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	48,  // 151: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	43,  // 152: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	45,  // 153: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	35,  // 154: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	37,  // 155: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	78,  // 156: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
+	89,  // 157: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
+	91,  // 158: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
+	94,  // 159: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
+	96,  // 160: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
+	103, // 161: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
+	98,  // 162: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	50,  // 163: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	54,  // 164: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	57,  // 165: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	74,  // 166: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
+	83,  // 167: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
+	86,  // 168: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
+	105, // 169: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
+	98,  // 170: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	63,  // 171: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	63,  // 172: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	66,  // 173: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	68,  // 174: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	98,  // 175: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	57,  // 176: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	81,  // 177: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	71,  // 178: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
+	98,  // 179: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	131, // [131:180] is the sub-list for method output_type
+	82,  // [82:131] is the sub-list for method input_type
+	82,  // [82:82] is the sub-list for extension type_name
+	82,  // [82:82] is the sub-list for extension extendee
+	0,   // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
