@@ -209,3 +209,21 @@ func TestFactsRebuildLinks(t *testing.T) {
 		t.Error("a link that says something else agrees")
 	}
 }
+
+// The names of a record's parts stand in its renderings: nothing is looked for
+// before all of them are here.
+func TestAllSlotsOfARecordFirst(t *testing.T) {
+	v, m := restored(won(1, "a"))
+	v.Heads[0].Past.Missing = true
+	if ch, eff := Step(v, m, Inputs{}); len(eff.Looks)+len(eff.Send)+len(ch.Ended)+len(ch.Recalled) != 0 || eff.WakeAt == 0 {
+		t.Errorf("looks %v, sent %v, ended %v", eff.Looks, eff.Send, ch.Ended)
+	}
+	v, m = restored(won(1, "a"))
+	v.Heads[0].Past.Parts = []document.Part{{Name: "shipping", Kind: document.InvoiceKind, Mode: document.Own, Subject: deal}}
+	shipping := posting("s", connector.Open)
+	shipping.Mark, shipping.Ref.ID = document.Mark(target, deal, "shipping", 1), "2"
+	ch, eff := found(t, v, m, posting("a", connector.Open), shipping)
+	if len(ch.Links) < 2 || len(eff.Send) != 1 || eff.Send[0].Items[0].Effect != connector.Void || eff.Send[0].Items[0].Mark != shipping.Mark {
+		t.Errorf("links %d, sent %+v: what is not wanted any more is found and voided", len(ch.Links), eff.Send)
+	}
+}
