@@ -11,8 +11,12 @@ import (
 	"tieout.dev/services/writer/protocol"
 )
 
-// certifyEvery is how often books and links are compared during a recovery.
-const certifyEvery = 15 * time.Second
+// How soon books and links are compared during a recovery, and again: the wait
+// doubles, since every time reads the books' whole list.
+const (
+	certifyEvery = 15 * time.Second
+	certifyMost  = 10 * time.Minute
+)
 
 // certify ends a recovery when every document of ours in the books has its link
 // and every link says what its document says. It reads the books' own list.
@@ -23,7 +27,7 @@ func (w *Writer) certify(ctx context.Context, target string, gathered time.Time)
 	}
 	settled, err := w.pastSettled(ctx, target)
 	if err != nil || !settled {
-		w.disagree.Store(target, "what was told is still under way")
+		w.disagree.Store(target, "what was told is still under way, or a person is asked")
 		return err
 	}
 	for _, kind := range []document.Kind{document.InvoiceKind, document.CustomerKind, document.ItemKind} {
@@ -50,11 +54,12 @@ func (w *Writer) certify(ctx context.Context, target string, gathered time.Time)
 	return err
 }
 
-// pastSettled: nothing of the restored tables is in doubt, and nothing that was
-// told is still on its way.
+// pastSettled: nothing is in doubt or in front of a person for the restore, and
+// nothing that was told is still on its way.
 func (w *Writer) pastSettled(ctx context.Context, target string) (settled bool, err error) {
 	err = w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		return tx.QueryRow(`SELECT NOT EXISTS (SELECT 1 FROM call WHERE target = $1 AND state <> 'settled')
+			AND NOT EXISTS (SELECT 1 FROM exception WHERE target = $1 AND kind = 'recovery' AND state = 'open')
 			AND NOT EXISTS (SELECT 1 FROM told t JOIN lane l ON l.target = t.target AND l.lane = t.lane WHERE t.target = $1 AND l.next <= t.seq AND l.state = 'ready')
 			AND NOT EXISTS (SELECT 1 FROM told t WHERE t.target = $1 AND NOT EXISTS (SELECT 1 FROM slot s WHERE s.target = t.target AND s.lane = t.lane AND s.seq = t.seq))`, target).Scan(&settled)
 	})
@@ -67,10 +72,17 @@ func (w *Writer) agrees(ctx context.Context, target string, conn *connector.Conn
 			return false, fmt.Errorf("list the books' documents of kind %s: %w", kind, err)
 		}
 		var why string
-		err = w.deps.DB.Write(ctx, func(tx *store.Tx) (err error) {
-			why, err = agree(tx, target, &p)
+		var unfilled bool
+		err = w.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+			why, unfilled, err = agree(tx, target, &p, false)
 			return err
 		})
+		if err == nil && unfilled {
+			err = w.deps.DB.Write(ctx, func(tx *store.Tx) (err error) {
+				why, _, err = agree(tx, target, &p, true)
+				return err
+			})
+		}
 		if err != nil {
 			return false, err
 		}
@@ -84,26 +96,30 @@ func (w *Writer) agrees(ctx context.Context, target string, conn *connector.Conn
 }
 
 // agree compares a document of the books with its links and says on what they
-// differ.
-func agree(tx *store.Tx, target string, p *connector.Posting) (string, error) {
+// differ, or that what was agreed on may be filled in, which it does if asked to.
+func agree(tx *store.Tx, target string, p *connector.Posting, fill bool) (why string, unfilled bool, err error) {
 	links, err := (tables{tx, target}).links(`other_ref = $1 AND other_target = $2`, p.Ref.String(), target)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if len(links) == 0 && p.Mark != "" && p.Kind.Financial() { // a customer or an item is found by its name when it is needed
-		return "no link names it", nil
+		return "no link names it", false, nil
 	}
 	for _, l := range links {
 		filled, why := protocol.Agree(l, p)
-		if why != "" {
-			return why, nil
+		switch {
+		case why != "":
+			return why, unfilled, nil
+		case filled == nil:
+			continue
 		}
-		if filled == nil {
+		unfilled = true
+		if !fill {
 			continue
 		}
 		if err := putLink(tx, filled); err != nil {
-			return "", err
+			return "", unfilled, err
 		}
 	}
-	return "", nil
+	return "", unfilled, nil
 }

@@ -147,9 +147,11 @@ func (w *Writer) recovering(ctx context.Context) (open, gathered []string, err e
 // ends the recovery once books and links agree.
 func (w *Writer) recover(ctx context.Context) {
 	since := map[string]time.Time{} // targets whose recovery this process has seen gathered
+	next := certifyEvery
 	for {
 		open, gathered, err := w.recovering(ctx)
 		for _, target := range open {
+			next = certifyEvery
 			delete(since, target)
 			err = w.try(ctx, "gather what others know of "+target, w.gather(ctx, target), err)
 		}
@@ -164,7 +166,8 @@ func (w *Writer) recover(ctx context.Context) {
 		case err != nil || len(open) > 0:
 			rest = askAgain
 		case len(gathered) > 0:
-			rest = certifyEvery
+			rest = next
+			next = min(2*next, certifyMost)
 		}
 		timer := time.NewTimer(rest)
 		select {
