@@ -60,11 +60,12 @@ func (in *Ingest) takeFacts(ctx context.Context, b *stream.Batch) error {
 }
 
 func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact, floor int64) error {
-	switch f.Type {
-	case "slot.received":
-		if floor > 0 { // perhaps of a life that is lost
-			return raiseLane(tx, LaneHead{Target: f.Target, Lane: f.Lane, Seq: f.SlotSeq})
+	if floor > 0 && f.SlotSeq > 0 && (f.Type == "slot.received" || f.Type == "slot.ended") { // perhaps of a life that is lost
+		if err := in.displaced(ctx, tx, f); err != nil {
+			return err
 		}
+	}
+	switch f.Type {
 	case "slot.collided":
 		return in.collided(ctx, tx, f)
 	case "slot.ended":

@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -79,6 +81,24 @@ func (in *Ingest) collided(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 		return err
 	}
 	return in.moved(ctx, tx, s, s.event.After)
+}
+
+// displaced: a fact says which event a slot holds. Numbers go on above it; an
+// event of ours at the same place is admitted again, since what would collide
+// may have been lost on its way.
+func (in *Ingest) displaced(ctx context.Context, tx *store.Tx, f *trail.Fact) error {
+	if err := raiseLane(tx, LaneHead{Target: f.Target, Lane: f.Lane, Seq: f.SlotSeq}); err != nil {
+		return err
+	}
+	var ours string
+	err := tx.QueryRow(`SELECT event_id FROM event WHERE target = $1 AND lane = $2 AND seq = $3 AND ended_at = 0 AND event_id <> $4`, f.Target, f.Lane, f.SlotSeq, f.SourceEventID).Scan(&ours)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return in.collided(ctx, tx, &trail.Fact{SourceEventID: ours})
 }
 
 // fill publishes empty slots for numbers that were given in a life that is lost

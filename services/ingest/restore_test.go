@@ -8,6 +8,7 @@ import (
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
 )
@@ -84,6 +85,20 @@ func TestACollisionIsAdmittedAgain(t *testing.T) {
 		w.fact(trail.Fact{Type: "slot.collided", SourceEventID: id})
 	}
 	if got := w.outcome(id); got != "moved" || w.count(`SELECT COUNT(*) FROM event WHERE rev = 1 AND slot_no = 2 AND seq = 2`) != 1 {
+		t.Errorf("it ended %q", got)
+	}
+}
+
+// A slot that holds another event displaces ours, even if it never collides.
+func TestADisplacedEventIsAdmittedAgain(t *testing.T) {
+	w := open(t)
+	w.setBack(LaneHead{Target: w.in.deps.Registry.Routes[0].Target, Lane: theLane})
+	id := w.admitted(one)
+	e := trail.Fact{Type: "slot.ended", Target: w.in.deps.Registry.Routes[0].Target, Lane: theLane, SlotSeq: 1, SourceEventID: "of a lost life", Outcome: "posted"}
+	if err := w.db.Write(t.Context(), func(tx *store.Tx) error { return w.in.takeFact(t.Context(), tx, &e, 1) }); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.outcome(id); got != "moved" || w.count(`SELECT COUNT(*) FROM event WHERE slot_no = 2 AND seq = 2`) != 1 {
 		t.Errorf("it ended %q", got)
 	}
 }

@@ -22,8 +22,8 @@ const topsPage = 500
 func (s *Server) LaneTops(ctx context.Context, r *controlv1.LaneTopsRequest) (*controlv1.LaneTopsResponse, error) {
 	out := &controlv1.LaneTopsResponse{}
 	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT l.target, l.lane, COALESCE((SELECT MAX(seq) FROM slot s WHERE s.target = l.target AND s.lane = l.lane), 0) FROM lane l
-			WHERE (l.target, l.lane) > ($1, $2) ORDER BY l.target, l.lane LIMIT $3`, r.GetAfterTarget(), r.GetAfterLane(), topsPage)
+		rows, err := tx.Query(`SELECT target, lane, MAX(seq) FROM (SELECT target, lane, next - 1 AS seq FROM lane UNION ALL SELECT target, lane, seq FROM slot UNION ALL SELECT target, lane, seq FROM told) AS known
+			WHERE (target, lane) > ($1, $2) GROUP BY target, lane ORDER BY target, lane LIMIT $3`, r.GetAfterTarget(), r.GetAfterLane(), topsPage)
 		if err != nil {
 			return err
 		}
@@ -35,10 +35,7 @@ func (s *Server) LaneTops(ctx context.Context, r *controlv1.LaneTopsRequest) (*c
 			}
 			out.Lanes = append(out.Lanes, h)
 		}
-		if err := rows.Err(); err != nil || len(out.Lanes) > 0 {
-			return err
-		}
-		return nil
+		return rows.Err()
 	})
 	if err == nil && r.GetAfterTarget() == "" {
 		err = s.named(ctx, out)

@@ -148,6 +148,7 @@ func (t *tables) fact(f *protocol.Fact) {
 	out := fact{kind: f.Type, outcome: f.Outcome}
 	if f.Slot != nil {
 		out.event, out.subject, out.render = f.Slot.EventID, f.Slot.Subject, f.Slot.Rendering.Render
+		out.at = protocol.Place{Lane: f.Slot.Lane, Seq: f.Slot.Seq}
 	}
 	if f.Op != nil && f.Posting != nil {
 		out.source, _ = event.ParseRef(f.Op.Subject)

@@ -190,6 +190,7 @@ func (in *ingest) complete() {
 // take is a fact of the writer's trail, in order and once.
 func (in *ingest) take(f fact) {
 	e := in.events[f.event]
+	in.displaced(f)
 	switch f.kind {
 	case "slot.ended":
 		if e != nil && e.outcome == "" {
@@ -263,6 +264,7 @@ type fact struct {
 	kind, event, subject, outcome string
 	source                        event.Ref
 	render                        int64
+	at                            protocol.Place
 	lost                          bool // with the outbox that it stood in
 	confirmed                     *protocol.Confirmed
 }

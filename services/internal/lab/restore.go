@@ -290,6 +290,10 @@ func (in *ingest) lift() {
 			}
 		}
 	}
+	for i := range w.db.told {
+		x := &w.db.told[i]
+		in.last[x.Lane] = max(in.last[x.Lane], x.Seq)
+	}
 	in.lifting = false
 	in.deliver(in.published)
 	for ref, o := range in.objects { // into a map: the order is not seen
@@ -367,4 +371,18 @@ func (w *world) actOnRecovery(x *excRow, c *protocol.Command) bool {
 		}
 	}
 	return true
+}
+
+// displaced: a fact says that a slot holds another event than ours, whose own
+// rendering may have been lost on its way.
+func (in *ingest) displaced(f fact) {
+	if in.floor == 0 || f.kind != "slot.ended" {
+		return
+	}
+	for _, e := range in.order {
+		if e.outcome == "" && e.lane == f.at.Lane && e.seq == f.at.Seq && e.id != f.event {
+			in.collided(e)
+			return
+		}
+	}
 }
