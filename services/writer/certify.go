@@ -55,12 +55,14 @@ func (w *Writer) certify(ctx context.Context, target string, gathered time.Time)
 }
 
 // pastSettled: nothing is in doubt or in front of a person for the restore, and
-// nothing that was told is still on its way.
+// nothing that was told is still on its way: an end that is not taken over yet,
+// or a newer revision, must not be forgotten.
 func (w *Writer) pastSettled(ctx context.Context, target string) (settled bool, err error) {
 	err = w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		return tx.QueryRow(`SELECT NOT EXISTS (SELECT 1 FROM call WHERE target = $1 AND state <> 'settled')
 			AND NOT EXISTS (SELECT 1 FROM exception WHERE target = $1 AND kind = 'recovery' AND state = 'open')
-			AND NOT EXISTS (SELECT 1 FROM told t JOIN lane l ON l.target = t.target AND l.lane = t.lane WHERE t.target = $1 AND l.next <= t.seq AND l.state = 'ready')
+			AND NOT EXISTS (SELECT 1 FROM told t JOIN lane l ON l.target = t.target AND l.lane = t.lane WHERE t.target = $1 AND l.next <= t.seq AND (l.state = 'ready' OR t.outcome <> ''
+				OR EXISTS (SELECT 1 FROM told n WHERE n.target = t.target AND n.subject = t.subject AND n.rev > t.rev)))
 			AND NOT EXISTS (SELECT 1 FROM told t WHERE t.target = $1 AND NOT EXISTS (SELECT 1 FROM slot s WHERE s.target = t.target AND s.lane = t.lane AND s.seq = t.seq))`, target).Scan(&settled)
 	})
 	return settled, err

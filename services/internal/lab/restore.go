@@ -232,6 +232,16 @@ func (w *world) agree() bool {
 			return false
 		}
 	}
+	for i := range w.db.told {
+		x := &w.db.told[i]
+		if next, known, _ := w.db.Next(x.Lane); known && next > x.Seq {
+			continue
+		}
+		newer := slices.ContainsFunc(w.db.told, func(n protocol.Told) bool { return n.Subject == x.Subject && n.Rev > x.Rev })
+		if x.Outcome != "" || newer || !w.db.stored(x.Lane, x.Seq) {
+			return false
+		}
+	}
 	for _, d := range w.books.docs {
 		if d.kind == document.ItemKind || d.deleted {
 			continue
