@@ -103,6 +103,12 @@ func (w *world) restoreWriter(b *backup[*tables]) {
 	for i := from + w.n(len(in.facts)-from+1); i < len(in.facts); i++ {
 		in.facts[i].lost = true
 	}
+	for _, f := range in.facts[:b.facts] { // they stand in the copy's outbox, and are sent at last
+		if f.lost {
+			f.lost = false
+			in.tell(f)
+		}
+	}
 	gens := w.db.gens
 	*w.db = *b.of.clone()
 	w.db.goneBack(b.at, b.facts, gens)
