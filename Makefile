@@ -10,7 +10,7 @@ MODULES := proto services
 RACE := ./writer/... ./ingest/... ./transform/... ./audit/... ./reconciler/... ./internal/stream/... ./internal/store/... ./internal/trail/... ./internal/sandbox/... ./internal/control/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all run test check generate oracles integration alerts up down sim mutants chaos clean
+.PHONY: help build build-all run test check generate oracles integration alerts up down sim mutants chaos faults clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,7 @@ generate: ## generated code, tables in docs, the reference of the configuration
 	cd services && $(GO) run ./cmd/tieout mapping matrix > ../docs/mappings/matrix.md
 	cd services && $(GO) run ./cmd/tieout config reference > ../docs/configuration.md
 	cd services && $(GO) run ./cmd/tieout-lab metrics --dashboards ../deploy/dashboards --page ../docs/metrics.md
+	cd services && $(GO) run ./cmd/tieout-lab faults
 
 oracles: ## the vendors' own clients against the sandboxes, a browser against the console (needs Node with npm, Chromium)
 	@command -v npm >/dev/null || { echo "oracles: npm is not here; install Node 20 or newer"; exit 3; }
@@ -83,6 +84,9 @@ mutants: ## the core with one guard taken out at a time; each must be noticed wi
 chaos: ## five real processes killed, frozen, cut on real parts; KILLS=… SECONDS=… SEED=… POINTS=… FAULTS=… (needs what integration needs)
 	@mkdir -p bin/chaos && cd services && $(GO) build -tags crashpoints -o ../bin/chaos/ ./cmd/...
 	@bin/chaos/tieout-lab chaos --kills $(or $(KILLS),60) --seconds $(or $(SECONDS),0) --seed $(or $(SEED),1) --points "$(or $(POINTS),all)" --faults "$(or $(FAULTS),all)" $(if $(DIR),--dir "$(DIR)")
+
+faults: ## each fault of docs/faults.md made to happen by its tests, and that page written anew; TAGS=,integration also on real parts
+	@cd services && $(GO) run ./cmd/tieout-lab faults --run --tags "$(TAGS)" $(if $(LOG),--log "$(abspath $(LOG))")
 
 clean: ## remove what the targets made here
 	rm -rf bin .tieout

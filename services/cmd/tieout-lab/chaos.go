@@ -120,7 +120,7 @@ func noteDrills(report *chaos.Report, held bool) error {
 			if times == 0 {
 				continue // this run was told to do less, or nobody came there
 			}
-			err := drill.Note(drill.Run{Fault: f.Number, By: "chaos:" + name, Times: int64(times), Held: held, At: time.Now().UTC().Truncate(time.Second)})
+			err := drill.Note(drill.Run{Fault: f.Number, By: "chaos:" + name, Times: int64(times), Held: held})
 			if err != nil {
 				return fmt.Errorf("note what was injected: %w", err)
 			}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -91,7 +92,7 @@ func (o *faultsFlags) merged() (drill.Record, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("log of the faults: %w", err)
 	}
-	return record.Merge(log)
+	return record.Merge(log, time.Now().UTC().Truncate(time.Second))
 }
 
 // runDrills runs the tests of one build tag that inject faults.
@@ -99,7 +100,10 @@ func runDrills(ctx context.Context, o *faultsFlags, places map[int][]drill.Place
 	packages, tests := map[string]bool{}, map[string]bool{}
 	for _, list := range places {
 		for _, p := range list {
-			if p.Target == tag {
+			switch {
+			case strings.HasSuffix(p.By, drill.ScriptSuffix) && tag == "":
+				packages["./internal/lab/bubble"], tests["TestScenarios"] = true, true
+			case p.Target == tag:
 				dot := strings.LastIndex(p.By, ".")
 				packages["./"+p.By[:dot]], tests[p.By[dot+1:]] = true, true
 			}

@@ -78,7 +78,7 @@ func TestAFaultThatDidNotHappenIsAFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record, err := Record(nil).Merge(text)
+	record, err := Record(nil).Merge(text, time.Now())
 	if err != nil || len(record) != 2 {
 		t.Fatalf("%v, %v", record, err)
 	}
@@ -101,11 +101,11 @@ func TestTheLastRunCounts(t *testing.T) {
 	}
 	day := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	old := Record{{Fault: 1, By: "a.T", Times: 9, Held: false, At: day}, {Fault: 2, By: "b.T", Times: 1, Held: true, At: day}}
-	got, err := old.Merge([]byte(line(Run{Fault: 1, By: "a.T", Times: 2, Held: true, At: day.AddDate(0, 0, 1)}) + line(Run{Fault: 1, By: "a.T", Times: 3, Held: true, At: day.AddDate(0, 0, 1)})))
+	got, err := old.Merge([]byte(line(Run{Fault: 1, By: "a.T", Times: 2, Held: true})+line(Run{Fault: 1, By: "a.T", Times: 3, Held: true})), day.AddDate(0, 0, 1))
 	if err != nil || len(got) != 2 || got[0].Times != 5 || !got[0].Held || got[1] != old[1] {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := old.Merge([]byte("{")); err == nil {
+	if _, err := old.Merge([]byte("{"), day); err == nil {
 		t.Error("half a line was read")
 	}
 	places := map[int][]Place{1: {{By: "a.T"}}, 2: {{By: "b.T"}, {By: "c.T"}}, 3: {{By: "d.T"}}}

@@ -66,7 +66,7 @@ func processes() []Fault {
 func brokers() []Fault {
 	return []Fault{
 		{Name: "the broker that leads a partition is killed", Proves: "I2 I3", Chaos: []string{"kill-leader"}},
-		{Name: "the controller is killed; the quorum is lost and comes back", Proves: "I2 I8", Needs: "brokers whose controllers are processes of their own"},
+		{Name: "the controller is killed; the quorum is lost and comes back", Proves: "I2 I8"},
 		{Name: "the group's coordinator moves or is killed", Proves: "I7", Chaos: []string{"move-coordinator"}},
 		{Name: "all brokers are restarted one after the other", Proves: "I2 I8", Chaos: []string{"roll-brokers"}},
 		{Name: "two of three brokers are down: fewer in sync than a write needs", Proves: "I2"},
@@ -84,7 +84,7 @@ func brokers() []Fault {
 		{Name: "a topic is deleted and made again", Proves: "I1 I2"},
 		{Name: "a record above the size limit", Proves: "I8 I12"},
 		{Name: "a record that does not decode", Proves: "I8"},
-		{Name: "a record without key or value", Proves: "I2 I8"},
+		{Name: "a record without key or value", Proves: "I2 I8", Needs: "records written past our producer"},
 		{Name: "one customer in a busy partition is slow", Proves: "I8"},
 		{Name: "a consumer that lags further than memory reaches", Proves: "I7 I12"},
 	}
@@ -105,16 +105,16 @@ func databases() []Fault {
 	return []Fault{
 		{Name: "PostgreSQL is killed and restarts", Proves: "I1 I2", Chaos: []string{"kill-postgres"}},
 		{Name: "a commit was sent and its answer is lost", Proves: "I1", Chaos: []string{"cut-postgres", "postgres-reset"}},
-		{Name: "a lock is not to be had, a transaction is refused", Proves: "I8"},
-		{Name: "no connection to the database is free", Proves: "I8 I12"},
+		{Name: "a lock is not to be had, a transaction is refused", Proves: "I8", Needs: "a second session that holds the lock on PostgreSQL"},
+		{Name: "no connection to the database is free", Proves: "I8 I12", Needs: "a PostgreSQL of few connections"},
 		{Name: "fsync fails once", Proves: "I2", Chaos: []string{"fsync-fails"}},
 		{Name: "the disk is full", Proves: "I2 I8", Chaos: []string{"disk-full"}},
 		{Name: "failover to a replica that lacks the last commits", Proves: "I1", Needs: "a PostgreSQL replica"},
 		{Name: "a database is set back to a backup older than the books", Proves: "I1", Chaos: []string{"database-set-back"}},
-		{Name: "commits come in another order than their numbers", Proves: "I4"},
+		{Name: "commits come in another order than their numbers", Proves: "I4", Needs: "a writer that commits late: the databases let one write at a time"},
 		{Name: "migrations run twice, by two at once, or meet a newer schema", Proves: "I1 I2"},
 		{Name: "SQLite: killed at any moment; a second process opens the file", Proves: "I2"},
-		{Name: "the database's clock differs from the service's", Proves: "I1 I3"},
+		{Name: "the database's clock differs from the service's", Proves: "I1 I3", Needs: "a database whose clock can be set: no SQL text asks for it"},
 	}
 }
 
@@ -137,8 +137,8 @@ func books() []Fault {
 		{Name: "an answer of 100 MB, without an end, or a bomb", Proves: "I12"},
 		{Name: "the vendor's search lags its writes", Proves: "I1"},
 		{Name: "the vendor forgets request keys early", Proves: "I1"},
-		{Name: "the same key with another body", Proves: "I1 I2"},
-		{Name: "the vendor adds, renames or removes a field", Proves: "I8"},
+		{Name: "the same key with another body", Proves: "I1 I2", Needs: "a vendor of class A that compares bodies"},
+		{Name: "the vendor adds, renames or removes a field", Proves: "I8", Needs: "answers of a vendor that change shape"},
 		{Name: "the vendor is down for days", Proves: "I1 I2 I8"},
 	}
 }
@@ -149,7 +149,7 @@ func grants() []Fault {
 		{Name: "two processes refresh one rotating token at once", Proves: "I8"},
 		{Name: "killed between the token's rotation and storing it", Proves: "I8"},
 		{Name: "consent is taken back or reduced", Proves: "I8 I11"},
-		{Name: "another app has used up the quota", Proves: "I12"},
+		{Name: "another app has used up the quota", Proves: "I12", Needs: "a second app beside ours at the sandbox"},
 	}
 }
 
@@ -170,15 +170,15 @@ func sources() []Fault {
 
 func surroundings() []Fault {
 	return []Fault{
-		{Name: "clocks jump ahead and back", Proves: "I1 I3"},
+		{Name: "clocks jump ahead and back", Proves: "I1 I3", Needs: "clocks of its own for each process"},
 		{Name: "dates in the hour that a clock change skips or repeats; a customer's zone", Proves: "I6"},
 		{Name: "rounding: thirds, currencies of no and of three decimals, tax included", Proves: "I6"},
 		{Name: "an exchange rate is missing or moves", Proves: "I6", Needs: "exchange rates of Tieout's own: the books apply theirs"},
 		{Name: "the writer is cut off from its database, from Kafka or from Redis, and not from the vendor", Proves: "I1 I8", Chaos: []string{"cut-kafka", "cut-postgres"}},
 		{Name: "DNS fails, lies, or leads to a private address", Proves: "I8 I10", Needs: "a resolver of its own"},
-		{Name: "a certificate ended, was replaced, or is of an unknown authority", Proves: "I8"},
+		{Name: "a certificate ended, was replaced, or is of an unknown authority", Proves: "I8", Needs: "brokers and databases with TLS"},
 		{Name: "a thin or slow line", Proves: "I8", Chaos: []string{"postgres-slow"}},
-		{Name: "audit's disk is full or cannot be written", Proves: "I4"},
+		{Name: "audit's disk is full or cannot be written", Proves: "I4", Needs: "a small disk for audit alone"},
 	}
 }
 
@@ -191,7 +191,7 @@ func trust() []Fault {
 		{Name: "a purge runs while a legal hold is being set", Proves: "the hold wins", Needs: needsKeys},
 		{Name: "a mapping changes while documents are on the way", Proves: "I1 I11"},
 		{Name: "an author approves their own mapping", Proves: "I11", Needs: needsApprove},
-		{Name: "an operator retries thousands of exceptions at once", Proves: "I1 I12"},
+		{Name: "an operator retries thousands of exceptions at once", Proves: "I1 I12", Needs: "thousands of parked documents"},
 		{Name: "the collector of traces is away or slow", Proves: "I8"},
 	}
 }

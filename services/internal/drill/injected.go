@@ -28,7 +28,7 @@ type Run struct {
 	By    string    `json:"by"`
 	Times int64     `json:"times"`
 	Held  bool      `json:"held"`
-	At    time.Time `json:"at"`
+	At    time.Time `json:"at,omitzero"` // when it was read from the log
 }
 
 // Injected says that the test made these faults happen so many times: a fault
@@ -37,7 +37,12 @@ type Run struct {
 // source as well.
 func Injected(t Test, times int64, faults ...int) {
 	t.Helper()
-	by := caller()
+	InjectedBy(t, caller(), times, faults...)
+}
+
+// InjectedBy is Injected for a scenario, which says in its script what it injects.
+func InjectedBy(t Test, by string, times int64, faults ...int) {
+	t.Helper()
 	for _, n := range faults {
 		if f, known := ByNumber(n); !known {
 			t.Errorf("there is no fault %d", n)
@@ -47,7 +52,7 @@ func Injected(t Test, times int64, faults ...int) {
 	}
 	t.Cleanup(func() {
 		for _, n := range faults {
-			if err := Note(Run{Fault: n, By: by, Times: times, Held: !t.Failed(), At: time.Now().UTC().Truncate(time.Second)}); err != nil {
+			if err := Note(Run{Fault: n, By: by, Times: times, Held: !t.Failed()}); err != nil {
 				t.Errorf("note that fault %d was injected: %v", n, err)
 			}
 		}

@@ -7,14 +7,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Record holds the last run of each fault by each test that injects it.
 type Record []Run
 
-// Merge takes the runs of a log, a JSON object a line, in the place of older ones.
-// A test that spoke several times of a fault in one run counts as one.
-func (r Record) Merge(log []byte) (Record, error) {
+// Merge takes the runs of a log, a JSON object a line, in the place of older ones
+// and dates them: tests may live in another time. A test that spoke several
+// times of a fault in one run counts as one.
+func (r Record) Merge(log []byte, at time.Time) (Record, error) {
 	type key struct {
 		fault int
 		by    string
@@ -30,6 +32,7 @@ func (r Record) Merge(log []byte) (Record, error) {
 		if err := json.Unmarshal(lines.Bytes(), &x); err != nil {
 			return nil, fmt.Errorf("line %q of the log: %w", lines.Text(), err)
 		}
+		x.At = at
 		k := key{x.Fault, x.By}
 		if before, again := fresh[k]; again {
 			x.Times, x.Held = x.Times+before.Times, x.Held && before.Held
@@ -68,7 +71,7 @@ func Page(places map[int][]Place, record Record) string {
 	}
 	return fmt.Sprintf(`# Faults
 
-Every fault that Tieout must live through, the tests that make it happen, and
+Every fault that Tieout must live through, the tests that bring it about, and
 what they saw when they last ran ('make faults' runs them and writes this page).
 %d of %d are automated, %d held when last run. A test fails if it did not
 inject what it says: "injected" is its own count. What is not automated says

@@ -27,12 +27,16 @@ func Source(root string) (map[int][]Place, error) {
 	out := map[int][]Place{}
 	files := os.DirFS(root)
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") {
+		script := strings.HasSuffix(name, ".txtar")
+		if err != nil || d.IsDir() || !script && !strings.HasSuffix(name, "_test.go") {
 			return err
 		}
 		text, err := fs.ReadFile(files, name)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case script:
+			return scanScript(name, string(text), out)
 		}
 		return scan(name, text, out)
 	})
@@ -80,6 +84,30 @@ func scan(name string, text []byte, out map[int][]Place) error {
 	}
 	return err
 }
+
+// scanScript reads the lines "injects COUNTER NUMBER…" of a scenario.
+func scanScript(name, text string, out map[int][]Place) error {
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) < 3 || words[0] != "injects" {
+			continue
+		}
+		for _, w := range words[2:] {
+			n, err := strconv.Atoi(w)
+			if err != nil {
+				return fmt.Errorf("%s: %s: a fault is a number", name, strings.TrimSpace(line))
+			}
+			out[n] = append(out[n], Place{By: Script(name)})
+		}
+	}
+	return nil
+}
+
+// Script is the name of a scenario as one that injects faults.
+func Script(file string) string { return strings.TrimSuffix(path.Base(file), ".txtar") + ScriptSuffix }
+
+// ScriptSuffix tells scenarios, which one test plays, from tests.
+const ScriptSuffix = ".txtar"
 
 func isInjected(call *ast.CallExpr) bool {
 	sel, ok := call.Fun.(*ast.SelectorExpr)

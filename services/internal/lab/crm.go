@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"strconv"
 
 	"tieout.dev/services/internal/connector"
@@ -60,6 +61,9 @@ func (w *world) populate() {
 	for i := range w.f.companies {
 		r := w.newRecord("company")
 		r.name, r.strict = names[i%len(names)], strict
+		if w.f.winsWithin > 0 { // nobody is called alike
+			r.name += " " + strconv.Itoa(i)
+		}
 		w.edited(r)
 	}
 	for range w.f.deals {
@@ -69,7 +73,7 @@ func (w *world) populate() {
 		if strict && w.chance(0.5) {
 			r.payer = w.crm.records[w.n(w.f.companies)]
 		}
-		w.after(micros(w.n(int(w.f.lasts/3))), func() {
+		w.after(micros(w.n(int(cmp.Or(w.f.winsWithin, w.f.lasts/3)))), func() {
 			r.won = true
 			w.edited(r)
 		})

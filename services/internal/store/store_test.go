@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/store/storetest"
 )
@@ -180,6 +181,7 @@ func testSameTextMayBeNested(t *testing.T, where on) {
 
 func TestSchemaFromTheFutureIsRefused(t *testing.T) {
 	storetest.Both(t, testSchemaFromTheFutureIsRefused)
+	drill.Injected(t, 1, 57)
 }
 
 func testSchemaFromTheFutureIsRefused(t *testing.T, where on) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.opentelemetry.io/otel/trace"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/store/storetest"
@@ -507,6 +508,7 @@ func TestLossInKafkaIsHealedInOrderAndOnce(t *testing.T) {
 	if n, err := completer.Round(t.Context()); n != 0 || err != nil {
 		t.Fatalf("%d sent again though all is taken, %v", n, err)
 	}
+	drill.Injected(t, int64(len(facts)-(3+19)), 28)
 }
 
 func TestConsumerThatGetsOnIsLeftAlone(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
@@ -105,6 +106,7 @@ func TestRerenderTakesOverTheNewerRendering(t *testing.T) {
 	if len(ch.TakenOver) != 1 || len(eff.Send) != 1 || len(ch.Acted) != 1 || ch.Acted[0].State != exception.Released {
 		t.Fatalf("taken over %v, sent %v, acted %v", ch.TakenOver, eff.Send, ch.Acted)
 	}
+	drill.Injected(t, 1, 109)
 }
 
 // A reissue reads first: what is gone or void is made anew under another

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tieout.dev/services/cmd/tieout/crm"
+	"tieout.dev/services/internal/drill"
 )
 
 // TestWonDealsDoNotWaitBehindABacklog: many deals are found all at once, and
@@ -23,6 +24,7 @@ func TestWonDealsDoNotWaitBehindABacklog(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("TIEOUT_BUBBLE_BACKLOG")); err == nil {
 		old = n
 	}
+	drill.Injected(t, int64(old), 93)
 	inside(t, pace{pollEvery: time.Minute}, func(b *bubble) {
 		s := newStory(b)
 		took, err := s.backlog(old, 30)
