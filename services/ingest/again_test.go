@@ -20,7 +20,7 @@ func (w *world) admitted(body string) string {
 // fact is taken as it would be from the trail.
 func (w *world) fact(f trail.Fact) {
 	w.t.Helper()
-	err := w.db.Write(w.t.Context(), func(tx *store.Tx) error { return w.in.takeFact(w.t.Context(), tx, &f) })
+	err := w.db.Write(w.t.Context(), func(tx *store.Tx) error { return w.in.takeFact(w.t.Context(), tx, &f, 0) })
 	if err != nil {
 		w.t.Fatal(err)
 	}

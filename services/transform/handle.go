@@ -119,6 +119,9 @@ func (t *Transform) byMapping(e *event.Event) *document.Rendering {
 	if m == nil || !known {
 		return mapping.Reject(e, "", document.Reason{Kind: string(exception.Mapping), Field: "mapping", Detail: "route " + e.Route + " names mapping " + strconv.Quote(e.Mapping) + " and entity " + strconv.Quote(e.Entity) + ", and one of them is not there"})
 	}
+	if e.Type == event.Empty {
+		return mapping.Nothing(e, m.Hash)
+	}
 	r := m.Render(mapping.Input{Event: e, Entity: entity})
 	if route, ok := t.deps.Registry.Route(e.Route); ok {
 		r.UpdateOnly, r.Unmatched = route.UpdateOnly, document.Unmatched(route.Unmatched)

@@ -214,8 +214,9 @@ func (o *owner) restOf(tx *store.Tx, rest time.Duration) (time.Duration, error) 
 func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View, error) {
 	var row protocol.Lease
 	var state, reason, alert, heldBy string
-	err := tx.QueryRow(`UPDATE target SET turns = turns + 1 WHERE target = $1 RETURNING epoch, owner, state, reason, alert, held_by`, o.target).
-		Scan(&row.Epoch, &row.Owner, &state, &reason, &alert, &heldBy)
+	var past, gathered, gens int64
+	err := tx.QueryRow(`UPDATE target SET turns = turns + 1 WHERE target = $1 RETURNING epoch, owner, state, reason, alert, held_by, recovery_since, recovery_gathered, gens`, o.target).
+		Scan(&row.Epoch, &row.Owner, &state, &reason, &alert, &heldBy, &past, &gathered, &gens)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +228,10 @@ func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View,
 		Budget: most.all, RealtimeMost: most.realtime, BulkMost: most.bulk, Batches: most.batches,
 		Encode: o.conn.Target.Encode, Symbol: o.refs.symbol,
 	}
-	v.Paused = state == "paused"
+	v.Paused, v.Gens = state == "paused", gens
+	if past > 0 {
+		v.Recovery = &protocol.Recovery{Since: past, Gathered: gathered == 1}
+	}
 	return v, nil
 }
 

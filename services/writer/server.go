@@ -42,8 +42,9 @@ func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequ
 		if oldest > 0 {
 			out.Oldest = timestamppb.New(time.UnixMicro(oldest))
 		}
-		if err := tx.QueryRow(`SELECT COUNT(*) FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
-			WHERE s.state = 'queued' AND l.state NOT IN ('parked', 'waiting')`).Scan(&out.Moving); err != nil {
+		// what a restored database does not know yet moves as well
+		if err := tx.QueryRow(`SELECT (SELECT COUNT(*) FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
+			WHERE s.state = 'queued' AND l.state NOT IN ('parked', 'waiting')) + (SELECT COUNT(*) FROM target WHERE recovery_since > 0 AND recovery_gathered = 0)`).Scan(&out.Moving); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM call WHERE state <> 'settled'`).Scan(&out.Calls); err != nil {
@@ -81,15 +82,22 @@ func (s *Server) routes(tx *store.Tx, out *controlv1.WriterStatusResponse) error
 }
 
 func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) error {
-	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by FROM target ORDER BY target`)
+	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by, recovery_since FROM target ORDER BY target`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		t := &controlv1.TargetState{}
-		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy); err != nil {
+		var past int64
+		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy, &past); err != nil {
 			return err
+		}
+		if past > 0 && t.State == "active" {
+			t.State, t.Reason = "recovery", "the database was set back to "+store.Time(past).UTC().Format(time.RFC3339)+": documents are found again before anything is sent"
+			if why, known := s.w.disagree.Load(t.Account); known {
+				t.Reason += "; " + why.(string)
+			}
 		}
 		if c, ok := s.w.deps.Registry.ByAccount(t.Account); ok {
 			t.Connection = c.ID

@@ -20,9 +20,11 @@ type faults struct {
 	busLag, busTwice, busTail                       float64 // per record of the topic
 	slowFact                                        float64
 	residual                                        float64 // a freeze inside the write call
+	restoreSending                                  float64 // a restore soon after a request left
 
 	rebalance, replay, outage, hand, operator, poll micros // mean intervals, 0: never
 	lock                                            bool   // the books close a period
+	backup, restore                                 micros // mean intervals, 0: never
 	lasts                                           micros // how long faults go on
 	winsWithin                                      micros // after the start all deals are won; 0: a third of that
 	deals, companies, edits                         int
@@ -32,7 +34,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "batch", "class-A", "class-B", "class-C", "class-D"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "batch", "class-A", "class-B", "class-C", "class-D", "restore"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -102,6 +104,10 @@ func (w *world) stress(mix string) {
 		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(2), 2+w.n(3), 4+w.n(6), 0.2
 	case "people":
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
+	case "restore":
+		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
+		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
+		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 	case "batch": // many customers in bulk at once, so that calls hold several documents
 		f.companies, f.deals, f.edits, f.lasts, f.winsWithin = 4, 5+w.n(4), w.n(4), 10*minute, 10*second
 		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, 5, 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0

@@ -150,7 +150,7 @@ func (p *process) view() *protocol.View {
 		Now: w.now, Mono: p.mono(), Tenant: tenant, Target: target, Paused: db.paused, Reason: db.reason, HeldBy: db.held, Alert: db.alert,
 		Claims: w.books.claims, Budget: budget, RealtimeMost: budget, BulkMost: budget, Batches: 2, Encode: encode,
 		Symbol: func(_, _, symbol string) (string, bool) { return symbol, true },
-		Links:  map[link.Key][]*link.Link{},
+		Links:  map[link.Key][]*link.Link{}, Recovery: db.recovery, Gens: db.gens,
 	}
 }
 
@@ -199,6 +199,9 @@ func (p *process) put(c connector.Call, decided micros) {
 		p.freeze()
 	}
 	w.log("%s sends %s: %d items, %s", p.id, c.Key[:8], len(c.Items), c.Items[0].Effect)
+	if b := w.backups.writer; b != nil && c.Items[0].Kind == document.InvoiceKind && w.hits(w.f.restoreSending, "restored while sending") {
+		w.after(w.exp(2*second), func() { w.restoreWriter(b) })
+	}
 	w.books.request(c, func(outcomes []connector.Outcome) {
 		p.when(0, func() { p.answer(protocol.Answer{Call: c.Key, Outcomes: outcomes}) })
 	})

@@ -145,6 +145,11 @@ func (w *world) disturb() {
 	w.every(f.replay, w.bus.zombie)
 	w.every(f.hand, w.hand)
 	w.every(30*second, w.watch)
+	w.every(f.backup, w.backUp)
+	w.every(f.restore, w.restore)
+	if f.restore > 0 {
+		w.every(10*minute, w.certify)
+	}
 	w.every(f.outage, func() {
 		w.cover.Faults["outage"]++
 		w.books.down = w.now + w.exp(10*minute)

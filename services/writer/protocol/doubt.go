@@ -27,6 +27,9 @@ func (t *turn) resolveAt(c *Call) time.Duration {
 // by a unique reference (B: creates only, since nothing else carries one).
 func (t *turn) mayResend(c *Call) bool {
 	open := false
+	if c.FirstSent == 0 { // of restored tables: what became of it later was forgotten
+		return false
+	}
 	for _, item := range c.Items {
 		op := t.v.Ops[item.OpID]
 		if op == nil || op.State == Done || op.State == Refused {
