@@ -10,7 +10,7 @@ MODULES := proto services
 RACE := ./writer/... ./ingest/... ./transform/... ./audit/... ./reconciler/... ./internal/stream/... ./internal/store/... ./internal/trail/... ./internal/sandbox/... ./internal/control/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all run test check generate oracles integration alerts up down sim mutants chaos clean
+.PHONY: help build build-all run test check generate oracles integration alerts up down sim mutants chaos faults clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ ON_POSTGRES := ./internal/store ./internal/trail ./internal/stream ./ingest ./tr
 integration: build-all ## the main job on real parts under killed processes, brokers, databases; ends all it started
 	@bin/tieout-lab fetch
 	cd services && ../bin/tieout-lab postgres $(GO) test -count=1 -timeout 15m $(ON_POSTGRES)
-	cd services && $(GO) test -count=1 -timeout 25m -p 1 -tags integration -run 'Parts' ./internal/parts ./internal/stream ./cmd/tieout
+	cd services && $(GO) test -count=1 -timeout 25m -p 1 -tags integration -run 'Parts' ./internal/parts ./internal/stream ./cmd/assembly ./cmd/tieout
 
 test: ## unit, property, scenario tests; with the race detector where it pays
 	@echo "testing (the first time compiles all libraries)"
@@ -49,7 +49,7 @@ test: ## unit, property, scenario tests; with the race detector where it pays
 check: ## formatting, vet, staticcheck, layers and sizes, contracts, generated files, links in docs
 	@test -z "$$(gofmt -l $(MODULES))" || { gofmt -l $(MODULES); echo "run gofmt -w on these"; exit 1; }
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(STATICCHECK) ./...) || exit 1; done
-	cd services && $(GO) vet -tags oracles ./connectors/... ./console && $(GO) vet -tags integration ./internal/parts ./internal/stream ./cmd/tieout
+	cd services && $(GO) vet -tags oracles ./connectors/... ./console && $(GO) vet -tags integration ./internal/parts ./internal/stream ./cmd/assembly ./cmd/tieout
 	cd services && $(GO) vet -tags crashpoints ./internal/crash
 	cd services && $(GO) test -count=1 ./internal/arch
 	cd proto && $(BUF) lint && $(BUF) breaking --against released/v1.binpb
@@ -62,6 +62,7 @@ generate: ## generated code, tables in docs, the reference of the configuration
 	cd services && $(GO) run ./cmd/tieout mapping matrix > ../docs/mappings/matrix.md
 	cd services && $(GO) run ./cmd/tieout config reference > ../docs/configuration.md
 	cd services && $(GO) run ./cmd/tieout-lab metrics --dashboards ../deploy/dashboards --page ../docs/metrics.md
+	cd services && $(GO) run ./cmd/tieout-lab faults
 
 oracles: ## the vendors' own clients against the sandboxes, a browser against the console (needs Node with npm, Chromium)
 	@command -v npm >/dev/null || { echo "oracles: npm is not here; install Node 20 or newer"; exit 3; }
@@ -83,6 +84,9 @@ mutants: ## the core with one guard taken out at a time; each must be noticed wi
 chaos: ## five real processes killed, frozen, cut on real parts; KILLS=… SECONDS=… SEED=… POINTS=… FAULTS=… (needs what integration needs)
 	@mkdir -p bin/chaos && cd services && $(GO) build -tags crashpoints -o ../bin/chaos/ ./cmd/...
 	@bin/chaos/tieout-lab chaos --kills $(or $(KILLS),60) --seconds $(or $(SECONDS),0) --seed $(or $(SEED),1) --points "$(or $(POINTS),all)" --faults "$(or $(FAULTS),all)" $(if $(DIR),--dir "$(DIR)")
+
+faults: ## each fault of docs/faults.md made to happen by its tests, and that page written anew; TAGS=,integration also on real parts
+	@cd services && $(GO) run ./cmd/tieout-lab faults --run --tags "$(TAGS)" $(if $(LOG),--log "$(abspath $(LOG))")
 
 clean: ## remove what the targets made here
 	rm -rf bin .tieout

@@ -20,6 +20,7 @@ import (
 	"tieout.dev/services/audit"
 	"tieout.dev/services/audit/cloudevent"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/embedded"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/registry"
@@ -246,6 +247,7 @@ func TestEntriesAndPublicRecordsExactlyOnce(t *testing.T) {
 	if err != nil || heads.GetStreams()[0].GetSeq() != 5 {
 		t.Errorf("heads %v, %v", heads, err)
 	}
+	drill.Injected(t, 1, 38) // the record above that is no fact
 }
 
 // again is the service after a restart, on the same database.

@@ -81,7 +81,9 @@ func TestAThousandEqualFailuresAreOneMessage(t *testing.T) {
 		facts = facts[n:]
 	}
 	// Nobody is told before the wait is over, however slowly the facts come in.
-	until(t, "what people are to be told", func() bool { return w.count(`SELECT COUNT(*) FROM notice`) == 1002 && w.count(`SELECT COUNT(*) FROM notice WHERE ended = 1`) == 1 })
+	until(t, "what people are to be told", func() bool {
+		return w.count(`SELECT COUNT(*) FROM notice`) == 1002 && w.count(`SELECT COUNT(*) FROM notice WHERE ended = 1`) == 1
+	})
 	if n := len(in.got()); n != 0 {
 		t.Fatalf("%d messages before the wait was over", n)
 	}

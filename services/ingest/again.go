@@ -40,6 +40,12 @@ func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 	if err != nil || s == nil || s.ended {
 		return err
 	}
+	return in.moved(ctx, tx, s, nil)
+}
+
+// moved ends an event where it stands and gives its revision another place,
+// after the slots that are named, unless a later one is on its way.
+func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, after []event.LaneSeq) error {
 	e := s.event
 	var later bool
 	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM event WHERE route = $1 AND ref = $2 AND (rev > $3 OR rev = $3 AND slot_no > $4))`, e.Route, e.Ref.String(), e.Rev, e.SlotNo).Scan(&later); err != nil {
@@ -56,7 +62,7 @@ func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 	if !ok {
 		return nil // the route was taken away; nothing is owed to it any more
 	}
-	e.SlotNo, e.Render, e.Cause, e.After = e.SlotNo+1, 1, event.Requeue, nil
+	e.SlotNo, e.Render, e.Cause, e.After = e.SlotNo+1, 1, event.Requeue, after
 	return in.place(ctx, tx, route, e, s.trace)
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
@@ -19,7 +20,7 @@ func (w *world) admitted(body string) string {
 // fact is taken as it would be from the trail.
 func (w *world) fact(f trail.Fact) {
 	w.t.Helper()
-	err := w.db.Write(w.t.Context(), func(tx *store.Tx) error { return w.in.takeFact(w.t.Context(), tx, &f) })
+	err := w.db.Write(w.t.Context(), func(tx *store.Tx) error { return w.in.takeFact(w.t.Context(), tx, &f, 0) })
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -79,6 +80,7 @@ func TestARerenderPublishesAgain(t *testing.T) {
 	if e.event.Render != 5 || e.event.SlotNo != 1 || w.count(`SELECT COUNT(*) FROM event WHERE published_at IS NULL`) != 1 {
 		t.Errorf("render %d, slot %d", e.event.Render, e.event.SlotNo)
 	}
+	drill.Injected(t, 1, 19)
 }
 
 // A document that somebody deleted and that is wanted again asks for its record.

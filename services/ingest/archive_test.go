@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 )
@@ -90,4 +91,5 @@ func TestMergedAwayRecordsAreNoDeletions(t *testing.T) {
 	if got, err := s.takenForLive(t.Context(), []event.Ref{ref}); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
 	}
+	drill.Injected(t, 1, 90)
 }

@@ -32,6 +32,9 @@ func (in *Ingest) complete(ctx context.Context) error {
 }
 
 func (in *Ingest) completeRound(ctx context.Context) error {
+	if err := in.fill(ctx); err != nil {
+		return err
+	}
 	lanes, err := in.openLanes(ctx)
 	if err != nil || len(lanes) == 0 || in.deps.Heads == nil {
 		return err

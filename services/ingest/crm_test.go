@@ -16,6 +16,7 @@ import (
 	"tieout.dev/services/connectors/hubspot"
 	"tieout.dev/services/connectors/hubspot/sandbox"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/registry"
@@ -234,4 +235,6 @@ func TestDisorderedWebhooksEndInTheStateOfTheCRM(t *testing.T) {
 		t.Errorf("%d of %d changes are realtime, and %d webhooks came", got, n+1, n+1-lost)
 	}
 	c.inOrder()
+	drill.Injected(t, int64(twice), 85, 86)
+	drill.Injected(t, int64(lost), 87)
 }

@@ -33,13 +33,17 @@ func (in *Ingest) takeFacts(ctx context.Context, b *stream.Batch) error {
 		facts = append(facts, f)
 	}
 	err := in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		floor, err := floorOf(tx)
+		if err != nil {
+			return err
+		}
 		fresh, err := trail.Take(tx, facts)
 		if err != nil {
 			return err
 		}
 		crash.At(crash.IngestFactsTaken)
 		for _, f := range fresh {
-			if err := in.takeFact(ctx, tx, f); err != nil {
+			if err := in.takeFact(ctx, tx, f, floor); err != nil {
 				return fmt.Errorf("take fact %s: %w", f.EventID, err)
 			}
 		}
@@ -55,8 +59,15 @@ func (in *Ingest) takeFacts(ctx context.Context, b *stream.Batch) error {
 	return err
 }
 
-func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact) error {
+func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact, floor int64) error {
+	if floor > 0 && f.SlotSeq > 0 && (f.Type == "slot.received" || f.Type == "slot.ended") { // perhaps of a life that is lost
+		if err := in.displaced(ctx, tx, f); err != nil {
+			return err
+		}
+	}
 	switch f.Type {
+	case "slot.collided":
+		return in.collided(ctx, tx, f)
 	case "slot.ended":
 		_, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = $2 WHERE event_id = $3 AND ended_at = 0`, tx.Now(), f.Outcome, f.SourceEventID)
 		crash.At(crash.IngestSlotEnded)
@@ -69,7 +80,7 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 		return in.reissue(tx, f)
 	case "op.settled":
 		if f.Outcome == "posted" && f.Posting != nil {
-			return in.writeBack(ctx, tx, f)
+			return in.writeBack(ctx, tx, f, floor)
 		}
 	case "link.created":
 		if f.Posting != nil && f.Outcome != "void" {
@@ -112,7 +123,7 @@ type posting struct {
 
 // writeBack admits a posting as an event of its own, in the lane of the books'
 // customer. The op in the books is done without it.
-func (in *Ingest) writeBack(ctx context.Context, tx *store.Tx, f *trail.Fact) error {
+func (in *Ingest) writeBack(ctx context.Context, tx *store.Tx, f *trail.Fact, floor int64) error {
 	route, ok := in.writeBackRoute(f)
 	if !ok {
 		return nil
@@ -134,7 +145,7 @@ func (in *Ingest) writeBack(ctx context.Context, tx *store.Tx, f *trail.Fact) er
 		return err
 	}
 	record := connector.Record{Ref: ref, Version: p.Version, ChangedAt: f.Time, Data: data, Hash: event.Digest("posting/v1", string(data))}
-	d := admission.Decide(o, admission.Read{No: o.ReadNo, Record: record, Cause: event.Posting})
+	d := admission.Decide(o, admission.Read{No: o.ReadNo, Record: record, Cause: event.Posting, Floor: floor})
 	if d.Verdict != admission.Admit {
 		return nil
 	}

@@ -236,6 +236,9 @@ type page struct {
 
 // nextRead numbers a read that is about to start.
 func (in *Ingest) nextRead(ctx context.Context) (no, incarnation int64, err error) {
+	if !in.looked.Load() && len(in.deps.Takers) > 0 {
+		return 0, 0, errLifting
+	}
 	err = in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		return tx.QueryRow(`UPDATE book SET last_read_no = last_read_no + 1 WHERE id = 1 RETURNING last_read_no, incarnation`).Scan(&no, &incarnation)
 	})
@@ -248,10 +251,14 @@ func (in *Ingest) admitPage(ctx context.Context, s *source, p page) error {
 		if err := in.sameBook(tx, p.incarnation); err != nil {
 			return err
 		}
+		floor, err := floorOf(tx)
+		if err != nil {
+			return err
+		}
 		settled := map[event.Ref]bool{}
 		for _, r := range p.records {
 			h := p.hintFor(r)
-			again, err := in.admitRecord(ctx, tx, s, h, admission.Read{No: p.no, Record: r, Cause: h.Cause})
+			again, err := in.admitRecord(ctx, tx, s, h, admission.Read{No: p.no, Record: r, Cause: h.Cause, Floor: floor})
 			if err != nil {
 				return fmt.Errorf("admit %s: %w", r.Ref, err)
 			}
@@ -265,7 +272,7 @@ func (in *Ingest) admitPage(ctx context.Context, s *source, p page) error {
 				settled[m] = true
 			}
 		}
-		err := p.settle(tx, settled, s.conn.Children[p.typ] != "")
+		err = p.settle(tx, settled, s.conn.Children[p.typ] != "")
 		crash.At(crash.IngestBeforeAdmitCommit)
 		return err
 	})

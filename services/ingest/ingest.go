@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -47,6 +48,8 @@ type Deps struct {
 	Connections map[string]*connector.Connection
 	// Heads asks the writer which slots it holds.
 	Heads func(ctx context.Context, lanes []LaneHead) ([]LaneHead, error)
+	// Tops pages through the highest number of each lane that the writer knows of.
+	Tops func(ctx context.Context, after LaneHead) ([]LaneHead, error)
 	// Takers ask each consumer of the trail which facts it has.
 	Takers map[string]trail.AskHeads
 	Tracer trace.Tracer
@@ -68,11 +71,14 @@ type Ingest struct {
 	facts    *trail.Relay
 	trail    *trail.Completer
 	consumer *stream.Consumer
+	restored chan struct{} // the database was set back
+	marked   atomic.Bool   // that was said in this process
+	looked   atomic.Bool   // it is known whether it was
 }
 
 // New makes the service; Run does the work.
 func New(d Deps) (*Ingest, error) {
-	in := &Ingest{deps: d}
+	in := &Ingest{deps: d, restored: make(chan struct{}, 1)}
 	for _, c := range d.Registry.Connections {
 		if conn := d.Connections[c.ID]; conn != nil && conn.Source != nil {
 			in.sources = append(in.sources, newSource(in, c, conn))
@@ -83,7 +89,7 @@ func New(d Deps) (*Ingest, error) {
 	in.trail = trail.NewCompleter(d.DB, in.facts, d.Takers, d.Log)
 	var err error
 	in.consumer, err = stream.NewConsumer(d.Bus, stream.ConsumerConfig{
-		Group: "tieout-" + Name, Topics: []string{trail.Topic}, Offsets: d.DB, Handle: in.takeFacts,
+		Group: "tieout-" + Name, Topics: []string{trail.Topic}, Offsets: d.DB, Handle: in.takeFacts, OnGap: in.onGap,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)
@@ -109,6 +115,11 @@ func (in *Ingest) Run(ctx context.Context) error {
 	if err := in.startRoutes(ctx); err != nil {
 		return fmt.Errorf("ingest: %w", err)
 	}
+	if err := in.lookBack(ctx); err != nil {
+		return fmt.Errorf("ingest: %w", err)
+	}
+	in.looked.Store(true)
+	start(in.lifts)
 	for _, s := range in.sources {
 		start(s.poll)
 		start(s.fetch)

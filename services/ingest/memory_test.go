@@ -10,6 +10,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"tieout.dev/services/internal/drill"
 )
 
 // remembers gives the world a Redis of its own.
@@ -103,6 +105,7 @@ func TestKeysAreAnsweredWhateverRedisSays(t *testing.T) {
 			}
 		})
 	}
+	drill.Injected(t, 1, 42, 43, 44, 45, 47) // each is a case above
 }
 
 // A database that was set back knows its keys no more; a Redis that still does

@@ -12,6 +12,8 @@ import (
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/pb33f/libopenapi-validator/config"
+
+	"tieout.dev/services/internal/drill"
 )
 
 // described is the published document, as an independent validator reads it.
@@ -119,4 +121,5 @@ func TestADatabaseThatIsAwayAdmitsNothing(t *testing.T) {
 			t.Errorf("%s: %d %v", method, code, v)
 		}
 	}
+	drill.Injected(t, 1, 48)
 }

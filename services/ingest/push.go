@@ -174,8 +174,12 @@ func (in *Ingest) admitOne(ctx context.Context, tx *store.Tx, p *pushed, no int6
 	if err != nil {
 		return pushAnswer{}, err
 	}
+	floor, err := floorOf(tx)
+	if err != nil {
+		return pushAnswer{}, err
+	}
 	h := hint{Ref: p.record.Ref, Cause: event.Push, Class: event.Realtime, Deferred: deferMost, Trace: traceParent(ctx)}
-	again, err := in.admitRecord(ctx, tx, p.source, h, admission.Read{No: no, Record: p.record, Cause: event.Push})
+	again, err := in.admitRecord(ctx, tx, p.source, h, admission.Read{No: no, Record: p.record, Cause: event.Push, Floor: floor})
 	if err != nil {
 		return pushAnswer{}, err
 	}

@@ -38,10 +38,10 @@ func (s *Server) IngestStatus(ctx context.Context, _ *controlv1.IngestStatusRequ
 	}
 	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		for query, dest := range map[string]*int64{
-			`SELECT COUNT(*) FROM hint`:                             &out.Hints,
-			`SELECT COUNT(*) FROM event WHERE published_at IS NULL`: &out.Unpublished,
-			`SELECT records FROM book WHERE id = 1`:                 &out.Records,
-			`SELECT COUNT(*) FROM exception WHERE state = 'open'`:   &out.Exceptions,
+			`SELECT (SELECT COUNT(*) FROM hint) + (SELECT lifting FROM book WHERE id = 1)`: &out.Hints, // set back: every record is due
+			`SELECT COUNT(*) FROM event WHERE published_at IS NULL`:                        &out.Unpublished,
+			`SELECT records FROM book WHERE id = 1`:                                        &out.Records,
+			`SELECT COUNT(*) FROM exception WHERE state = 'open'`:                          &out.Exceptions,
 		} {
 			if err := tx.QueryRow(query).Scan(dest); err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/mapping"
 	"tieout.dev/services/internal/money"
@@ -93,6 +95,17 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+	played := func(names ...string) (n int64) {
+		for _, name := range names {
+			if slices.Contains(cases, filepath.Join("testdata", name+".txtar")) {
+				n++
+			}
+		}
+		return n
+	}
+	drill.Injected(t, played("wrong_types", "not_a_number", "not_an_object"), 94)
+	drill.Injected(t, played("midnight"), 96)
+	drill.Injected(t, played("jpy", "kwd", "price_digits"), 97)
 }
 
 // checkWhole holds what is true of every rendering: it travels, its sums agree,

@@ -42,6 +42,8 @@ type Deps struct {
 	Render func(ctx context.Context, route registry.Route, r connector.Record) (*document.Rendering, error)
 	// Open asks which records are on their way or parked, with the cause.
 	Open func(ctx context.Context) (map[string]string, error)
+	// Told asks the writer for the last fact that it has told in each stream.
+	Told func(ctx context.Context) ([]trail.Head, error)
 	// Recheck has ingest read and admit a source record again.
 	Recheck func(ctx context.Context, ref string) error
 	// Every is how often each entity's running month is reconciled; 0: only on demand.

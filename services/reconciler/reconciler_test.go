@@ -45,6 +45,7 @@ func eur(minor int64) money.Amount { return money.Amount{Minor: minor, Currency:
 
 // vendors are a CRM and books in memory, with faults.
 type vendors struct {
+	asked    int // how often the writer was asked what it has told
 	mu       sync.Mutex
 	deals    map[int]int64 // net; negative: the record is unusable
 	invoices []connector.Posting
@@ -289,6 +290,13 @@ func newWorld(t *testing.T) *world {
 			},
 		},
 		Sources: map[string]connector.Source{"crm": source{v}}, Targets: map[string]connector.Target{target: books{vendors: v}}, Render: v.render,
+		Told: func(ctx context.Context) (told []trail.Head, err error) {
+			err = w.producer.Read(ctx, func(tx *store.Tx) error { told, err = trail.Told(tx); return err })
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.asked++
+			return told, err
+		},
 		Open: func(context.Context) (map[string]string, error) {
 			v.mu.Lock()
 			defer v.mu.Unlock()
@@ -325,9 +333,25 @@ func newWorld(t *testing.T) *world {
 // are taken.
 func (w *world) tell(facts ...trail.Fact) {
 	w.t.Helper()
+	w.write(facts...)
+	w.publish()
+	last := facts[len(facts)-1]
+	until(w.t, "the facts are taken", func() bool {
+		res, err := w.server.StreamHeads(w.t.Context(), &controlv1.StreamHeadsRequest{Streams: []*controlv1.StreamHead{{Stream: last.Stream, Incarnation: last.Incarnation}}})
+		return err == nil && res.GetStreams()[0].GetSeq() >= last.Seq
+	})
+}
+
+func (w *world) write(facts ...trail.Fact) {
+	w.t.Helper()
 	if err := w.producer.Write(w.t.Context(), func(tx *store.Tx) error { return trail.Append(tx, facts...) }); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// publish sends what was written.
+func (w *world) publish() {
+	w.t.Helper()
 	box := trail.Outbox(w.producer)
 	rows, err := box.Unpublished(w.t.Context(), 1000)
 	if err != nil {
@@ -343,11 +367,6 @@ func (w *world) tell(facts ...trail.Fact) {
 	if err := box.MarkPublished(w.t.Context(), rows); err != nil {
 		w.t.Fatal(err)
 	}
-	last := facts[len(facts)-1]
-	until(w.t, "the facts are taken", func() bool {
-		res, err := w.server.StreamHeads(w.t.Context(), &controlv1.StreamHeadsRequest{Streams: []*controlv1.StreamHead{{Stream: last.Stream, Incarnation: last.Incarnation}}})
-		return err == nil && res.GetStreams()[0].GetSeq() >= last.Seq
-	})
 }
 
 func until(t *testing.T, what string, ok func() bool) {
@@ -468,6 +487,27 @@ func TestBreaks(t *testing.T) {
 	ids := w.ids(res)
 	if again := w.ids(w.reconcile("", "")); !slices.Equal(ids, again) {
 		t.Errorf("found twice, they are others:\n%v\n%v", ids, again)
+	}
+}
+
+// A run waits for what the writer has told and the journal has not: else the
+// writer's own change would be taken for somebody's edit.
+func TestARunWaitsForTheJournal(t *testing.T) {
+	w := newWorld(t)
+	w.balanced(1, 1000)
+	w.set(func() { w.deals[1], w.invoices[0], w.asked = 1500, posting(1, 1500), 0 })
+	w.write(settled(1, 1500))
+	report := make(chan *controlv1.ReconcileResponse, 1)
+	go func() { report <- w.reconcile("acme", "") }()
+	until(t, "the run asks", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.asked == 1 })
+	select {
+	case res := <-report:
+		t.Fatalf("it ended without the journal: %v", res)
+	case <-time.After(300 * time.Millisecond):
+	}
+	w.publish()
+	if res := <-report; len(res.GetBreaks()) != 0 || res.GetRows()[0].GetJournal().GetNet().GetMinor() != 1500 {
+		t.Errorf("%v", res)
 	}
 }
 

@@ -32,6 +32,9 @@ func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run 
 			err = end
 		}
 	}()
+	if err := r.whole(ctx); err != nil {
+		return run, nil, err
+	}
 	var reports []*match.Report
 	for _, t := range r.targets(entity) {
 		one, err := r.look(ctx, t.entity, t.account, period, nil)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
@@ -15,8 +17,12 @@ import (
 	"tieout.dev/services/internal/mapping"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
+	"tieout.dev/services/internal/telemetry"
 	"tieout.dev/services/internal/trail"
 )
+
+// maxRendering is what a topic takes; larger documents are put in front of a person.
+const maxRendering = 900 << 10
 
 // rendered is what became of one record of a batch.
 type rendered struct {
@@ -80,15 +86,31 @@ func (t *Transform) render(ctx context.Context, b *stream.Batch, rec *stream.Rec
 		out.cause = err
 		return out, nil, nil
 	}
+	body, err := document.Encode(out.rendering)
+	if err == nil && len(body) > maxRendering && e != nil { // no broker would take it, and its partition would stand still
+		out.rendering = mapping.Reject(e, out.rendering.MappingHash, document.Reason{Kind: string(exception.Size), Detail: fmt.Sprintf("the documents have %d bytes; a topic takes %d", len(body), maxRendering)})
+		body, err = document.Encode(out.rendering)
+	}
 	r := out.rendering
-	span.SetAttributes(attribute.String("tenant.id", r.Tenant), attribute.String("sync.id", r.EventID), attribute.String("crm.record.id", r.Ref), attribute.String("sync.outcome", string(r.Verdict)))
-	body, err := document.Encode(r)
 	if err != nil {
 		return out, nil, fmt.Errorf("encode the rendering of %s: %w", r.Ref, err)
 	}
+	describe(span, r)
 	message := stream.Record{Topic: document.Topic(r.Class), Key: r.Target, Value: body, Headers: stream.Inject(ctx, headers(r))}
 	out.trace = message.Header(stream.HeaderTraceParent)
 	return out, &message, nil
+}
+
+// describe says what came of the event: ids and kinds, never what stands in it.
+func describe(span trace.Span, r *document.Rendering) {
+	outcome := telemetry.OK
+	if r.Verdict == document.Rejected {
+		outcome = telemetry.Rejected
+		span.SetStatus(codes.Error, r.Reason.Kind)
+		span.SetAttributes(attribute.String("error.type", r.Reason.Kind), attribute.String("error.field", r.Reason.Field), attribute.String("mapping.rule", r.Reason.Rule))
+	}
+	span.SetAttributes(attribute.String("tenant.id", r.Tenant), attribute.String("sync.id", r.EventID), attribute.String("crm.record.id", r.Ref), attribute.String("crm.customer.id", r.Customer),
+		attribute.String("mapping.verdict", string(r.Verdict)), attribute.String(telemetry.SyncOutcome, outcome))
 }
 
 func (t *Transform) byMapping(e *event.Event) *document.Rendering {
@@ -96,6 +118,9 @@ func (t *Transform) byMapping(e *event.Event) *document.Rendering {
 	entity, known := t.deps.Registry.Entity(e.Entity)
 	if m == nil || !known {
 		return mapping.Reject(e, "", document.Reason{Kind: string(exception.Mapping), Field: "mapping", Detail: "route " + e.Route + " names mapping " + strconv.Quote(e.Mapping) + " and entity " + strconv.Quote(e.Entity) + ", and one of them is not there"})
+	}
+	if e.Type == event.Empty {
+		return mapping.Nothing(e, m.Hash)
 	}
 	r := m.Render(mapping.Input{Event: e, Entity: entity})
 	if route, ok := t.deps.Registry.Route(e.Route); ok {
@@ -138,8 +163,9 @@ func (t *Transform) note(tx *store.Tx, all []rendered) error {
 			facts = append(facts, fact(x.rendering, x.trace))
 			continue
 		}
+		// A record without a value has an empty one.
 		if _, err := tx.Exec(`INSERT INTO unreadable (topic, part, at_offset, body, cause, seen_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (topic, part, at_offset) DO NOTHING`,
-			x.record.Topic, x.record.Partition, x.record.Offset, x.record.Value, x.cause.Error(), tx.Now()); err != nil {
+			x.record.Topic, x.record.Partition, x.record.Offset, append([]byte{}, x.record.Value...), x.cause.Error(), tx.Now()); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/embedded"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/mapping"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
@@ -69,13 +71,15 @@ func open(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	m, err := mapping.Load("m.yaml", []byte(rules))
-	if err != nil {
-		t.Fatal(err)
+	mappings := map[string]*mapping.Mapping{}
+	for name, text := range map[string]string{"m": rules, "twice": strings.NewReplacer("mapping: m", "mapping: twice", `"'open'"`, "deal.id").Replace(rules)} {
+		if mappings[name], err = mapping.Load(name+".yaml", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w := &world{t: t, bus: bus, db: db}
 	w.tr, err = New(Deps{
-		DB: db, Bus: bus, Registry: &registry.Registry{Entities: []registry.Entity{{ID: "ie", Zone: "UTC", Currency: "EUR"}}}, Mappings: map[string]*mapping.Mapping{"m": m},
+		DB: db, Bus: bus, Registry: &registry.Registry{Entities: []registry.Entity{{ID: "ie", Zone: "UTC", Currency: "EUR"}}}, Mappings: mappings,
 		Tracer: noop.NewTracerProvider().Tracer(""), Log: quiet, Now: time.Now, Instance: "one",
 	})
 	if err != nil {
@@ -161,12 +165,17 @@ func TestEveryEventHasOneRendering(t *testing.T) {
 	broken.Value = []byte("\xff\xff")
 	if err := w.bus.Produce(t.Context(), []stream.Record{
 		w.event(event.Realtime, 1, "m", `{"id":"1","to":"hubspot/1/deal/1"}`), w.event(event.Realtime, 2, "gone", `{}`), broken, lost,
-		w.event(event.Bulk, 4, "m", `{"id":"4","to":"hubspot/1/deal/4"}`), w.event(event.Realtime, 5, "m", `not json`),
+		w.event(event.Bulk, 4, "m", `{"id":"4","to":"hubspot/1/deal/4"}`), w.event(event.Realtime, 5, "m", `not json`), {Topic: event.Realtime.Topic()},
+		w.event(event.Realtime, 6, "twice", `{"id":"`+strings.Repeat("x", 600<<10)+`","to":"hubspot/1/deal/6"}`), // more than a broker takes, once it is rendered
+		w.event(event.Realtime, 7, "m", `{"id":"7","to":"hubspot/1/deal/7"}`),
 	}); err != nil {
 		t.Fatal(err)
 	}
-	want := map[int64]document.Verdict{1: document.Documents, 2: document.Rejected, 3: document.Rejected, 4: document.Documents, 5: document.Rejected}
-	for _, r := range w.renderings(5) {
+	want := map[int64]document.Verdict{1: document.Documents, 2: document.Rejected, 3: document.Rejected, 4: document.Documents, 5: document.Rejected, 6: document.Rejected, 7: document.Documents}
+	for _, r := range w.renderings(7) {
+		if r.Seq == 6 && r.Reason.Kind != string(exception.Size) {
+			t.Errorf("what is too large is rejected for %+v", r.Reason)
+		}
 		if want[r.Seq] != r.Verdict {
 			t.Errorf("slot %d is %s, want %s", r.Seq, r.Verdict, want[r.Seq])
 		}
@@ -193,7 +202,7 @@ func (w *world) kept(t *testing.T) {
 		}
 		return tx.QueryRow(`SELECT COUNT(*) FROM outbox`).Scan(&facts)
 	})
-	if err != nil || unreadable != 1 || facts != 5 {
+	if err != nil || unreadable != 2 || facts != 7 {
 		t.Errorf("%d unreadable events kept, %d facts, %v", unreadable, facts, err)
 	}
 }

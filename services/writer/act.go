@@ -46,6 +46,8 @@ func (x acted) actions() []string {
 	switch exception.Kind(x.kind) {
 	case exception.Match:
 		out = append(out, protocol.LinkTo)
+	case exception.Recovery: // retry says that the books are right as they are
+		out = []string{protocol.Retry, protocol.LinkTo}
 	case exception.Doubt:
 		out = []string{protocol.Retry, protocol.LinkTo, protocol.ConfirmAbsent}
 	case exception.Conflict:
@@ -110,6 +112,9 @@ func checkAct(r *controlv1.ActRequest) error {
 func (s *Server) command(tx *store.Tx, r *controlv1.ActRequest, x acted, out *controlv1.ActResponse) error {
 	if !slices.Contains(x.actions(), r.GetAction()) && x.id != "" {
 		return status.Errorf(codes.FailedPrecondition, "%s is not possible for exception %s; possible are %s", r.GetAction(), x.id, strings.Join(x.actions(), ", "))
+	}
+	if r.GetAll() && x.kind == string(exception.Recovery) {
+		return nil // each is a person's word on what the books hold
 	}
 	out.Exceptions = append(out.Exceptions, x.id)
 	if r.GetDryRun() {

@@ -28,7 +28,7 @@ type applier struct {
 }
 
 func (a *applier) apply(ch *protocol.Changes) error {
-	steps := []func(*protocol.Changes) error{a.slots, a.takenOver, a.lanes, a.waits, a.calls, a.ops, a.links, a.exceptions, a.commands, a.target, a.facts}
+	steps := []func(*protocol.Changes) error{a.slots, a.takenOver, a.lanes, a.waits, a.calls, a.ops, a.links, a.recalled, a.exceptions, a.commands, a.target, a.facts}
 	for _, step := range steps {
 		if err := step(ch); err != nil {
 			return fmt.Errorf("store turn of %s: %w", a.v.Target, err)
@@ -271,4 +271,14 @@ func traceID(traceparent string) string {
 		return f[1]
 	}
 	return ""
+}
+
+// recalled stores whose documents were found again after a restore.
+func (a *applier) recalled(ch *protocol.Changes) error {
+	for _, r := range ch.Recalled {
+		if _, err := a.tx.Exec(`INSERT INTO recalled (target, subject, state) VALUES ($1, $2, $3) ON CONFLICT (target, subject) DO UPDATE SET state = $3`, a.v.Target, r.Subject, string(r.State)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

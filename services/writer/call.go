@@ -4,11 +4,6 @@ import (
 	"context"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
-
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/fault"
@@ -39,11 +34,10 @@ func (o *owner) patience() time.Duration {
 func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) protocol.Answer {
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
-	ctx, span := o.span(ctx, "post", c.Items[0].OpID)
-	defer span.End()
-	span.SetAttributes(attribute.String("op.id", c.Items[0].OpID), attribute.String("op.effect", string(c.Items[0].Effect)), attribute.String("document.kind", string(c.Items[0].Kind)))
+	ctx, spans := o.startPost(ctx, c.Items)
+	defer spans.end()
 	if !protocol.MayLeave(o.conn.Claims.Guard, o.w.deps.Now().Sub(decided)) {
-		span.SetAttributes(attribute.String("sync.outcome", "not_sent"))
+		spans.notSent()
 		return protocol.Answer{Call: c.Key, NotSent: true}
 	}
 	crash.At(crash.WriterBeforeSend)
@@ -52,24 +46,12 @@ func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) pr
 	crash.At(crash.WriterAfterSend)
 	o.vendor(ctx, "put", started, worst(outcomes))
 	for i := range outcomes {
-		describe(span, outcomes[i])
+		spans.describe(i, outcomes[i])
 		if fault.KindOf(outcomes[i].Err) == fault.Unresolved {
 			o.refs.stale() // a table of the books changed under us
 		}
 	}
 	return protocol.Answer{Call: c.Key, Outcomes: outcomes}
-}
-
-func describe(span trace.Span, out connector.Outcome) {
-	if out.Err != nil {
-		span.SetStatus(codes.Error, out.Err.Error())
-		span.SetAttributes(attribute.String("error.type", fault.KindOf(out.Err).String()), attribute.String("sync.outcome", fault.KindOf(out.Err).String()))
-		return
-	}
-	span.SetAttributes(attribute.String("sync.outcome", "ok"))
-	if out.Posting != nil {
-		span.SetAttributes(attribute.String("accounting.record", out.Posting.Ref.String()), attribute.String("accounting.invoice.number", out.Posting.Number))
-	}
 }
 
 func (o *owner) look(ctx context.Context, l protocol.Look) protocol.LookAnswer {
@@ -101,16 +83,4 @@ func (o *owner) lockDate(ctx context.Context, l protocol.Look) protocol.LookAnsw
 	through, err := books.LockedThrough(ctx)
 	o.vendor(ctx, "lock", started, err)
 	return protocol.LookAnswer{Key: l.Key, LockedThrough: through, Err: err}
-}
-
-// span continues the trace of the slot that the op belongs to: a sync that
-// waited a day is still one trace.
-func (o *owner) span(ctx context.Context, name, opID string) (context.Context, trace.Span) {
-	parent, err := o.slotTrace(ctx, opID)
-	if err != nil {
-		o.w.deps.Log.DebugContext(ctx, "the op's slot was not read; its span stands alone", "op_id", opID, "error", err)
-	}
-	carrier := propagation.MapCarrier{"traceparent": parent}
-	ctx = propagation.TraceContext{}.Extract(ctx, carrier)
-	return o.w.deps.Tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attribute.String("target", o.target)))
 }

@@ -15,6 +15,7 @@ import (
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
@@ -269,6 +270,7 @@ func TestARefusedRefreshKeepsTheGrant(t *testing.T) {
 	if got, err := d.tokens.Refresh(t.Context(), "a0"); err != nil || got != "a1" {
 		t.Fatalf("%q, %v", got, err)
 	}
+	drill.Injected(t, int64(calls-1), 83)
 }
 
 // Another process of the service may hold the newer grant.
@@ -298,6 +300,7 @@ func TestAGrantThatIsNotStoredIsNotUsed(t *testing.T) {
 	if got, err := d.tokens.Token(t.Context()); err != nil || got != "a0" {
 		t.Errorf("%q, %v", got, err)
 	}
+	drill.Injected(t, 1, 82)
 }
 
 // closedBooks are a target with tables and a closing date.

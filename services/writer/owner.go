@@ -186,6 +186,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
+	o.traceTurn(ctx, now, &changes)
 	if len(in.Answers) > 0 {
 		crash.At(crash.WriterSettled)
 	}
@@ -213,8 +214,9 @@ func (o *owner) restOf(tx *store.Tx, rest time.Duration) (time.Duration, error) 
 func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View, error) {
 	var row protocol.Lease
 	var state, reason, alert, heldBy string
-	err := tx.QueryRow(`UPDATE target SET turns = turns + 1 WHERE target = $1 RETURNING epoch, owner, state, reason, alert, held_by`, o.target).
-		Scan(&row.Epoch, &row.Owner, &state, &reason, &alert, &heldBy)
+	var past, gathered, gens int64
+	err := tx.QueryRow(`UPDATE target SET turns = turns + 1 WHERE target = $1 RETURNING epoch, owner, state, reason, alert, held_by, recovery_since, recovery_gathered, gens`, o.target).
+		Scan(&row.Epoch, &row.Owner, &state, &reason, &alert, &heldBy, &past, &gathered, &gens)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +228,10 @@ func (o *owner) fence(tx *store.Tx, now time.Time, most budget) (*protocol.View,
 		Budget: most.all, RealtimeMost: most.realtime, BulkMost: most.bulk, Batches: most.batches,
 		Encode: o.conn.Target.Encode, Symbol: o.refs.symbol,
 	}
-	v.Paused = state == "paused"
+	v.Paused, v.Gens = state == "paused", gens
+	if past > 0 {
+		v.Recovery = &protocol.Recovery{Since: past, Gathered: gathered == 1}
+	}
 	return v, nil
 }
 
@@ -302,13 +307,4 @@ func commands(tx *store.Tx, target string) ([]protocol.Command, error) {
 		out = append(out, c)
 	}
 	return out, rows.Err()
-}
-
-// slotTrace reads the traceparent of the slot that an op belongs to.
-func (o *owner) slotTrace(ctx context.Context, opID string) (string, error) {
-	var parent string
-	err := o.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		return tx.QueryRow(`SELECT s.trace FROM op o JOIN slot s ON s.target = o.target AND s.lane = o.lane AND s.seq = o.seq WHERE o.op_id = $1`, opID).Scan(&parent)
-	})
-	return parent, err
 }

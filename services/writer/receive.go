@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
@@ -62,6 +64,7 @@ func (w *Writer) store(ctx context.Context, tx *store.Tx, b *stream.Batch, rec *
 	if err != nil {
 		return w.storeUnreadable(tx, rec, err)
 	}
+	span.SetAttributes(attribute.String("tenant.id", r.Tenant), attribute.String("sync.id", r.EventID), attribute.String("crm.record.id", r.Ref), attribute.String("crm.customer.id", r.Customer))
 	repeat, err = w.storeSlot(tx, r, rec.Value, rec.Header(stream.HeaderTraceParent))
 	return r.Target, repeat, err
 }
@@ -114,13 +117,12 @@ func (w *Writer) again(tx *store.Tx, r *document.Rendering, doc []byte) (repeat 
 }
 
 // collision: another event under the same number means that a database went
-// back. The stored one stays.
+// back. The stored one stays; ingest hears which one has no place, and admits
+// it at the lane's tail if it is its own.
 func (w *Writer) collision(tx *store.Tx, r *document.Rendering, stored string) error {
-	help := exception.HelpFor(exception.Collision)
-	return insertException(tx, &exception.Exception{
-		ID: "w-" + event.Digest("collision", r.Target, r.Lane, strconv.FormatInt(r.Seq, 10), r.EventID)[:16], Kind: exception.Collision,
-		State: exception.Open, Target: r.Target, Lane: r.Lane, Seq: r.Seq, Subject: r.Ref, Customer: r.Customer, Owner: help.Owner, Fix: help.Fix,
-		Reason: "slot holds event " + stored + "; event " + r.EventID + " claims the same place", OpenedAt: time.UnixMicro(tx.Now()),
+	return w.appendFacts(tx, trail.Fact{
+		Type: "slot.collided", Tenant: r.Tenant, Entity: r.Entity, Target: r.Target, Lane: r.Lane, SlotSeq: r.Seq, Subject: r.Ref, Customer: r.Customer, Rev: r.Rev,
+		Route: r.Route, SourceEventID: r.EventID, Outcome: "refused", Detail: "the slot holds event " + stored,
 	})
 }
 

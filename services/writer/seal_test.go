@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/store/storetest"
 )
 
@@ -63,6 +64,7 @@ func TestWhatIsSealedOpensWithItsKeyAlone(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
+	drill.Injected(t, 2, 106) // keys that were rotated, and lost
 }
 
 func TestKeyFilesThatAreRefused(t *testing.T) {

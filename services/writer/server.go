@@ -2,6 +2,7 @@ package writer
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -9,11 +10,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
 )
 
 // Server is the writer's control surface.
@@ -39,8 +42,9 @@ func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequ
 		if oldest > 0 {
 			out.Oldest = timestamppb.New(time.UnixMicro(oldest))
 		}
-		if err := tx.QueryRow(`SELECT COUNT(*) FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
-			WHERE s.state = 'queued' AND l.state NOT IN ('parked', 'waiting')`).Scan(&out.Moving); err != nil {
+		// what a restored database does not know yet moves as well
+		if err := tx.QueryRow(`SELECT (SELECT COUNT(*) FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
+			WHERE s.state = 'queued' AND l.state NOT IN ('parked', 'waiting')) + (SELECT COUNT(*) FROM target WHERE recovery_since > 0 AND recovery_gathered = 0)`).Scan(&out.Moving); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM call WHERE state <> 'settled'`).Scan(&out.Calls); err != nil {
@@ -78,15 +82,22 @@ func (s *Server) routes(tx *store.Tx, out *controlv1.WriterStatusResponse) error
 }
 
 func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) error {
-	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by FROM target ORDER BY target`)
+	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by, recovery_since FROM target ORDER BY target`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		t := &controlv1.TargetState{}
-		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy); err != nil {
+		var past int64
+		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy, &past); err != nil {
 			return err
+		}
+		if past > 0 && t.State == "active" {
+			t.State, t.Reason = "recovery", "the database was set back to "+store.Time(past).UTC().Format(time.RFC3339)+": documents are found again before anything is sent"
+			if why, known := s.w.disagree.Load(t.Account); known {
+				t.Reason += "; " + why.(string)
+			}
 		}
 		if c, ok := s.w.deps.Registry.ByAccount(t.Account); ok {
 			t.Connection = c.ID
@@ -295,21 +306,30 @@ func (s *Server) Token(ctx context.Context, r *controlv1.TokenRequest) (*control
 // behind a parked slot is parked with it.
 func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*controlv1.OpenRefsResponse, error) {
 	out := &controlv1.OpenRefsResponse{}
-	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END
-			FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued' ORDER BY s.subject, s.seq`)
-		if err != nil {
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if out.Items, err = openRefs(tx); err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			r := &controlv1.OpenRef{}
-			if err := rows.Scan(&r.Ref, &r.Cause); err != nil {
-				return err
-			}
-			out.Items = append(out.Items, r)
-		}
-		return rows.Err()
+		told, err := trail.Told(tx) // of the same moment
+		out.Told = control.ToHeads(told)
+		return err
 	})
 	return out, err
+}
+
+func openRefs(tx *store.Tx) (out []*controlv1.OpenRef, err error) {
+	rows, err := tx.Query(`SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END
+		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued' ORDER BY s.subject, s.seq`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		r := &controlv1.OpenRef{}
+		if err := rows.Scan(&r.Ref, &r.Cause); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
 }

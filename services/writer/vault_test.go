@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/store/storetest"
@@ -97,6 +98,7 @@ func TestReplicasRefreshOnce(t *testing.T) {
 	if endpoint.used != 1 {
 		t.Errorf("%d refreshes", endpoint.used)
 	}
+	drill.Injected(t, 4, 81) // replicas that asked at once
 }
 
 // A service that comes with an old token gets one that is good now, not the one

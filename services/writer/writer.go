@@ -45,6 +45,8 @@ type Deps struct {
 	Vault *Vault
 	// Takers ask each consumer of the trail which facts it has.
 	Takers map[string]trail.AskHeads
+	// Others know what this database does not after it was set back.
+	Others Others
 	// SecondPerson: what changes the books or gives up on a record takes two.
 	SecondPerson bool
 	// Partitions of the documents topics.
@@ -68,17 +70,19 @@ type Writer struct {
 	owners   map[string]*owner
 	assigned map[int]bool
 	change   chan struct{} // the assignment moved
+	restored chan struct{} // the database was set back
+	disagree sync.Map      // target -> why books and links do not agree yet
 }
 
 // New makes the service; Run does the work.
 func New(d Deps) (*Writer, error) {
-	w := &Writer{deps: d, owners: map[string]*owner{}, assigned: map[int]bool{}, change: make(chan struct{}, 1)}
+	w := &Writer{deps: d, owners: map[string]*owner{}, assigned: map[int]bool{}, change: make(chan struct{}, 1), restored: make(chan struct{}, 1)}
 	var err error
 	w.relay = trail.NewRelay(d.DB, trail.Outbox(d.DB), d.Bus, d.Now, d.Log)
 	w.trail = trail.NewCompleter(d.DB, w.relay, d.Takers, d.Log)
 	w.consumer, err = stream.NewConsumer(d.Bus, stream.ConsumerConfig{
 		Group: "tieout-" + Name, Topics: []string{document.Topic(event.Realtime), document.Topic(event.Bulk)},
-		Offsets: d.DB, Handle: w.receive, OnAssigned: w.onAssigned, OnRevoked: w.onRevoked,
+		Offsets: d.DB, Handle: w.receive, OnAssigned: w.onAssigned, OnRevoked: w.onRevoked, OnGap: w.onGap,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writer: %w", err)
@@ -99,7 +103,11 @@ func (w *Writer) Run(ctx context.Context) error {
 	background.Go(func() { trailErr = w.trail.Run(relayCtx) })
 	owners.Go(func() { w.own(ctx) })
 	owners.Go(func() { w.watchGrants(ctx) })
-	err := w.consumer.Run(ctx)
+	err := w.lookBack(ctx)
+	if err == nil {
+		owners.Go(func() { w.recover(ctx) })
+		err = w.consumer.Run(ctx)
+	}
 	owners.Wait()
 	stopRelay()
 	background.Wait()

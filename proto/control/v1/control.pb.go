@@ -3251,7 +3251,11 @@ func (x *OpenRef) GetCause() string {
 type OpenRefsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The records.
-	Items         []*OpenRef `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*OpenRef `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// The last fact that the service has told in each of its streams: who has
+	// them all knows what became of every record that is not listed. The
+	// writer's only.
+	Told          []*StreamHead `protobuf:"bytes,2,rep,name=told,proto3" json:"told,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3289,6 +3293,13 @@ func (*OpenRefsResponse) Descriptor() ([]byte, []int) {
 func (x *OpenRefsResponse) GetItems() []*OpenRef {
 	if x != nil {
 		return x.Items
+	}
+	return nil
+}
+
+func (x *OpenRefsResponse) GetTold() []*StreamHead {
+	if x != nil {
+		return x.Told
 	}
 	return nil
 }
@@ -6802,6 +6813,530 @@ func (x *PrepareConnectionResponse) GetMade() bool {
 	return false
 }
 
+// MarkRestoredRequest says that a service's database was set back.
+type MarkRestoredRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who says so.
+	Actor         string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarkRestoredRequest) Reset() {
+	*x = MarkRestoredRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkRestoredRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkRestoredRequest) ProtoMessage() {}
+
+func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkRestoredRequest.ProtoReflect.Descriptor instead.
+func (*MarkRestoredRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *MarkRestoredRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// MarkRestoredResponse is what follows.
+type MarkRestoredResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Incarnation of the service's streams from now on.
+	Incarnation   int64 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarkRestoredResponse) Reset() {
+	*x = MarkRestoredResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkRestoredResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkRestoredResponse) ProtoMessage() {}
+
+func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkRestoredResponse.ProtoReflect.Descriptor instead.
+func (*MarkRestoredResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *MarkRestoredResponse) GetIncarnation() int64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+// ReopenRequest names lanes of a target and where each goes on. Lanes beyond
+// after_lane and up to until_lane that it does not name go on at 1.
+type ReopenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Account that is written to.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Lanes behind this one; empty: from the first.
+	AfterLane string `protobuf:"bytes,2,opt,name=after_lane,json=afterLane,proto3" json:"after_lane,omitempty"`
+	// Lanes up to this one; empty: to the last.
+	UntilLane string `protobuf:"bytes,3,opt,name=until_lane,json=untilLane,proto3" json:"until_lane,omitempty"`
+	// Where lanes go on: the seq of a head is the lane's next slot.
+	Lanes         []*LaneHead `protobuf:"bytes,4,rep,name=lanes,proto3" json:"lanes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReopenRequest) Reset() {
+	*x = ReopenRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReopenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReopenRequest) ProtoMessage() {}
+
+func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReopenRequest.ProtoReflect.Descriptor instead.
+func (*ReopenRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *ReopenRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ReopenRequest) GetAfterLane() string {
+	if x != nil {
+		return x.AfterLane
+	}
+	return ""
+}
+
+func (x *ReopenRequest) GetUntilLane() string {
+	if x != nil {
+		return x.UntilLane
+	}
+	return ""
+}
+
+func (x *ReopenRequest) GetLanes() []*LaneHead {
+	if x != nil {
+		return x.Lanes
+	}
+	return nil
+}
+
+// ReopenedEvent is an event that is published again.
+type ReopenedEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Lane key.
+	Lane string `protobuf:"bytes,2,opt,name=lane,proto3" json:"lane,omitempty"`
+	// Slot.
+	Seq int64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Record at the source.
+	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Revision.
+	Rev int64 `protobuf:"varint,5,opt,name=rev,proto3" json:"rev,omitempty"`
+	// How it ended; empty while it is open.
+	Outcome string `protobuf:"bytes,6,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// It is a merge, which supersedes nothing.
+	Merge         bool `protobuf:"varint,7,opt,name=merge,proto3" json:"merge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReopenedEvent) Reset() {
+	*x = ReopenedEvent{}
+	mi := &file_control_v1_control_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReopenedEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReopenedEvent) ProtoMessage() {}
+
+func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReopenedEvent.ProtoReflect.Descriptor instead.
+func (*ReopenedEvent) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *ReopenedEvent) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *ReopenedEvent) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *ReopenedEvent) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ReopenedEvent) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *ReopenedEvent) GetRev() int64 {
+	if x != nil {
+		return x.Rev
+	}
+	return 0
+}
+
+func (x *ReopenedEvent) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *ReopenedEvent) GetMerge() bool {
+	if x != nil {
+		return x.Merge
+	}
+	return false
+}
+
+// ReopenResponse lists them.
+type ReopenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events.
+	Events        []*ReopenedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReopenResponse) Reset() {
+	*x = ReopenResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReopenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReopenResponse) ProtoMessage() {}
+
+func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReopenResponse.ProtoReflect.Descriptor instead.
+func (*ReopenResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *ReopenResponse) GetEvents() []*ReopenedEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// LaneTopsRequest asks for a page of lanes.
+type LaneTopsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lanes behind this target's...
+	AfterTarget string `protobuf:"bytes,1,opt,name=after_target,json=afterTarget,proto3" json:"after_target,omitempty"`
+	// ...lane.
+	AfterLane     string `protobuf:"bytes,2,opt,name=after_lane,json=afterLane,proto3" json:"after_lane,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneTopsRequest) Reset() {
+	*x = LaneTopsRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneTopsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneTopsRequest) ProtoMessage() {}
+
+func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneTopsRequest.ProtoReflect.Descriptor instead.
+func (*LaneTopsRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *LaneTopsRequest) GetAfterTarget() string {
+	if x != nil {
+		return x.AfterTarget
+	}
+	return ""
+}
+
+func (x *LaneTopsRequest) GetAfterLane() string {
+	if x != nil {
+		return x.AfterLane
+	}
+	return ""
+}
+
+// LaneTopsResponse is a page of lanes.
+type LaneTopsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The highest numbers; none: there are no more lanes.
+	Lanes         []*LaneHead `protobuf:"bytes,1,rep,name=lanes,proto3" json:"lanes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneTopsResponse) Reset() {
+	*x = LaneTopsResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[103]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneTopsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneTopsResponse) ProtoMessage() {}
+
+func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[103]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneTopsResponse.ProtoReflect.Descriptor instead.
+func (*LaneTopsResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{103}
+}
+
+func (x *LaneTopsResponse) GetLanes() []*LaneHead {
+	if x != nil {
+		return x.Lanes
+	}
+	return nil
+}
+
+// FactsAfterRequest says what a restored database knows.
+type FactsAfterRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Streams that begin with this.
+	StreamPrefix string `protobuf:"bytes,1,opt,name=stream_prefix,json=streamPrefix,proto3" json:"stream_prefix,omitempty"`
+	// Last fact that each of its streams had; streams that are not named had none.
+	Known []*StreamHead `protobuf:"bytes,2,rep,name=known,proto3" json:"known,omitempty"`
+	// Facts behind this one, for the next page.
+	After         *StreamHead `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactsAfterRequest) Reset() {
+	*x = FactsAfterRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactsAfterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactsAfterRequest) ProtoMessage() {}
+
+func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactsAfterRequest.ProtoReflect.Descriptor instead.
+func (*FactsAfterRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *FactsAfterRequest) GetStreamPrefix() string {
+	if x != nil {
+		return x.StreamPrefix
+	}
+	return ""
+}
+
+func (x *FactsAfterRequest) GetKnown() []*StreamHead {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+func (x *FactsAfterRequest) GetAfter() *StreamHead {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+// FactsAfterResponse is a page of facts.
+type FactsAfterResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Facts that name a document, by stream, incarnation and number; each an
+	// audit.v1.Fact.
+	Facts         [][]byte `protobuf:"bytes,1,rep,name=facts,proto3" json:"facts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactsAfterResponse) Reset() {
+	*x = FactsAfterResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactsAfterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactsAfterResponse) ProtoMessage() {}
+
+func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactsAfterResponse.ProtoReflect.Descriptor instead.
+func (*FactsAfterResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
+}
+
+func (x *FactsAfterResponse) GetFacts() [][]byte {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
 var File_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_control_v1_control_proto_rawDesc = "" +
@@ -7073,9 +7608,10 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x0fOpenRefsRequest\"1\n" +
 	"\aOpenRef\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
-	"\x05cause\x18\x02 \x01(\tR\x05cause\"=\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\"i\n" +
 	"\x10OpenRefsResponse\x12)\n" +
-	"\x05items\x18\x01 \x03(\v2\x13.control.v1.OpenRefR\x05items\"H\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.control.v1.OpenRefR\x05items\x12*\n" +
+	"\x04told\x18\x02 \x03(\v2\x16.control.v1.StreamHeadR\x04told\"H\n" +
 	"\fTokenRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
@@ -7325,7 +7861,40 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\"E\n" +
 	"\x19PrepareConnectionResponse\x12\x14\n" +
 	"\x05items\x18\x01 \x03(\tR\x05items\x12\x12\n" +
-	"\x04made\x18\x02 \x01(\bR\x04made2\x95\b\n" +
+	"\x04made\x18\x02 \x01(\bR\x04made\"+\n" +
+	"\x13MarkRestoredRequest\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\"8\n" +
+	"\x14MarkRestoredResponse\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\x03R\vincarnation\"\x91\x01\n" +
+	"\rReopenRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1d\n" +
+	"\n" +
+	"after_lane\x18\x02 \x01(\tR\tafterLane\x12\x1d\n" +
+	"\n" +
+	"until_lane\x18\x03 \x01(\tR\tuntilLane\x12*\n" +
+	"\x05lanes\x18\x04 \x03(\v2\x14.control.v1.LaneHeadR\x05lanes\"\xa4\x01\n" +
+	"\rReopenedEvent\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x12\n" +
+	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x03R\x03seq\x12\x10\n" +
+	"\x03ref\x18\x04 \x01(\tR\x03ref\x12\x10\n" +
+	"\x03rev\x18\x05 \x01(\x03R\x03rev\x12\x18\n" +
+	"\aoutcome\x18\x06 \x01(\tR\aoutcome\x12\x14\n" +
+	"\x05merge\x18\a \x01(\bR\x05merge\"C\n" +
+	"\x0eReopenResponse\x121\n" +
+	"\x06events\x18\x01 \x03(\v2\x19.control.v1.ReopenedEventR\x06events\"S\n" +
+	"\x0fLaneTopsRequest\x12!\n" +
+	"\fafter_target\x18\x01 \x01(\tR\vafterTarget\x12\x1d\n" +
+	"\n" +
+	"after_lane\x18\x02 \x01(\tR\tafterLane\">\n" +
+	"\x10LaneTopsResponse\x12*\n" +
+	"\x05lanes\x18\x01 \x03(\v2\x14.control.v1.LaneHeadR\x05lanes\"\x94\x01\n" +
+	"\x11FactsAfterRequest\x12#\n" +
+	"\rstream_prefix\x18\x01 \x01(\tR\fstreamPrefix\x12,\n" +
+	"\x05known\x18\x02 \x03(\v2\x16.control.v1.StreamHeadR\x05known\x12,\n" +
+	"\x05after\x18\x03 \x01(\v2\x16.control.v1.StreamHeadR\x05after\"*\n" +
+	"\x12FactsAfterResponse\x12\x14\n" +
+	"\x05facts\x18\x01 \x03(\fR\x05facts2\xa9\t\n" +
 	"\rIngestService\x12Q\n" +
 	"\fIngestStatus\x12\x1f.control.v1.IngestStatusRequest\x1a .control.v1.IngestStatusResponse\x129\n" +
 	"\x04Poll\x12\x17.control.v1.PollRequest\x1a\x18.control.v1.PollResponse\x12B\n" +
@@ -7341,7 +7910,10 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\bActOnRun\x12\x1b.control.v1.ActOnRunRequest\x1a\x1c.control.v1.ActOnRunResponse\x12K\n" +
 	"\n" +
 	"ListEvents\x12\x1d.control.v1.ListEventsRequest\x1a\x1e.control.v1.ListEventsResponse\x12H\n" +
-	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse2\xe6\b\n" +
+	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse\x12?\n" +
+	"\x06Reopen\x12\x19.control.v1.ReopenRequest\x1a\x1a.control.v1.ReopenResponse\x12Q\n" +
+	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\x80\n" +
+	"\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
@@ -7356,25 +7928,32 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\fBeginConsent\x12\x1f.control.v1.BeginConsentRequest\x1a .control.v1.BeginConsentResponse\x12T\n" +
 	"\rFinishConsent\x12 .control.v1.FinishConsentRequest\x1a!.control.v1.FinishConsentResponse\x12W\n" +
 	"\x0eTestConnection\x12!.control.v1.TestConnectionRequest\x1a\".control.v1.TestConnectionResponse\x12`\n" +
-	"\x11PrepareConnection\x12$.control.v1.PrepareConnectionRequest\x1a%.control.v1.PrepareConnectionResponse2\xf4\x03\n" +
+	"\x11PrepareConnection\x12$.control.v1.PrepareConnectionRequest\x1a%.control.v1.PrepareConnectionResponse\x12E\n" +
+	"\bLaneTops\x12\x1b.control.v1.LaneTopsRequest\x1a\x1c.control.v1.LaneTopsResponse\x12Q\n" +
+	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\x94\x05\n" +
 	"\fAuditService\x12N\n" +
 	"\vAuditStatus\x12\x1e.control.v1.AuditStatusRequest\x1a\x1f.control.v1.AuditStatusResponse\x12B\n" +
 	"\aJourney\x12\x1a.control.v1.JourneyRequest\x1a\x1b.control.v1.JourneyResponse\x12N\n" +
 	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse\x12?\n" +
 	"\x06Search\x12\x19.control.v1.SearchRequest\x1a\x1a.control.v1.SearchResponse\x12`\n" +
 	"\x11ListNotifications\x12$.control.v1.ListNotificationsRequest\x1a%.control.v1.ListNotificationsResponse\x12]\n" +
-	"\x10TestNotification\x12#.control.v1.TestNotificationRequest\x1a$.control.v1.TestNotificationResponse2\x99\x03\n" +
+	"\x10TestNotification\x12#.control.v1.TestNotificationRequest\x1a$.control.v1.TestNotificationResponse\x12K\n" +
+	"\n" +
+	"FactsAfter\x12\x1d.control.v1.FactsAfterRequest\x1a\x1e.control.v1.FactsAfterResponse\x12Q\n" +
+	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\xec\x03\n" +
 	"\x11ReconcilerService\x12H\n" +
 	"\tReconcile\x12\x1c.control.v1.ReconcileRequest\x1a\x1d.control.v1.ReconcileResponse\x12J\n" +
 	"\n" +
 	"LastReport\x12\x1d.control.v1.LastReportRequest\x1a\x1d.control.v1.ReconcileResponse\x12?\n" +
 	"\x06Repair\x12\x19.control.v1.RepairRequest\x1a\x1a.control.v1.RepairResponse\x12]\n" +
-	"\x10ReconcilerStatus\x12#.control.v1.ReconcilerStatusRequest\x1a$.control.v1.ReconcilerStatusResponse\x12N\n" +
-	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\xbb\x01\n" +
+	"\x10ReconcilerStatus\x12#.control.v1.ReconcilerStatusRequest\x1a$.control.v1.ReconcilerStatusResponse\x12Q\n" +
+	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse\x12N\n" +
+	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\x8e\x02\n" +
 	"\x10TransformService\x12Z\n" +
 	"\x0fTransformStatus\x12\".control.v1.TransformStatusRequest\x1a#.control.v1.TransformStatusResponse\x12K\n" +
 	"\n" +
-	"GetMapping\x12\x1d.control.v1.GetMappingRequest\x1a\x1e.control.v1.GetMappingResponseB'Z%tieout.dev/proto/control/v1;controlv1b\x06proto3"
+	"GetMapping\x12\x1d.control.v1.GetMappingRequest\x1a\x1e.control.v1.GetMappingResponse\x12Q\n" +
+	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponseB'Z%tieout.dev/proto/control/v1;controlv1b\x06proto3"
 
 var (
 	file_control_v1_control_proto_rawDescOnce sync.Once
@@ -7388,7 +7967,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 107)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),              // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),       // 1: control.v1.IngestStatusRequest
@@ -7487,174 +8066,205 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*TestConnectionResponse)(nil),    // 94: control.v1.TestConnectionResponse
 	(*PrepareConnectionRequest)(nil),  // 95: control.v1.PrepareConnectionRequest
 	(*PrepareConnectionResponse)(nil), // 96: control.v1.PrepareConnectionResponse
-	nil,                               // 97: control.v1.FinishConsentRequest.ParamsEntry
-	(*timestamppb.Timestamp)(nil),     // 98: google.protobuf.Timestamp
-	(*v1.Money)(nil),                  // 99: audit.v1.Money
+	(*MarkRestoredRequest)(nil),       // 97: control.v1.MarkRestoredRequest
+	(*MarkRestoredResponse)(nil),      // 98: control.v1.MarkRestoredResponse
+	(*ReopenRequest)(nil),             // 99: control.v1.ReopenRequest
+	(*ReopenedEvent)(nil),             // 100: control.v1.ReopenedEvent
+	(*ReopenResponse)(nil),            // 101: control.v1.ReopenResponse
+	(*LaneTopsRequest)(nil),           // 102: control.v1.LaneTopsRequest
+	(*LaneTopsResponse)(nil),          // 103: control.v1.LaneTopsResponse
+	(*FactsAfterRequest)(nil),         // 104: control.v1.FactsAfterRequest
+	(*FactsAfterResponse)(nil),        // 105: control.v1.FactsAfterResponse
+	nil,                               // 106: control.v1.FinishConsentRequest.ParamsEntry
+	(*timestamppb.Timestamp)(nil),     // 107: google.protobuf.Timestamp
+	(*v1.Money)(nil),                  // 108: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,   // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,   // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,   // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
 	4,   // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	98,  // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	98,  // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	98,  // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	107, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	107, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	107, // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
 	13,  // 7: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
-	98,  // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
-	98,  // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	98,  // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	98,  // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	107, // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	107, // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	107, // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	107, // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
 	13,  // 12: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
 	13,  // 13: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
 	10,  // 14: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
-	98,  // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	107, // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
 	0,   // 16: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
 	26,  // 17: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
 	3,   // 18: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	98,  // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	98,  // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	98,  // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	99,  // 22: control.v1.Held.sum:type_name -> audit.v1.Money
-	99,  // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
-	98,  // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	107, // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	107, // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	107, // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	108, // 22: control.v1.Held.sum:type_name -> audit.v1.Money
+	108, // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
+	107, // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
 	28,  // 25: control.v1.Exception.held:type_name -> control.v1.Held
-	98,  // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	107, // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
 	29,  // 27: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	98,  // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	98,  // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	107, // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	107, // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
 	28,  // 30: control.v1.LaneView.held:type_name -> control.v1.Held
 	34,  // 31: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
 	39,  // 32: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
 	42,  // 33: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
-	46,  // 34: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	46,  // 35: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,   // 36: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	99,  // 37: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	99,  // 38: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	99,  // 39: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	98,  // 40: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	52,  // 41: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	53,  // 42: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	55,  // 43: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	55,  // 44: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	99,  // 45: control.v1.Side.net:type_name -> audit.v1.Money
-	99,  // 46: control.v1.Side.gross:type_name -> audit.v1.Money
-	59,  // 47: control.v1.Explained.side:type_name -> control.v1.Side
-	59,  // 48: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	59,  // 49: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	59,  // 50: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	60,  // 51: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	59,  // 52: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	99,  // 53: control.v1.Break.amount:type_name -> audit.v1.Money
-	61,  // 54: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	62,  // 55: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	98,  // 56: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
-	0,   // 57: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	80,  // 58: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
-	70,  // 59: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
-	98,  // 60: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	98,  // 61: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
-	73,  // 62: control.v1.SearchResponse.items:type_name -> control.v1.Entry
-	76,  // 63: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
-	77,  // 64: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
-	0,   // 65: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	80,  // 66: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	84,  // 67: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
-	98,  // 68: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
-	98,  // 69: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
-	87,  // 70: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
-	98,  // 71: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
-	97,  // 72: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
-	98,  // 73: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
-	98,  // 74: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
-	93,  // 75: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
-	1,   // 76: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,   // 77: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,   // 78: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,   // 79: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22,  // 80: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27,  // 81: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31,  // 82: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	56,  // 83: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	41,  // 84: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11,  // 85: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14,  // 86: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16,  // 87: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18,  // 88: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20,  // 89: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	24,  // 90: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27,  // 91: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31,  // 92: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	38,  // 93: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	47,  // 94: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	41,  // 95: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	44,  // 96: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	33,  // 97: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	36,  // 98: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	75,  // 99: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
-	88,  // 100: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
-	90,  // 101: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
-	92,  // 102: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
-	95,  // 103: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
-	49,  // 104: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	51,  // 105: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	56,  // 106: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	72,  // 107: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
-	82,  // 108: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
-	85,  // 109: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
-	58,  // 110: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	64,  // 111: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
-	65,  // 112: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
-	67,  // 113: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	56,  // 114: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	79,  // 115: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	69,  // 116: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
-	2,   // 117: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,   // 118: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,   // 119: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10,  // 120: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23,  // 121: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	30,  // 122: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32,  // 123: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	57,  // 124: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	43,  // 125: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12,  // 126: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15,  // 127: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17,  // 128: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19,  // 129: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21,  // 130: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	25,  // 131: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	30,  // 132: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32,  // 133: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	40,  // 134: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	48,  // 135: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	43,  // 136: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	45,  // 137: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	35,  // 138: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	37,  // 139: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	78,  // 140: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
-	89,  // 141: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
-	91,  // 142: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
-	94,  // 143: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
-	96,  // 144: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
-	50,  // 145: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	54,  // 146: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	57,  // 147: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	74,  // 148: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
-	83,  // 149: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
-	86,  // 150: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
-	63,  // 151: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	63,  // 152: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
-	66,  // 153: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
-	68,  // 154: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	57,  // 155: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	81,  // 156: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	71,  // 157: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
-	117, // [117:158] is the sub-list for method output_type
-	76,  // [76:117] is the sub-list for method input_type
-	76,  // [76:76] is the sub-list for extension type_name
-	76,  // [76:76] is the sub-list for extension extendee
-	0,   // [0:76] is the sub-list for field type_name
+	55,  // 34: control.v1.OpenRefsResponse.told:type_name -> control.v1.StreamHead
+	46,  // 35: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	46,  // 36: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,   // 37: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	108, // 38: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	108, // 39: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	108, // 40: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	107, // 41: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	52,  // 42: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	53,  // 43: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	55,  // 44: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	55,  // 45: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	108, // 46: control.v1.Side.net:type_name -> audit.v1.Money
+	108, // 47: control.v1.Side.gross:type_name -> audit.v1.Money
+	59,  // 48: control.v1.Explained.side:type_name -> control.v1.Side
+	59,  // 49: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	59,  // 50: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	59,  // 51: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	60,  // 52: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	59,  // 53: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	108, // 54: control.v1.Break.amount:type_name -> audit.v1.Money
+	61,  // 55: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	62,  // 56: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	107, // 57: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	0,   // 58: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	80,  // 59: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
+	70,  // 60: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
+	107, // 61: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	107, // 62: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	73,  // 63: control.v1.SearchResponse.items:type_name -> control.v1.Entry
+	76,  // 64: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
+	77,  // 65: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
+	0,   // 66: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	80,  // 67: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	84,  // 68: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
+	107, // 69: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
+	107, // 70: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
+	87,  // 71: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
+	107, // 72: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
+	106, // 73: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
+	107, // 74: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
+	107, // 75: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
+	93,  // 76: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
+	46,  // 77: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
+	100, // 78: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
+	46,  // 79: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
+	55,  // 80: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
+	55,  // 81: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
+	1,   // 82: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,   // 83: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,   // 84: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,   // 85: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22,  // 86: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27,  // 87: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31,  // 88: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	56,  // 89: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	41,  // 90: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11,  // 91: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14,  // 92: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16,  // 93: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18,  // 94: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20,  // 95: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	99,  // 96: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
+	97,  // 97: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	24,  // 98: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27,  // 99: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	31,  // 100: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	38,  // 101: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	47,  // 102: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	41,  // 103: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	44,  // 104: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	33,  // 105: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	36,  // 106: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	75,  // 107: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
+	88,  // 108: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
+	90,  // 109: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
+	92,  // 110: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
+	95,  // 111: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
+	102, // 112: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
+	97,  // 113: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	49,  // 114: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	51,  // 115: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	56,  // 116: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	72,  // 117: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
+	82,  // 118: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
+	85,  // 119: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
+	104, // 120: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
+	97,  // 121: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	58,  // 122: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	64,  // 123: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	65,  // 124: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	67,  // 125: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	97,  // 126: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	56,  // 127: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	79,  // 128: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	69,  // 129: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
+	97,  // 130: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	2,   // 131: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,   // 132: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,   // 133: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10,  // 134: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23,  // 135: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	30,  // 136: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32,  // 137: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	57,  // 138: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	43,  // 139: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12,  // 140: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15,  // 141: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17,  // 142: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19,  // 143: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21,  // 144: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	101, // 145: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
+	98,  // 146: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	25,  // 147: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	30,  // 148: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	32,  // 149: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	40,  // 150: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	48,  // 151: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	43,  // 152: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	45,  // 153: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	35,  // 154: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	37,  // 155: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	78,  // 156: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
+	89,  // 157: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
+	91,  // 158: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
+	94,  // 159: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
+	96,  // 160: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
+	103, // 161: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
+	98,  // 162: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	50,  // 163: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	54,  // 164: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	57,  // 165: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	74,  // 166: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
+	83,  // 167: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
+	86,  // 168: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
+	105, // 169: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
+	98,  // 170: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	63,  // 171: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	63,  // 172: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	66,  // 173: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	68,  // 174: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	98,  // 175: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	57,  // 176: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	81,  // 177: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	71,  // 178: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
+	98,  // 179: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	131, // [131:180] is the sub-list for method output_type
+	82,  // [82:131] is the sub-list for method input_type
+	82,  // [82:82] is the sub-list for extension type_name
+	82,  // [82:82] is the sub-list for extension extendee
+	0,   // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -7668,7 +8278,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   98,
+			NumMessages:   107,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -36,6 +36,8 @@ const (
 	IngestService_ActOnRun_FullMethodName       = "/control.v1.IngestService/ActOnRun"
 	IngestService_ListEvents_FullMethodName     = "/control.v1.IngestService/ListEvents"
 	IngestService_GetRecord_FullMethodName      = "/control.v1.IngestService/GetRecord"
+	IngestService_Reopen_FullMethodName         = "/control.v1.IngestService/Reopen"
+	IngestService_MarkRestored_FullMethodName   = "/control.v1.IngestService/MarkRestored"
 )
 
 // IngestServiceClient is the client API for IngestService service.
@@ -72,6 +74,11 @@ type IngestServiceClient interface {
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// GetRecord returns a record as it was last admitted.
 	GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error)
+	// Reopen publishes events again that a restored writer may have forgotten, and
+	// tells how they ended.
+	Reopen(ctx context.Context, in *ReopenRequest, opts ...grpc.CallOption) (*ReopenResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error)
 }
 
 type ingestServiceClient struct {
@@ -222,6 +229,26 @@ func (c *ingestServiceClient) GetRecord(ctx context.Context, in *GetRecordReques
 	return out, nil
 }
 
+func (c *ingestServiceClient) Reopen(ctx context.Context, in *ReopenRequest, opts ...grpc.CallOption) (*ReopenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReopenResponse)
+	err := c.cc.Invoke(ctx, IngestService_Reopen_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MarkRestoredResponse)
+	err := c.cc.Invoke(ctx, IngestService_MarkRestored_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IngestServiceServer is the server API for IngestService service.
 // All implementations must embed UnimplementedIngestServiceServer
 // for forward compatibility.
@@ -256,6 +283,11 @@ type IngestServiceServer interface {
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// GetRecord returns a record as it was last admitted.
 	GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error)
+	// Reopen publishes events again that a restored writer may have forgotten, and
+	// tells how they ended.
+	Reopen(context.Context, *ReopenRequest) (*ReopenResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error)
 	mustEmbedUnimplementedIngestServiceServer()
 }
 
@@ -307,6 +339,12 @@ func (UnimplementedIngestServiceServer) ListEvents(context.Context, *ListEventsR
 }
 func (UnimplementedIngestServiceServer) GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRecord not implemented")
+}
+func (UnimplementedIngestServiceServer) Reopen(context.Context, *ReopenRequest) (*ReopenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reopen not implemented")
+}
+func (UnimplementedIngestServiceServer) MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MarkRestored not implemented")
 }
 func (UnimplementedIngestServiceServer) mustEmbedUnimplementedIngestServiceServer() {}
 func (UnimplementedIngestServiceServer) testEmbeddedByValue()                       {}
@@ -581,6 +619,42 @@ func _IngestService_GetRecord_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_Reopen_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReopenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).Reopen(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_Reopen_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).Reopen(ctx, req.(*ReopenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_MarkRestored_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MarkRestoredRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).MarkRestored(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_MarkRestored_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).MarkRestored(ctx, req.(*MarkRestoredRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IngestService_ServiceDesc is the grpc.ServiceDesc for IngestService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -644,6 +718,14 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetRecord",
 			Handler:    _IngestService_GetRecord_Handler,
 		},
+		{
+			MethodName: "Reopen",
+			Handler:    _IngestService_Reopen_Handler,
+		},
+		{
+			MethodName: "MarkRestored",
+			Handler:    _IngestService_MarkRestored_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "control/v1/control.proto",
@@ -664,6 +746,8 @@ const (
 	WriterService_FinishConsent_FullMethodName     = "/control.v1.WriterService/FinishConsent"
 	WriterService_TestConnection_FullMethodName    = "/control.v1.WriterService/TestConnection"
 	WriterService_PrepareConnection_FullMethodName = "/control.v1.WriterService/PrepareConnection"
+	WriterService_LaneTops_FullMethodName          = "/control.v1.WriterService/LaneTops"
+	WriterService_MarkRestored_FullMethodName      = "/control.v1.WriterService/MarkRestored"
 )
 
 // WriterServiceClient is the client API for WriterService service.
@@ -701,6 +785,11 @@ type WriterServiceClient interface {
 	TestConnection(ctx context.Context, in *TestConnectionRequest, opts ...grpc.CallOption) (*TestConnectionResponse, error)
 	// PrepareConnection makes at the vendor what write-back needs.
 	PrepareConnection(ctx context.Context, in *PrepareConnectionRequest, opts ...grpc.CallOption) (*PrepareConnectionResponse, error)
+	// LaneTops lists the highest number of each lane that anything stored names,
+	// for an ingest whose database was set back.
+	LaneTops(ctx context.Context, in *LaneTopsRequest, opts ...grpc.CallOption) (*LaneTopsResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error)
 }
 
 type writerServiceClient struct {
@@ -851,6 +940,26 @@ func (c *writerServiceClient) PrepareConnection(ctx context.Context, in *Prepare
 	return out, nil
 }
 
+func (c *writerServiceClient) LaneTops(ctx context.Context, in *LaneTopsRequest, opts ...grpc.CallOption) (*LaneTopsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LaneTopsResponse)
+	err := c.cc.Invoke(ctx, WriterService_LaneTops_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *writerServiceClient) MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MarkRestoredResponse)
+	err := c.cc.Invoke(ctx, WriterService_MarkRestored_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WriterServiceServer is the server API for WriterService service.
 // All implementations must embed UnimplementedWriterServiceServer
 // for forward compatibility.
@@ -886,6 +995,11 @@ type WriterServiceServer interface {
 	TestConnection(context.Context, *TestConnectionRequest) (*TestConnectionResponse, error)
 	// PrepareConnection makes at the vendor what write-back needs.
 	PrepareConnection(context.Context, *PrepareConnectionRequest) (*PrepareConnectionResponse, error)
+	// LaneTops lists the highest number of each lane that anything stored names,
+	// for an ingest whose database was set back.
+	LaneTops(context.Context, *LaneTopsRequest) (*LaneTopsResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error)
 	mustEmbedUnimplementedWriterServiceServer()
 }
 
@@ -937,6 +1051,12 @@ func (UnimplementedWriterServiceServer) TestConnection(context.Context, *TestCon
 }
 func (UnimplementedWriterServiceServer) PrepareConnection(context.Context, *PrepareConnectionRequest) (*PrepareConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PrepareConnection not implemented")
+}
+func (UnimplementedWriterServiceServer) LaneTops(context.Context, *LaneTopsRequest) (*LaneTopsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LaneTops not implemented")
+}
+func (UnimplementedWriterServiceServer) MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MarkRestored not implemented")
 }
 func (UnimplementedWriterServiceServer) mustEmbedUnimplementedWriterServiceServer() {}
 func (UnimplementedWriterServiceServer) testEmbeddedByValue()                       {}
@@ -1211,6 +1331,42 @@ func _WriterService_PrepareConnection_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WriterService_LaneTops_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LaneTopsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).LaneTops(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_LaneTops_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).LaneTops(ctx, req.(*LaneTopsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WriterService_MarkRestored_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MarkRestoredRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).MarkRestored(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_MarkRestored_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).MarkRestored(ctx, req.(*MarkRestoredRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WriterService_ServiceDesc is the grpc.ServiceDesc for WriterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1274,6 +1430,14 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "PrepareConnection",
 			Handler:    _WriterService_PrepareConnection_Handler,
 		},
+		{
+			MethodName: "LaneTops",
+			Handler:    _WriterService_LaneTops_Handler,
+		},
+		{
+			MethodName: "MarkRestored",
+			Handler:    _WriterService_MarkRestored_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "control/v1/control.proto",
@@ -1286,6 +1450,8 @@ const (
 	AuditService_Search_FullMethodName            = "/control.v1.AuditService/Search"
 	AuditService_ListNotifications_FullMethodName = "/control.v1.AuditService/ListNotifications"
 	AuditService_TestNotification_FullMethodName  = "/control.v1.AuditService/TestNotification"
+	AuditService_FactsAfter_FullMethodName        = "/control.v1.AuditService/FactsAfter"
+	AuditService_MarkRestored_FullMethodName      = "/control.v1.AuditService/MarkRestored"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -1307,6 +1473,11 @@ type AuditServiceClient interface {
 	// TestNotification sends a message to every channel at once, so that a wrong
 	// address is found before it matters.
 	TestNotification(ctx context.Context, in *TestNotificationRequest, opts ...grpc.CallOption) (*TestNotificationResponse, error)
+	// FactsAfter lists a service's facts about documents that follow what its
+	// restored database knows.
+	FactsAfter(ctx context.Context, in *FactsAfterRequest, opts ...grpc.CallOption) (*FactsAfterResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error)
 }
 
 type auditServiceClient struct {
@@ -1377,6 +1548,26 @@ func (c *auditServiceClient) TestNotification(ctx context.Context, in *TestNotif
 	return out, nil
 }
 
+func (c *auditServiceClient) FactsAfter(ctx context.Context, in *FactsAfterRequest, opts ...grpc.CallOption) (*FactsAfterResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FactsAfterResponse)
+	err := c.cc.Invoke(ctx, AuditService_FactsAfter_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MarkRestoredResponse)
+	err := c.cc.Invoke(ctx, AuditService_MarkRestored_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
@@ -1396,6 +1587,11 @@ type AuditServiceServer interface {
 	// TestNotification sends a message to every channel at once, so that a wrong
 	// address is found before it matters.
 	TestNotification(context.Context, *TestNotificationRequest) (*TestNotificationResponse, error)
+	// FactsAfter lists a service's facts about documents that follow what its
+	// restored database knows.
+	FactsAfter(context.Context, *FactsAfterRequest) (*FactsAfterResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -1423,6 +1619,12 @@ func (UnimplementedAuditServiceServer) ListNotifications(context.Context, *ListN
 }
 func (UnimplementedAuditServiceServer) TestNotification(context.Context, *TestNotificationRequest) (*TestNotificationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TestNotification not implemented")
+}
+func (UnimplementedAuditServiceServer) FactsAfter(context.Context, *FactsAfterRequest) (*FactsAfterResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FactsAfter not implemented")
+}
+func (UnimplementedAuditServiceServer) MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MarkRestored not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -1553,6 +1755,42 @@ func _AuditService_TestNotification_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_FactsAfter_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FactsAfterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).FactsAfter(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_FactsAfter_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).FactsAfter(ctx, req.(*FactsAfterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_MarkRestored_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MarkRestoredRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).MarkRestored(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_MarkRestored_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).MarkRestored(ctx, req.(*MarkRestoredRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1584,6 +1822,14 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "TestNotification",
 			Handler:    _AuditService_TestNotification_Handler,
 		},
+		{
+			MethodName: "FactsAfter",
+			Handler:    _AuditService_FactsAfter_Handler,
+		},
+		{
+			MethodName: "MarkRestored",
+			Handler:    _AuditService_MarkRestored_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "control/v1/control.proto",
@@ -1594,6 +1840,7 @@ const (
 	ReconcilerService_LastReport_FullMethodName       = "/control.v1.ReconcilerService/LastReport"
 	ReconcilerService_Repair_FullMethodName           = "/control.v1.ReconcilerService/Repair"
 	ReconcilerService_ReconcilerStatus_FullMethodName = "/control.v1.ReconcilerService/ReconcilerStatus"
+	ReconcilerService_MarkRestored_FullMethodName     = "/control.v1.ReconcilerService/MarkRestored"
 	ReconcilerService_StreamHeads_FullMethodName      = "/control.v1.ReconcilerService/StreamHeads"
 )
 
@@ -1611,6 +1858,8 @@ type ReconcilerServiceClient interface {
 	Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (*RepairResponse, error)
 	// ReconcilerStatus tells how much of the trail is taken.
 	ReconcilerStatus(ctx context.Context, in *ReconcilerStatusRequest, opts ...grpc.CallOption) (*ReconcilerStatusResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error)
 	// StreamHeads returns the highest taken fact of each stream asked for.
 	StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error)
 }
@@ -1663,6 +1912,16 @@ func (c *reconcilerServiceClient) ReconcilerStatus(ctx context.Context, in *Reco
 	return out, nil
 }
 
+func (c *reconcilerServiceClient) MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MarkRestoredResponse)
+	err := c.cc.Invoke(ctx, ReconcilerService_MarkRestored_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *reconcilerServiceClient) StreamHeads(ctx context.Context, in *StreamHeadsRequest, opts ...grpc.CallOption) (*StreamHeadsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StreamHeadsResponse)
@@ -1687,6 +1946,8 @@ type ReconcilerServiceServer interface {
 	Repair(context.Context, *RepairRequest) (*RepairResponse, error)
 	// ReconcilerStatus tells how much of the trail is taken.
 	ReconcilerStatus(context.Context, *ReconcilerStatusRequest) (*ReconcilerStatusResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error)
 	// StreamHeads returns the highest taken fact of each stream asked for.
 	StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error)
 	mustEmbedUnimplementedReconcilerServiceServer()
@@ -1710,6 +1971,9 @@ func (UnimplementedReconcilerServiceServer) Repair(context.Context, *RepairReque
 }
 func (UnimplementedReconcilerServiceServer) ReconcilerStatus(context.Context, *ReconcilerStatusRequest) (*ReconcilerStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReconcilerStatus not implemented")
+}
+func (UnimplementedReconcilerServiceServer) MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MarkRestored not implemented")
 }
 func (UnimplementedReconcilerServiceServer) StreamHeads(context.Context, *StreamHeadsRequest) (*StreamHeadsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StreamHeads not implemented")
@@ -1807,6 +2071,24 @@ func _ReconcilerService_ReconcilerStatus_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReconcilerService_MarkRestored_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MarkRestoredRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReconcilerServiceServer).MarkRestored(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReconcilerService_MarkRestored_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReconcilerServiceServer).MarkRestored(ctx, req.(*MarkRestoredRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReconcilerService_StreamHeads_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StreamHeadsRequest)
 	if err := dec(in); err != nil {
@@ -1849,6 +2131,10 @@ var ReconcilerService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ReconcilerService_ReconcilerStatus_Handler,
 		},
 		{
+			MethodName: "MarkRestored",
+			Handler:    _ReconcilerService_MarkRestored_Handler,
+		},
+		{
 			MethodName: "StreamHeads",
 			Handler:    _ReconcilerService_StreamHeads_Handler,
 		},
@@ -1860,6 +2146,7 @@ var ReconcilerService_ServiceDesc = grpc.ServiceDesc{
 const (
 	TransformService_TransformStatus_FullMethodName = "/control.v1.TransformService/TransformStatus"
 	TransformService_GetMapping_FullMethodName      = "/control.v1.TransformService/GetMapping"
+	TransformService_MarkRestored_FullMethodName    = "/control.v1.TransformService/MarkRestored"
 )
 
 // TransformServiceClient is the client API for TransformService service.
@@ -1872,6 +2159,8 @@ type TransformServiceClient interface {
 	TransformStatus(ctx context.Context, in *TransformStatusRequest, opts ...grpc.CallOption) (*TransformStatusResponse, error)
 	// GetMapping shows a mapping field by field.
 	GetMapping(ctx context.Context, in *GetMappingRequest, opts ...grpc.CallOption) (*GetMappingResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error)
 }
 
 type transformServiceClient struct {
@@ -1902,6 +2191,16 @@ func (c *transformServiceClient) GetMapping(ctx context.Context, in *GetMappingR
 	return out, nil
 }
 
+func (c *transformServiceClient) MarkRestored(ctx context.Context, in *MarkRestoredRequest, opts ...grpc.CallOption) (*MarkRestoredResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MarkRestoredResponse)
+	err := c.cc.Invoke(ctx, TransformService_MarkRestored_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TransformServiceServer is the server API for TransformService service.
 // All implementations must embed UnimplementedTransformServiceServer
 // for forward compatibility.
@@ -1912,6 +2211,8 @@ type TransformServiceServer interface {
 	TransformStatus(context.Context, *TransformStatusRequest) (*TransformStatusResponse, error)
 	// GetMapping shows a mapping field by field.
 	GetMapping(context.Context, *GetMappingRequest) (*GetMappingResponse, error)
+	// MarkRestored says that this service's database was set back.
+	MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error)
 	mustEmbedUnimplementedTransformServiceServer()
 }
 
@@ -1927,6 +2228,9 @@ func (UnimplementedTransformServiceServer) TransformStatus(context.Context, *Tra
 }
 func (UnimplementedTransformServiceServer) GetMapping(context.Context, *GetMappingRequest) (*GetMappingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMapping not implemented")
+}
+func (UnimplementedTransformServiceServer) MarkRestored(context.Context, *MarkRestoredRequest) (*MarkRestoredResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MarkRestored not implemented")
 }
 func (UnimplementedTransformServiceServer) mustEmbedUnimplementedTransformServiceServer() {}
 func (UnimplementedTransformServiceServer) testEmbeddedByValue()                          {}
@@ -1985,6 +2289,24 @@ func _TransformService_GetMapping_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TransformService_MarkRestored_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MarkRestoredRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TransformServiceServer).MarkRestored(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TransformService_MarkRestored_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TransformServiceServer).MarkRestored(ctx, req.(*MarkRestoredRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TransformService_ServiceDesc is the grpc.ServiceDesc for TransformService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1999,6 +2321,10 @@ var TransformService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetMapping",
 			Handler:    _TransformService_GetMapping_Handler,
+		},
+		{
+			MethodName: "MarkRestored",
+			Handler:    _TransformService_MarkRestored_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

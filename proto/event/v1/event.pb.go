@@ -164,6 +164,9 @@ const (
 	Type_TYPE_MERGE Type = 3
 	// A posting in the books, on its way back to the source.
 	Type_TYPE_POSTING Type = 4
+	// Nothing: it holds a number of a lane that nobody holds any more since a
+	// database was set back.
+	Type_TYPE_EMPTY Type = 5
 )
 
 // Enum value maps for Type.
@@ -174,6 +177,7 @@ var (
 		2: "TYPE_DELETE",
 		3: "TYPE_MERGE",
 		4: "TYPE_POSTING",
+		5: "TYPE_EMPTY",
 	}
 	Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -181,6 +185,7 @@ var (
 		"TYPE_DELETE":      2,
 		"TYPE_MERGE":       3,
 		"TYPE_POSTING":     4,
+		"TYPE_EMPTY":       5,
 	}
 )
 
@@ -584,14 +589,16 @@ const file_event_v1_event_proto_rawDesc = "" +
 	"\fCAUSE_REPAIR\x10\x04\x12\x11\n" +
 	"\rCAUSE_POSTING\x10\x05\x12\x11\n" +
 	"\rCAUSE_REISSUE\x10\x06\x12\x11\n" +
-	"\rCAUSE_REQUEUE\x10\a*]\n" +
+	"\rCAUSE_REQUEUE\x10\a*m\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bTYPE_PUT\x10\x01\x12\x0f\n" +
 	"\vTYPE_DELETE\x10\x02\x12\x0e\n" +
 	"\n" +
 	"TYPE_MERGE\x10\x03\x12\x10\n" +
-	"\fTYPE_POSTING\x10\x04B#Z!tieout.dev/proto/event/v1;eventv1b\x06proto3"
+	"\fTYPE_POSTING\x10\x04\x12\x0e\n" +
+	"\n" +
+	"TYPE_EMPTY\x10\x05B#Z!tieout.dev/proto/event/v1;eventv1b\x06proto3"
 
 var (
 	file_event_v1_event_proto_rawDescOnce sync.Once

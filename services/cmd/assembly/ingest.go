@@ -26,7 +26,7 @@ func Ingest(ctx context.Context, s *Site) (*Built, error) {
 		return nil, err
 	}
 	in, err := ingest.New(ingest.Deps{
-		DB: p.DB, Bus: p.Bus, Redis: s.Runtime.Redis, Registry: s.Registry, Connections: conns, Heads: s.heads, Takers: s.takers(), Tracer: p.Tracer, Meter: p.Meter,
+		DB: p.DB, Bus: p.Bus, Redis: s.Runtime.Redis, Registry: s.Registry, Connections: conns, Heads: s.heads, Tops: s.tops, Takers: s.takers(), Tracer: p.Tracer, Meter: p.Meter,
 		Log: p.Log, Now: s.Runtime.Now, APIKey: s.APIKey, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
 	})
 	if err != nil {

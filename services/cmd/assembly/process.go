@@ -17,6 +17,7 @@ import (
 	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/run"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/telemetry"
 	"tieout.dev/services/internal/telemetry/otlp"
 	"tieout.dev/services/writer"
@@ -46,6 +47,7 @@ type process struct {
 	conns   []*grpc.ClientConn
 	web     []*http.Server
 	serving sync.WaitGroup
+	away    map[string]string // part -> why, as the watch last saw it
 }
 
 // run answers as soon as it can, waits for its parts with a back-off for as
@@ -162,13 +164,21 @@ func (p *process) until(ctx context.Context, what string, tell func(what, why st
 
 func (p *process) runtime() run.Config {
 	c := run.Config{
-		Dir: p.cfg.SQLiteDir, Postgres: p.cfg.Postgres.URL, Schema: p.cfg.Postgres.Schema, Kafka: p.cfg.Kafka.Brokers, Redis: p.cfg.Redis,
-		Partitions: p.cfg.Kafka.Partitions, Replication: p.cfg.Kafka.Replication, Version: p.version, Log: p.base, Now: time.Now,
+		Dir: p.cfg.SQLiteDir, Postgres: p.cfg.Postgres.URL, Schema: p.cfg.Postgres.Schema, Kafka: p.cfg.Kafka.Brokers, Redis: p.cfg.Redis.Address,
+		Shown: p.shown(), Partitions: p.cfg.Kafka.Partitions, Replication: p.cfg.Kafka.Replication, Version: p.version, Log: p.base, Now: time.Now,
 	}
 	if p.cfg.OTLP != "" {
 		c.Exporter = func(ctx context.Context) (telemetry.Exporter, error) { return otlp.New(ctx, p.cfg.OTLP) }
 	}
 	return c
+}
+
+func (p *process) shown() run.Shown {
+	k, r := p.cfg.Kafka, p.cfg.Redis
+	return run.Shown{
+		Kafka: k.TLS, Postgres: p.cfg.Postgres.TLS, Redis: r.TLS, PostgresPassword: p.cfg.Postgres.Password, RedisUser: r.User, RedisPassword: r.Password,
+		KafkaLogin: stream.Login{Mechanism: k.Mechanism, User: k.User, Password: k.Password},
+	}
 }
 
 func (p *process) site() (*Site, error) {
@@ -228,6 +238,7 @@ func (p *process) work(ctx context.Context, b *Built) error {
 func (p *process) watch(ctx context.Context) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
+	p.away = map[string]string{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -242,13 +253,25 @@ func (p *process) watch(ctx context.Context) {
 			if err != nil {
 				why = err.Error()
 			}
-			if what == "database" { // without it nothing can be taken
-				p.status.Wait(what, why)
-			} else {
-				p.status.Degraded(what, why)
-			}
+			p.noticed(ctx, what, why)
 		}
 	}
+}
+
+// noticed tells readiness how a part is, and the log when that has changed.
+func (p *process) noticed(ctx context.Context, what, why string) {
+	tell := p.status.Degraded
+	if what == "database" { // without it nothing can be taken
+		tell = p.status.Wait
+	}
+	tell(what, why)
+	switch was := p.away[what]; {
+	case was == "" && why != "":
+		p.log.WarnContext(ctx, "a part is away or refuses us", "part", what, "error", why)
+	case was != "" && why == "":
+		p.log.InfoContext(ctx, "a part is there again", "part", what)
+	}
+	p.away[what] = why
 }
 
 // close ends what serves, the callers first.

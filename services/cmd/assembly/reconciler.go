@@ -8,11 +8,13 @@ import (
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/mapping"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/run"
+	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/mappings"
 	"tieout.dev/services/reconciler"
 )
@@ -36,7 +38,7 @@ func Reconciler(ctx context.Context, s *Site) (*Built, error) {
 		return nil, err
 	}
 	r, err := reconciler.New(reconciler.Deps{
-		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Sources: sources, Targets: targets, Render: renderer(s.Registry, shipped), Open: s.openRefs, Takers: s.takers(),
+		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Sources: sources, Targets: targets, Render: renderer(s.Registry, shipped), Open: s.openRefs, Told: s.told, Takers: s.takers(),
 		Recheck: s.recheck, Every: s.ReconcileEvery, Tracer: p.Tracer, Meter: p.Meter, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
 	})
 	if err != nil {
@@ -94,4 +96,13 @@ func (s *Site) openRefs(ctx context.Context) (map[string]string, error) {
 		out[r.GetRef()] = r.GetCause()
 	}
 	return out, nil
+}
+
+// told asks the writer for the last fact of each of its streams.
+func (s *Site) told(ctx context.Context) ([]trail.Head, error) {
+	res, err := controlv1.NewWriterServiceClient(s.Peers.Writer).OpenRefs(ctx, &controlv1.OpenRefsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	return control.FromHeads(res.GetTold()), nil
 }

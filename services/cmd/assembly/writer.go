@@ -40,7 +40,7 @@ func Writer(ctx context.Context, s *Site) (*Built, error) {
 		byAccount[c.Account] = conn
 	}
 	w, err := writer.New(writer.Deps{
-		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Connections: byAccount, Vault: vault, Takers: s.takers(), SecondPerson: s.SecondPerson,
+		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Connections: byAccount, Vault: vault, Takers: s.takers(), Others: s.others(), SecondPerson: s.SecondPerson,
 		Partitions: s.Runtime.Partitions, Tracer: p.Tracer, Meter: p.Meter, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
 	})
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 
 	"tieout.dev/services/cmd/tieout-lab/folder"
 	"tieout.dev/services/cmd/tieout-lab/rig"
+	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/lab/chaos"
 	"tieout.dev/services/internal/lab/verify"
 )
@@ -92,6 +94,9 @@ func runChaos(ctx context.Context, o *chaosFlags, out io.Writer) error {
 		return err
 	}
 	good := report.Good()
+	if err := noteDrills(report, good); err != nil {
+		return err
+	}
 	if good && !o.keep {
 		err = os.RemoveAll(o.dir)
 	} else {
@@ -102,6 +107,26 @@ func runChaos(ctx context.Context, o *chaosFlags, out io.Writer) error {
 		return errors.Join(errChaos, err)
 	}
 	return err
+}
+
+// noteDrills notes which faults of the table the run made happen.
+func noteDrills(report *chaos.Report, held bool) error {
+	for _, f := range drill.Faults() {
+		for _, name := range f.Chaos {
+			times := report.Faults[name]
+			if report.Died(crash.Point(name)) {
+				times++
+			}
+			if times == 0 {
+				continue // this run was told to do less, or nobody came there
+			}
+			err := drill.Note(drill.Run{Fault: f.Number, By: "chaos:" + name, Times: int64(times), Held: held})
+			if err != nil {
+				return fmt.Errorf("note what was injected: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // folders fills in what was not named. A folder that was named is kept.

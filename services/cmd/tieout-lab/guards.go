@@ -19,13 +19,16 @@ const (
 )
 
 // mutants are the guards, each taken out alone.
-func mutants() []mutant {
+func mutants() []mutant { return append(everyday(), restored()...) }
+
+// everyday are those that hold at any time.
+func everyday() []mutant {
 	return []mutant{
 		{"fence", leaseFile, "return l == row", "return true", "zombies"},
 		{"send guard", leaseFile, "return guard <= 0 || waited <= guard", "return true", "zombies"},
 		{"quarantine", doubtFile, "return t.v.Mono + t.v.Claims.Q()", "return t.v.Mono + resendAfter", "class-C"},
 		{"half key life", doubtFile, "age >= t.v.Claims.KeyLife/2", "age >= 10000*t.v.Claims.KeyLife", "class-A"},
-		{"resend only what is protected", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 {", "if c.Sends > 1 {", "class-B"},
+		{"resend only what is protected", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 || !inDoubt {", "if c.Sends > 1 || !inDoubt {", "class-B"},
 		{"no further copy once refused", doubtFile, "return open && !t.m.Spent[c.ID]", "return open", "class-A"},
 		{"refusal needs the last copy", answerFile, "case c.Sends > 1: // nothing", "case false: // nothing", "class-A"},
 		{"not sent is not final after a copy", answerFile, "if c.Sends > 1 {\n\t\t\tt.doubt(op, \"an earlier copy may still land\")\n\t\t\treturn true\n\t\t}", "", "class-A"},

@@ -27,7 +27,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "tieout-lab", Short: "Proves what Tieout promises", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(append(realCommands(), simCommand(), mutantsCommand(), verifyCommand(), crashpointsCommand(), chaosCommand(), metricsCommand())...)
+	root.AddCommand(append(realCommands(), simCommand(), mutantsCommand(), verifyCommand(), crashpointsCommand(), chaosCommand(), metricsCommand(), faultsCommand())...)
 	err := root.ExecuteContext(ctx)
 	var absent *parts.AbsentError
 	var other *otherEnded

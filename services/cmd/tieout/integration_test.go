@@ -5,21 +5,18 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/segmentio/kafka-go"
 
 	"tieout.dev/services/cmd/tieout-lab/lab"
 	"tieout.dev/services/cmd/tieout/crm"
@@ -27,7 +24,9 @@ import (
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/parts/partstest"
+	"tieout.dev/services/internal/parts/securetest"
 	"tieout.dev/services/internal/stream"
+	"tieout.dev/services/internal/trust"
 )
 
 // labWithin bounds everything that runs on real parts, the first fetch of them
@@ -35,15 +34,27 @@ import (
 const labWithin = 15 * time.Minute
 
 // onRealParts starts the five services on real parts and looks at them from
-// outside, as at 'tieout dev'. Two replicas of the writer share the targets.
+// outside, as at 'tieout dev'. Two replicas of the writer share the targets; what
+// goes between services and parts is secured, with logins and certificates.
 func onRealParts(t *testing.T) (*outside, *lab.Lab) {
+	t.Helper()
+	return onParts(t, func(o *lab.Options) {
+		o.Replicas = map[string]int{"writer": 2}
+		o.Secure, _ = securetest.New(t, t.TempDir())
+	})
+}
+
+// onParts starts a lab with other options than the usual ones.
+func onParts(t *testing.T, change func(*lab.Options)) (*outside, *lab.Lab) {
 	t.Helper()
 	bin := t.TempDir()
 	if out, err := exec.Command("go", "build", "-o", bin+"/", "tieout.dev/services/cmd/...").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	o := &outside{t: t, dir: partstest.Dir(t), bin: filepath.Join(bin, "tieout"), output: &bytes.Buffer{}}
-	l, err := lab.Start(t.Context(), lab.Options{Dir: o.dir, Bin: bin, Replicas: map[string]int{"writer": 2}, Jaeger: true, Out: os.Stderr})
+	options := lab.Options{Dir: o.dir, Bin: bin, Jaeger: true, Out: os.Stderr}
+	change(&options)
+	l, err := lab.Start(t.Context(), options)
 	var absent *parts.AbsentError
 	if errors.As(err, &absent) {
 		fmt.Fprintln(os.Stderr, absent) // make integration turns this into its exit code
@@ -121,7 +132,7 @@ func TestFiveProcessesOnRealParts(t *testing.T) {
 		{name: "Redis forgets everything", harm: func() error { return l.Parts.Redis.Flush(ctx) }},
 		{name: "Redis is away", harm: l.Parts.Redis.Stop, heal: func() error { return l.Parts.Redis.Start(ctx) }},
 		{name: "PostgreSQL stops at once and comes back", harm: func() error { return errors.Join(l.Parts.Postgres.Crash(), l.Parts.Postgres.Start(ctx)) }},
-		{name: "the broker that leads is killed", harm: func() error { return l.Parts.Kafka.Kill(o.leader(ctx)) }, heal: func() error { return o.revive(ctx, l) }},
+		{name: "the broker that leads is killed", harm: func() error { return l.Parts.Kafka.Kill(o.leader(ctx, l)) }, heal: func() error { return o.revive(ctx, l) }},
 	} {
 		ok := t.Run(c.name, func(t *testing.T) {
 			o.t = t
@@ -157,23 +168,41 @@ func TestFiveProcessesOnRealParts(t *testing.T) {
 }
 
 // leader is the broker (1 to 3) that leads the partition of the books' documents.
-func (o *outside) leader(ctx context.Context) int {
+func (o *outside) leader(ctx context.Context, l *lab.Lab) int {
 	o.t.Helper()
 	topic := document.Topic(event.Realtime)
-	res, err := (&kafka.Client{Addr: kafka.TCP(o.file.Kafka...)}).Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	cl := bus(o.t, l)
+	defer cl.Close()
+	n, err := cl.Partitions(ctx, topic)
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	all := res.Topics[0].Partitions
-	want := stream.Partition(o.file.Sandboxes["quickbooks"].Account, len(all))
-	for _, p := range all {
-		if p.ID == want {
-			o.t.Logf("broker %d leads partition %d of %s", p.Leader.ID, want, topic)
-			return p.Leader.ID
-		}
+	want := stream.Partition(o.file.Sandboxes["quickbooks"].Account, n)
+	leader, err := cl.Leader(ctx, topic, want)
+	if err != nil {
+		o.t.Fatal(err)
 	}
-	o.t.Fatalf("nobody leads %s/%d", topic, want)
-	return 0
+	i := slices.Index(l.Parts.Kafka.Brokers, leader)
+	o.t.Logf("broker %d leads partition %d of %s", i+1, want, topic)
+	return i + 1
+}
+
+// bus reaches the lab's brokers as its services do.
+func bus(t testing.TB, l *lab.Lab) *stream.Client {
+	t.Helper()
+	cfg := stream.Config{Brokers: l.Parts.Kafka.Brokers, ClientID: "test"}
+	if s := l.Options().Secure; s != nil {
+		password := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(password, []byte(s.Password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg.TLS, cfg.Login = trust.TLS{Enabled: true, CA: s.CA}, stream.Login{User: s.User, Password: trust.Secret(password)}
+	}
+	cl, err := stream.NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cl
 }
 
 // revive starts the broker that was killed.
@@ -192,37 +221,20 @@ func (o *outside) revive(ctx context.Context, l *lab.Lab) error {
 // process and both topics, in one trace.
 func (o *outside) checkTraced(ctx context.Context, number string) {
 	o.t.Helper()
-	query := url.Values{"service": {"writer"}, "lookback": {"2h"}, "limit": {"20"}, "tags": {fmt.Sprintf(`{"accounting.invoice.number":%q}`, number)}}
-	missing := []string{"no trace"}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-time.After(250 * time.Millisecond) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.file.Jaeger+"/api/traces?"+query.Encode(), http.NoBody)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		var found struct{ Data []jaegerTrace }
-		err = json.NewDecoder(resp.Body).Decode(&found)
-		_ = resp.Body.Close()
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		for _, trace := range found.Data {
-			if missing = trace.lacks("ingest admit", "transform process", "writer process", "writer post", "audit "); len(missing) == 0 {
-				o.t.Logf("invoice %s leads to trace %s of %d spans", number, trace.TraceID, len(trace.Spans))
-				return
-			}
-		}
-	}
-	o.t.Errorf("the trace of invoice %s lacks %v", number, missing)
+	found := o.kept(ctx, "writer", map[string]string{"accounting.invoice.number": number}, wholeWay...)
+	o.t.Logf("invoice %s leads to trace %s of %d spans", number, found.TraceID, len(found.Spans))
 }
 
 // jaegerTrace is a trace as Jaeger's HTTP API shows it.
 type jaegerTrace struct {
-	TraceID   string
-	Spans     []struct{ OperationName, ProcessID string }
+	TraceID string
+	Spans   []struct {
+		OperationName, ProcessID string
+		Tags                     []struct {
+			Key   string
+			Value any
+		}
+	}
 	Processes map[string]struct{ ServiceName string }
 }
 

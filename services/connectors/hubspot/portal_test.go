@@ -116,6 +116,15 @@ func (s *stage) control(name string, body any) {
 	s.call("POST", "/_sandbox/"+name, body)
 }
 
+// hits counts the requests that faults have hit.
+func (s *stage) hits() (n int64) {
+	s.t.Helper()
+	for _, f := range s.call("GET", "/_sandbox/faults", nil)["items"].([]any) {
+		n += int64(f.(map[string]any)["hits"].(float64))
+	}
+	return n
+}
+
 type props = map[string]string
 
 // create makes an object; links are type id, other id.

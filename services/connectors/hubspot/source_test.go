@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/fault"
 )
 
@@ -293,6 +294,7 @@ func TestMoreThanAPageInOneMoment(t *testing.T) {
 	if n != len(want) {
 		t.Errorf("list has %d of %d", n, len(want))
 	}
+	drill.Injected(t, int64(len(want)-1), 91)
 }
 
 func TestACursorOfAnotherShapeIsRefused(t *testing.T) {
@@ -304,6 +306,7 @@ func TestACursorOfAnotherShapeIsRefused(t *testing.T) {
 			}
 		}
 	}
+	drill.Injected(t, 2, 92)
 }
 
 func TestAReadIsSentAgainWithAFreshToken(t *testing.T) {
@@ -363,6 +366,8 @@ func TestAnswersAreRefused(t *testing.T) {
 	if _, err := with(t, silent).Source.Fetch(t.Context(), "deal", []string{"1"}); fault.KindOf(err) != fault.Transient {
 		t.Errorf("an id that is neither there nor missing: %v", err)
 	}
+	drill.Injected(t, s.hits(), 73)
+	drill.Injected(t, 1, 74) // one answer of more than answerMax
 }
 
 func TestOpenSaysWhatIsWrong(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 )
@@ -68,6 +69,7 @@ func TestSignatureVersion3(t *testing.T) {
 			}
 		}
 	}
+	drill.Injected(t, 8, 88) // what was refused above
 }
 
 func receive(t *testing.T, body string) ([]connector.Hint, error) {

@@ -6,6 +6,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/fault"
 )
 
@@ -38,6 +39,7 @@ func TestABatchAnswersItemByItem(t *testing.T) {
 	if out[3].Posting == nil || out[3].Posting.Name != "Cyd" {
 		t.Fatalf("the last item: %+v", out[3].Posting)
 	}
+	drill.Injected(t, 1, 67) // the item that was refused between two that were taken
 }
 
 // An item that the answer leaves out may have landed.
@@ -54,6 +56,7 @@ func TestAnItemWithoutAnAnswerIsInDoubt(t *testing.T) {
 	if doubts == 0 || doubts == len(out) {
 		t.Fatalf("%d of %d in doubt", doubts, len(out))
 	}
+	drill.Injected(t, 1, 67)
 }
 
 func TestATooLargeBatchSaysSo(t *testing.T) {

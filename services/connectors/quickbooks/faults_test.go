@@ -13,6 +13,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 )
@@ -215,6 +216,7 @@ func TestAHollowAnswerIsNoEmptyList(t *testing.T) {
 			}
 		}
 	}
+	drill.Injected(t, int64(len(hollow())), 66, 73)
 }
 
 // The same after a write does not say whether it was done; nor does a batch

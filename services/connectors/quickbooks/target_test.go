@@ -3,6 +3,7 @@ package quickbooks
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"tieout.dev/services/connectors/quickbooks/sandbox"
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/money"
@@ -75,6 +77,24 @@ func (b *books) control(path, body string) {
 	if resp.StatusCode >= 300 {
 		b.t.Fatalf("%s: %s", path, resp.Status)
 	}
+}
+
+// hits counts the requests that faults have hit.
+func (b *books) hits() (n int64) {
+	b.t.Helper()
+	resp, err := http.Get(b.url + "/_sandbox/faults")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var list struct{ Items []struct{ Hits int64 } }
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range list.Items {
+		n += f.Hits
+	}
+	return n
 }
 
 func (b *books) draft(p *document.Part, e connector.Effect, cur *connector.Posting) connector.Draft {
@@ -293,6 +313,7 @@ func TestRefusalsAndLostAnswers(t *testing.T) {
 	if f := fault.As(b.put(invoice("EUR", saleLine(t, "1", "1", "1.00", "EUR")), connector.Create, nil).Err); f == nil || f.Kind != fault.Rejected || f.Field != "period" {
 		t.Errorf("closed period: %v", f)
 	}
+	drill.Injected(t, b.hits(), 60, 62, 65, 66)
 }
 
 // The answer names the currency in its words only; the field is what says

@@ -25,6 +25,9 @@ type Read struct {
 	No     int64
 	Record connector.Record
 	Cause  event.Cause
+	// Floor is what revisions go on above, 0 unless the database was set back:
+	// numbers that were given in the life that is lost are not given again.
+	Floor int64
 }
 
 // Verdict is what a read means.
@@ -68,12 +71,12 @@ func Decide(o Object, r Read) Decision {
 		return Decision{Verdict: Duplicate, Object: o}
 	case r.No < o.ReadNo:
 		return Decision{Verdict: Stale, Object: o}
-	case o.Rev == 0 && r.Record.Deleted:
+	case o.Rev == 0 && r.Record.Deleted && r.Floor == 0:
 		return Decision{Verdict: Duplicate, Object: o} // never seen alive: nothing to undo
 	case r.Record.Problem != "" && !r.Record.Deleted:
 		return Decision{Verdict: Unusable, Object: o}
 	}
-	next := Object{Rev: o.Rev + 1, Hash: hash, Version: r.Record.Version, ReadNo: max(o.ReadNo, r.No), Deleted: r.Record.Deleted}
+	next := Object{Rev: max(o.Rev, r.Floor) + 1, Hash: hash, Version: r.Record.Version, ReadNo: max(o.ReadNo, r.No), Deleted: r.Record.Deleted}
 	return Decision{Verdict: Admit, Object: next, Type: typeOf(r.Record)}
 }
 
@@ -87,4 +90,16 @@ func typeOf(r connector.Record) event.Type {
 		return event.Merge
 	}
 	return event.Put
+}
+
+// FloorFor is what revisions go on above after a restore at a moment, in
+// seconds: moments do not repeat when one backup is restored twice. It leaves a
+// million revisions to each life and stays below 2^53 for two centuries.
+func FloorFor(seconds int64) int64 { return seconds << 20 }
+
+// Doubted is a record of a database that was set back: what it says of the
+// content is not believed, so that the next read makes a revision.
+func Doubted(o Object) Object {
+	o.Hash = ""
+	return o
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 )
 
@@ -30,6 +31,7 @@ func TestBackToTheOldValueIsARevision(t *testing.T) {
 		}
 		o = d.Object
 	}
+	drill.Injected(t, 1, 89)
 }
 
 // A read that started before another one was admitted, and brings something

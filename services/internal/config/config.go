@@ -6,6 +6,8 @@ package config
 import (
 	"log/slog"
 	"time"
+
+	"tieout.dev/services/internal/trust"
 )
 
 // Config is everything a service may be told. One file may serve all of them:
@@ -15,7 +17,7 @@ type Config struct {
 	Kafka      Kafka
 	Postgres   Postgres
 	SQLiteDir  string // of the database file, where there is no PostgreSQL
-	Redis      string
+	Redis      Redis
 	Token      string // for the control plane
 	Peers      map[string]string
 	APIKey     string
@@ -48,12 +50,27 @@ type Kafka struct {
 	Brokers     []string
 	Partitions  int
 	Replication int
+	TLS         trust.TLS
+	// Mechanism, User and Password are the login; without a user nobody logs in.
+	Mechanism, User string
+	Password        trust.Secret
 }
 
 // Postgres is the database; each service has a schema of its own in it.
 type Postgres struct {
-	URL    string // with the password from its file
+	URL    string // with the password that its file had at the start
 	Schema string
+	TLS    trust.TLS
+	// Password names the file, which is read anew for each connection.
+	Password trust.Secret
+}
+
+// Redis is the cache.
+type Redis struct {
+	Address  string
+	TLS      trust.TLS
+	User     string // "" is Redis' own default user
+	Password trust.Secret
 }
 
 // Services are the five, by the names that their keys and schemas carry.

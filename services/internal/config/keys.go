@@ -6,9 +6,12 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"tieout.dev/services/internal/trust"
 )
 
 // key is one thing that can be told.
@@ -53,16 +56,26 @@ func keys() []key {
 			set: number(func(c *Config) *int { return &c.Kafka.Partitions }, 1, 10000)},
 		{name: "kafka.replication", doc: "Replicas of topics that are made; at least two of three must be in sync.", expected: "a number from 1 to 9", preset: "3",
 			set: number(func(c *Config) *int { return &c.Kafka.Replication }, 1, 9)},
+		{name: "kafka.sasl.mechanism", doc: "How the user logs in.", expected: "SCRAM-SHA-512 or SCRAM-SHA-256", preset: "SCRAM-SHA-512",
+			set: text(func(c *Config) *string { return &c.Kafka.Mechanism }, isMechanism)},
+		{name: "kafka.sasl.user", doc: "Who logs in to the brokers.", expected: "a name", set: text(func(c *Config) *string { return &c.Kafka.User }, nonEmpty)},
+		{name: "kafka.sasl.password_file", doc: "File with the user's password. " + renewed, expected: "a file that can be read", set: passwordFile(func(c *Config) *trust.Secret { return &c.Kafka.Password })},
 		{name: "postgres.url", doc: "The database. Its password stands in a file of its own.", expected: "postgres://user@host:port/database without a password", set: setPostgres},
-		{name: "postgres.password_file", doc: "File with the password of the database's user.", expected: "a file that can be read", set: setPassword},
+		{name: "postgres.password_file", doc: "File with the password of the database's user. " + renewed, expected: "a file that can be read", set: setPassword},
 		{name: "postgres.schema", doc: "Schema of this service, made if it is missing.", expected: "letters, digits and _, at most 40", preset: "the service's name",
 			set: text(func(c *Config) *string { return &c.Postgres.Schema }, isName)},
 		{name: "sqlite.dir", doc: "Folder of the database file, instead of PostgreSQL. One process may use it.", expected: "a folder",
 			set: text(func(c *Config) *string { return &c.SQLiteDir }, nonEmpty)},
 		{name: "redis.address", doc: "A cache of repeats. Without it, or while it is away, work goes on and costs more time.", expected: "host:port", services: []string{"ingest"},
-			set: text(func(c *Config) *string { return &c.Redis }, isAddress)},
+			set: text(func(c *Config) *string { return &c.Redis.Address }, isAddress)},
+		{name: "redis.user", doc: "User of its access list; without one its default user.", expected: "a name", services: []string{"ingest"}, set: text(func(c *Config) *string { return &c.Redis.User }, nonEmpty)},
+		{name: "redis.password_file", doc: "File with the user's password. " + renewed, expected: "a file that can be read", services: []string{"ingest"},
+			set: passwordFile(func(c *Config) *trust.Secret { return &c.Redis.Password })},
 		{name: "control.token_file", doc: "File with the token that callers of the control plane show, the same for all services.", expected: "a file with at least 16 characters", required: true,
 			set: secret(func(c *Config) *string { return &c.Token }, 16)},
+	}
+	for _, p := range secured() {
+		out = slices.Insert(out, 1+slices.IndexFunc(out, func(k key) bool { return k.name == p.after }), p.keys()...)
 	}
 	for _, s := range Services() {
 		out = append(out, key{name: "peers." + s, doc: "Where the control plane of " + s + " answers. It may be one address for all.", expected: "host:port", required: true, set: setPeer(s)})
@@ -142,7 +155,7 @@ func setPassword(c *Config, path string) bool {
 		return err == nil
 	}
 	u.User = url.UserPassword(u.User.Username(), strings.TrimRight(string(b), "\r\n"))
-	c.Postgres.URL = u.String()
+	c.Postgres.URL, c.Postgres.Password = u.String(), trust.Secret(path)
 	return true
 }
 

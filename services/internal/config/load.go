@@ -77,6 +77,7 @@ func (c *Config) check(told map[string]value, service string, problems *Problems
 		v := told["sqlite.dir"]
 		*problems = append(*problems, Problem{v.file, v.line, "sqlite.dir", v.text, "either this or postgres.url"})
 	}
+	c.checkSecured(told, service, problems)
 	if v := told["installation"]; v.text != "" {
 		path := v.text
 		if v.file != "" && !filepath.IsAbs(path) {

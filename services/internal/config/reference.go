@@ -34,10 +34,39 @@ once; a service that finds one prints all of them and ends with exit code 2.
 		}
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s | %s |\n", k.name, Env(k.name), k.doc, k.expected, preset, by)
 	}
-	b.WriteString(`
+	return b.String() + examples()
+}
+
+// examples follow the keys: what several of them say together, and the file beside.
+func examples() string {
+	return `
 Exactly one of ` + "`postgres.url`" + ` and ` + "`sqlite.dir`" + ` is given. A PostgreSQL database is encoded in UTF8, version 15 or newer; each service
-makes its schema and brings it up to date when it starts, one process after the other, and refuses one that a newer program
-has changed.
+makes its schema and brings it up to date when it starts, one process after the other. It runs on a schema that is one migration
+ahead, so that replicas of two versions run side by side and an update can be taken back, and refuses one beyond: it ends with exit
+code 1 and says which program to run.
+
+## Secured parts
+
+` + "```yaml" + `
+kafka:
+  brokers: ["kafka-1:9093", "kafka-2:9093", "kafka-3:9093"]
+  tls: {enabled: true, ca_file: ca.pem}                 # cert_file and key_file besides where brokers know clients by certificate
+  sasl: {user: tieout, password_file: kafka.password}   # SCRAM-SHA-512, over TLS only
+postgres:
+  url: postgres://tieout@db:5432/tieout
+  password_file: db.password
+  tls: {enabled: true, ca_file: ca.pem, cert_file: tieout.pem, key_file: tieout.key}
+redis:
+  address: cache:6380
+  user: tieout
+  password_file: cache.password
+  tls: {enabled: true, ca_file: ca.pem}
+` + "```" + `
+
+A part that is reached and refuses, or is refused, is named with the reason and with who acts in ` + "`/readyz`" + ` (under ` + "`waiting`" + `, or under
+` + "`degraded`" + ` while work goes on) and in the log: a certificate that ended or comes from another authority, a wrong password, TLS on one
+side only, a topic with another number of partitions or another retention, a database that takes no writes. The service stays up
+and goes on by itself once that is mended; certificates and passwords that are renewed in their files need no restart.
 
 ## Installation
 
@@ -74,6 +103,5 @@ routes:
 
 A connection may also name ` + "`base_url`" + ` (default: the vendor's) and ` + "`settings`" + ` of its connector; a route may name ` + "`cut_off`" + ` (a time),
 ` + "`update_only`" + `, and ` + "`unmatched`" + ` (` + "`create`" + ` or ` + "`park`" + `).
-`)
-	return b.String()
+`
 }

@@ -17,9 +17,7 @@ func StreamHeads(ctx context.Context, db *store.DB, r *controlv1.StreamHeadsRequ
 	out := &controlv1.StreamHeadsResponse{}
 	err := db.Read(ctx, func(tx *store.Tx) error {
 		heads, err := trail.Heads(tx, asked)
-		for _, h := range heads {
-			out.Streams = append(out.Streams, &controlv1.StreamHead{Stream: h.Stream, Incarnation: h.Incarnation, Seq: h.Seq})
-		}
+		out.Streams = ToHeads(heads)
 		return err
 	})
 	return out, err
@@ -36,10 +34,24 @@ func AskHeads(ask func(ctx context.Context, r *controlv1.StreamHeadsRequest) (*c
 		if err != nil {
 			return nil, err
 		}
-		out := make([]trail.Head, 0, len(res.GetStreams()))
-		for _, h := range res.GetStreams() {
-			out = append(out, trail.Head{Stream: h.GetStream(), Incarnation: h.GetIncarnation(), Seq: h.GetSeq()})
-		}
-		return out, nil
+		return FromHeads(res.GetStreams()), nil
 	}
+}
+
+// ToHeads puts heads of streams into a message.
+func ToHeads(heads []trail.Head) []*controlv1.StreamHead {
+	out := make([]*controlv1.StreamHead, 0, len(heads))
+	for _, h := range heads {
+		out = append(out, &controlv1.StreamHead{Stream: h.Stream, Incarnation: h.Incarnation, Seq: h.Seq})
+	}
+	return out
+}
+
+// FromHeads takes them out again.
+func FromHeads(heads []*controlv1.StreamHead) []trail.Head {
+	out := make([]trail.Head, 0, len(heads))
+	for _, h := range heads {
+		out = append(out, trail.Head{Stream: h.GetStream(), Incarnation: h.GetIncarnation(), Seq: h.GetSeq()})
+	}
+	return out
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/stream"
 )
 
@@ -129,6 +130,7 @@ func TestKilledBrokerComesBackWithWhatItAcknowledged(t *testing.T) {
 	if got := length(t, p); got < total || p.Damaged != "" {
 		t.Fatalf("%d records in the log, %d were acknowledged; damaged %q", got, total, p.Damaged)
 	}
+	drill.Injected(t, 3, 25)
 }
 
 func TestDamagedLogIsMovedAside(t *testing.T) {
@@ -169,6 +171,7 @@ func TestTornTailIsCutOff(t *testing.T) {
 	if got := length(t, p); got < total || p.Damaged != "" {
 		t.Fatalf("%d records, %d were acknowledged; damaged %q", got, total, p.Damaged)
 	}
+	drill.Injected(t, int64(len(segments)), 26)
 }
 
 func TestSecondProcessIsRefused(t *testing.T) {
@@ -183,6 +186,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = start(t, dir)
+	drill.Injected(t, 1, 58)
 }
 
 func TestPortInUseIsNoDamage(t *testing.T) {

@@ -18,7 +18,7 @@ var causes = map[Cause]eventv1.Cause{
 }
 
 var types = map[Type]eventv1.Type{
-	Put: eventv1.Type_TYPE_PUT, Delete: eventv1.Type_TYPE_DELETE, Merge: eventv1.Type_TYPE_MERGE, Posted: eventv1.Type_TYPE_POSTING,
+	Put: eventv1.Type_TYPE_PUT, Delete: eventv1.Type_TYPE_DELETE, Merge: eventv1.Type_TYPE_MERGE, Posted: eventv1.Type_TYPE_POSTING, Empty: eventv1.Type_TYPE_EMPTY,
 }
 
 // Encode returns the event as event.v1.Event.

@@ -43,6 +43,8 @@ const (
 	Delete Type = "delete"
 	Merge  Type = "merge"
 	Posted Type = "posting"
+	// Empty holds a number that nobody holds any more since a database was set back.
+	Empty Type = "empty"
 )
 
 // LaneSeq names one slot of a lane of the same target.

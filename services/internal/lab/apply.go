@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/link"
 	"tieout.dev/services/writer/protocol"
 )
 
@@ -35,6 +37,10 @@ func (t *tables) apply(ch *protocol.Changes) {
 	for _, l := range ch.Links {
 		t.putLink(l)
 		t.wakeWaiting(document.Need{Ref: l.SourceRef, Kind: l.Kind, Part: l.Part})
+	}
+	for _, r := range ch.Recalled {
+		t.w.cover.Exits["recall "+string(r.State)]++
+		t.recalled[r.Subject] = r.State
 	}
 	t.applyPeople(ch)
 	for _, e := range ch.Ended {
@@ -155,9 +161,13 @@ func (t *tables) fact(f *protocol.Fact) {
 	out := fact{kind: f.Type, outcome: f.Outcome}
 	if f.Slot != nil {
 		out.event, out.subject, out.render = f.Slot.EventID, f.Slot.Subject, f.Slot.Rendering.Render
+		out.at = protocol.Place{Lane: f.Slot.Lane, Seq: f.Slot.Seq}
 	}
 	if f.Op != nil && f.Posting != nil {
 		out.source, _ = event.ParseRef(f.Op.Subject)
+	}
+	if t.w.f.restore > 0 && f.Posting != nil && f.Op != nil {
+		t.confirm(f, &out)
 	}
 	switch f.Type {
 	case "slot.ended", "slot.requeued", "slot.rerender", "link.gone":
@@ -193,4 +203,22 @@ func (t *tables) openExceptions() []*excRow {
 		}
 	}
 	return out
+}
+
+// confirm adds what the books confirmed, which links can be rebuilt from.
+func (t *tables) confirm(f *protocol.Fact, out *fact) {
+	c := &protocol.Confirmed{
+		Key: link.Key{SourceRef: f.Op.Subject, Kind: f.Op.Kind, Part: f.Op.Part}, N: f.Op.N, Rev: f.Op.Rev, OtherRef: f.Posting.Ref.String(), Version: f.Posting.Version,
+		Number: f.Posting.Number, State: link.Primary,
+	}
+	switch {
+	case f.Type == "link.gone":
+		c.State = link.Gone
+	case f.Op.Effect == connector.Void, f.Posting.Status == connector.Voided:
+		c.State = link.Void
+	}
+	out.confirmed = c
+	if f.Type == "op.settled" && f.Outcome == "posted" {
+		t.w.ingest.tell(*out)
+	}
 }

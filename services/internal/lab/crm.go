@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"strconv"
 
 	"tieout.dev/services/internal/connector"
@@ -64,6 +65,9 @@ func (w *world) populate() {
 		}
 		r := w.newRecord("company")
 		r.name, r.strict = names[i%len(names)], strict
+		if w.f.winsWithin > 0 { // nobody is called alike
+			r.name += " " + strconv.Itoa(i)
+		}
 		w.edited(r)
 	}
 	companies := len(w.crm.records)
@@ -91,7 +95,7 @@ func (w *world) newDeal(companies int, strict bool) {
 	if strict && w.chance(0.5) {
 		r.payer = w.crm.records[w.n(companies)]
 	}
-	w.after(micros(w.n(int(w.f.lasts/3))), func() {
+	w.after(micros(w.n(int(cmp.Or(w.f.winsWithin, w.f.lasts/3)))), func() {
 		r.won = true
 		w.edited(r)
 		if w.chance(w.f.renames) && w.changes("renamed meanwhile") { // while it is made in the books

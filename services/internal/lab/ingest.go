@@ -5,6 +5,7 @@ import (
 
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/writer/protocol"
 )
 
 // The routes of the installation.
@@ -29,6 +30,7 @@ type admitted struct {
 	data        *state
 	changed     micros
 	outcome     string // "" while it is open
+	filler      bool   // holds a number that nobody holds any more
 }
 
 // ingest is the service around the core of admission: reads are numbered when
@@ -45,8 +47,13 @@ type ingest struct {
 	order   []*admitted
 	newest  map[string]*admitted // route and ref -> the last one admitted
 	waiting map[event.Ref]int    // reads put off until the customer's was
-	facts   []fact               // told, in order
-	taken   int                  // how many of them have arrived
+	facts   []fact               // the trail, in order
+	took    int                  // how far it was taken
+
+	published   int   // how far it was published
+	incarnation int64 // fences reads from before a restore
+	floor       int64 // what revisions go on above after one
+	lifting     bool  // it was set back and does not know yet what the writer holds
 }
 
 func (in *ingest) start(w *world) {
@@ -59,7 +66,7 @@ func (in *ingest) start(w *world) {
 // hint has a record read. The read is numbered now and samples the record at
 // some moment before it is admitted.
 func (in *ingest) hint(ref event.Ref, cause event.Cause) {
-	w := in.w
+	w, mine := in.w, in.incarnation
 	in.reads++
 	no := in.reads
 	sample, rest := w.exp(50*milli), w.exp(50*milli)
@@ -68,7 +75,11 @@ func (in *ingest) hint(ref event.Ref, cause event.Cause) {
 	}
 	w.after(sample, func() {
 		s := w.look(ref)
-		w.after(rest, func() { in.admit(admission.Read{No: no, Record: s.read, Cause: cause}, s) })
+		w.after(rest, func() {
+			if in.incarnation == mine && !in.lifting {
+				in.admit(admission.Read{No: no, Record: s.read, Cause: cause, Floor: in.floor}, s)
+			}
+		})
 	})
 }
 
@@ -167,21 +178,24 @@ func (in *ingest) poll() {
 // knows: the newest revision is what the record is now.
 func (in *ingest) knows(s *state) bool {
 	o := in.objects[s.ref]
-	return s.read.Deleted && (o.Rev == 0 || o.Deleted) || !s.read.Deleted && o.Rev > 0 && o.Hash == s.read.Hash && !o.Deleted
+	return s.read.Deleted && (o.Rev == 0 && in.floor == 0 || o.Deleted && o.Hash != "") || !s.read.Deleted && o.Rev > 0 && o.Hash == s.read.Hash && !o.Deleted
 }
 
 // complete sends again what the writer does not have, and facts that were lost.
 func (in *ingest) complete() {
 	for _, e := range in.order {
-		if e.outcome == "" && !in.w.db.stored(e.lane, e.seq) {
+		next, _, _ := in.w.db.Next(e.lane)
+		if (e.outcome == "" || e.seq >= next) && !in.w.db.stored(e.lane, e.seq) {
 			in.w.bus.publish(e)
 		}
 	}
+	in.fill()
 }
 
 // take is a fact of the writer's trail, in order and once.
 func (in *ingest) take(f fact) {
 	e := in.events[f.event]
+	in.displaced(f)
 	switch f.kind {
 	case "slot.ended":
 		if e != nil && e.outcome == "" {
@@ -189,6 +203,8 @@ func (in *ingest) take(f fact) {
 		}
 	case "slot.requeued":
 		in.requeue(e)
+	case "slot.collided":
+		in.collided(e)
 	case "slot.rerender":
 		if e != nil && e.outcome == "" {
 			e.render = max(e.render, f.render) + 1
@@ -233,9 +249,13 @@ func (in *ingest) tell(f fact) {
 
 // deliver hands over facts up to the n-th that was told.
 func (in *ingest) deliver(n int) {
-	for in.taken < n {
-		in.taken++
-		in.take(in.facts[in.taken-1])
+	in.published = max(in.published, n)
+	for !in.lifting && in.took < n {
+		f := in.facts[in.took]
+		in.took++
+		if !f.lost {
+			in.take(f)
+		}
 	}
 }
 
@@ -249,6 +269,9 @@ type fact struct {
 	kind, event, subject, outcome string
 	source                        event.Ref
 	render                        int64
+	at                            protocol.Place
+	lost                          bool // with the outbox that it stood in
+	confirmed                     *protocol.Confirmed
 }
 
 func laneID(lane string) string {

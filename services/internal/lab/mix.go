@@ -21,12 +21,15 @@ type faults struct {
 	slowFact                                        float64
 	rejected                                        float64 // per item
 	residual                                        float64 // a freeze inside the write call
+	restoreSending                                  float64 // a restore soon after a request left
 
 	rest                                            micros  // of an owner that nothing wakes
 	rebalance, replay, outage, hand, operator, poll micros  // mean intervals, 0: never
 	holds                                           float64 // of what a person at the console does
 	lock                                            bool    // the books close a period
 	lasts                                           micros  // how long faults go on
+	backup, restore                                 micros  // mean intervals, 0: never
+	winsWithin                                      micros  // after the start all deals are won; 0: a third of that
 	deals, companies, edits                         int
 	renames                                         float64 // of edits: a company's name
 	moves                                           float64 // of edits: to another customer, or with one invoice more or less
@@ -36,7 +39,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "class-A", "class-B", "class-C", "class-D"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -114,6 +117,13 @@ func (w *world) stress(mix string) {
 	case "zombies": // owners freeze with requests in hand, and others take over
 		f.lasts, f.companies, f.deals, f.edits, f.outage = 10*minute, 1, 2, 4+w.n(4), 0
 		f.freeze, f.freezeMean, f.rebalance, f.crash = 0.1+0.2*w.rng.Float64(), minute, minute, 0
+	case "restore":
+		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
+		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
+		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
+	case "batch": // many customers in bulk at once, so that calls hold several documents
+		f.companies, f.deals, f.edits, f.lasts, f.winsWithin = 4, 5+w.n(4), w.n(4), 10*minute, 10*second
+		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, 5, 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0
 	case "class-A", "class-B", "class-C", "class-D":
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
 		f.freeze, f.freezeMean, f.lock = 0.1*w.rng.Float64(), 15*second, w.chance(0.5)

@@ -107,6 +107,7 @@ func (w *world) actOn(x *excRow, choice int) {
 		c.Action = protocol.Retry
 	case x.Seq == 0: // two customers to be merged: done by hand
 		c.Lane, c.Action = "", protocol.Retry
+	case w.actOnRecovery(x, &c):
 	default:
 		c.Action = []string{protocol.Retry, protocol.Retry, protocol.Rerender, protocol.Requeue, protocol.Discard, protocol.LinkTo, protocol.ConfirmAbsent, protocol.ReissueIt}[choice]
 		w.prepare(x, &c)

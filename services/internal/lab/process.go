@@ -157,7 +157,7 @@ func (p *process) view() *protocol.View {
 	v.Now, v.Mono, v.Tenant, v.Target = w.now, p.mono(), tenant, target
 	v.Paused, v.Reason, v.HeldBy, v.Alert = db.paused, db.reason, db.held, db.alert
 	v.Claims, v.Budget, v.RealtimeMost, v.BulkMost, v.Batches = w.books.claims, budget, realtime, bulk, batches
-	v.Encode, v.Symbol = encode, symbol
+	v.Encode, v.Symbol, v.Recovery, v.Gens = encode, symbol, db.recovery, db.gens
 	return v
 }
 
@@ -212,6 +212,9 @@ func (p *process) put(c connector.Call, decided micros) {
 	}
 	if w.trace != nil {
 		w.log("%s sends %s: %d items, %s", p.id, c.Key[:8], len(c.Items), c.Items[0].Effect)
+	}
+	if b := w.backups.writer; b != nil && c.Items[0].Kind == document.InvoiceKind && w.hits(w.f.restoreSending, "restored while sending") {
+		w.after(w.exp(2*second), func() { w.restoreWriter(b) })
 	}
 	w.books.request(c, func(outcomes []connector.Outcome) {
 		p.when(0, func() { p.answer(protocol.Answer{Call: c.Key, Outcomes: outcomes}) })

@@ -24,6 +24,8 @@ func render(e *admitted, mapping string) *document.Rendering {
 		OccurredAt: time.UnixMicro(e.changed), MappingHash: mapping, Verdict: document.Documents, MatchOnly: e.data.matchOnly,
 	}
 	switch {
+	case e.filler:
+		r.Verdict = document.Nothing
 	case e.ref.Type == "company":
 		r.UpdateOnly = !e.data.strict
 		r.Parts = []document.Part{{Name: "customer", Kind: document.CustomerKind, Mode: document.Own, Desired: document.Issued, Subject: r.Ref, Party: party(e.data.name)}}

@@ -163,6 +163,15 @@ func (w *world) disturb() {
 	w.every(f.replay, w.bus.zombie)
 	w.every(f.hand, w.hand)
 	w.every(minute, w.watch)
+	w.every(f.backup, w.backUp)
+	w.every(f.restore, func() {
+		if w.changes("database set back") {
+			w.restore()
+		}
+	})
+	if f.restore > 0 {
+		w.every(10*minute, w.certify)
+	}
 	w.every(f.outage, func() {
 		if !w.disturbs("outage") {
 			return

@@ -59,6 +59,12 @@ type tables struct {
 	commands   []protocol.Command
 	done       map[string]bool         // commands
 	discards   map[protocol.Place]bool // what a person asked to discard
+
+	recovery *protocol.Recovery // set while the tables may be older than the books
+	gens     int64
+	knew     int // facts that the tables knew when they were set back
+	told     []protocol.Told
+	recalled map[string]protocol.RecallState
 }
 
 func newTables(w *world) *tables {
@@ -97,7 +103,11 @@ func (t *tables) again(old *slotRow, r *document.Rendering) {
 	case protocol.Repeat:
 		return
 	case protocol.Collision:
-		t.w.violated("I2", "slot %s/%d holds event %s, and %s claims it", laneID(r.Lane), r.Seq, old.EventID[:8], r.EventID[:8])
+		if t.w.f.restore == 0 {
+			t.w.violated("I2", "slot %s/%d holds event %s, and %s claims it", laneID(r.Lane), r.Seq, old.EventID[:8], r.EventID[:8])
+			return
+		}
+		t.w.ingest.tell(fact{kind: "slot.collided", event: r.EventID, subject: r.Ref})
 		return
 	}
 	if !slices.ContainsFunc(old.newer, func(n *document.Rendering) bool { return n.Render == r.Render }) {

@@ -21,13 +21,14 @@ type world struct {
 	f     faults
 	calm  bool // faults are over; everything must come to rest
 
-	crm    crm
-	ingest ingest
-	bus    bus
-	db     *tables
-	books  *books
-	procs  []*process
-	owner  *process // whom the broker assigned the target to
+	crm     crm
+	ingest  ingest
+	bus     bus
+	db      *tables
+	books   *books
+	procs   []*process
+	owner   *process // whom the broker assigned the target to
+	backups backups
 
 	cover *Coverage
 	trace io.Writer // nil: nobody reads along

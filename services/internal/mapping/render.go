@@ -322,3 +322,10 @@ func (s *scope) texts(b *block, into map[string]*string) *refusal {
 	}
 	return nil
 }
+
+// Nothing renders an event that asks for no document.
+func Nothing(e *event.Event, hash string) *document.Rendering {
+	r := header(e, hash)
+	r.Verdict = document.Nothing
+	return r
+}

@@ -104,6 +104,6 @@ func connections() []Metric {
 		{Paused, Gauge, "", "1 while nothing is sent to a connection.", []Label{connection(), {Name: "by", Values: []string{"tieout", "person"}}}, nil},
 		{GrantLeft, Gauge, "s", "How long the consent of a connection lasts.", []Label{connection()}, nil},
 		{Ready, Gauge, "", "1 while the service takes work.", nil, nil},
-		{Waiting, Gauge, "", "1 while the service waits for a part or goes without it.", []Label{{Name: "part", Values: []string{"start", "broker", "database", "vendor", "stop"}}}, nil},
+		{Waiting, Gauge, "", "1 while the service waits for a part or goes without it.", []Label{{Name: "part", Values: []string{"start", "broker", "database", "cache", "vendor", "stop"}}}, nil},
 	}
 }

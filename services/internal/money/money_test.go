@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"tieout.dev/services/internal/drill"
 )
 
 func dec(t *testing.T, s string) Decimal {
@@ -88,6 +90,7 @@ func TestSpreadProperties(t *testing.T) {
 	if got, _ := Spread(10000, []int64{1, 1, 1}); !slices.Equal(got, []int64{3334, 3333, 3333}) {
 		t.Errorf("100.00 over three = %v", got)
 	}
+	drill.Injected(t, 20000, 97)
 }
 
 func checkSpread(t *testing.T, total int64, w []int64, sum int64) {

@@ -20,7 +20,7 @@ type Jaeger struct {
 	OTLP  string // http://host:port, gRPC
 	Query string // http://host:port
 
-	proc *process
+	proc, collector *process // nil: there is none
 }
 
 func jaegerProgram(ctx context.Context, cfg Config) (dir string, err error) {
@@ -32,7 +32,7 @@ func startJaeger(ctx context.Context, cfg Config) (*Jaeger, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := Ports(ctx, cfg.Dir, "jaeger", 3)
+	p, err := Ports(ctx, cfg.Dir, "jaeger", 4)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func startJaeger(ctx context.Context, cfg Config) (*Jaeger, error) {
 	if j.proc, err = launch(cfg.Dir, "jaeger", nil, filepath.Join(dir, "jaeger"), "--config", config); err != nil {
 		return nil, err
 	}
-	return j, j.proc.await(ctx, func(ctx context.Context) bool {
+	err = j.proc.await(ctx, func(ctx context.Context) bool {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, j.Query+"/api/services", http.NoBody)
 		if err != nil {
 			return false
@@ -56,6 +56,25 @@ func startJaeger(ctx context.Context, cfg Config) (*Jaeger, error) {
 		defer func() { _ = resp.Body.Close() }()
 		return resp.StatusCode == http.StatusOK && answers(ctx, at(p[2]))
 	})
+	if err != nil || cfg.Collector == "" {
+		return j, err
+	}
+	return j, j.collect(ctx, cfg, filepath.Join(dir, "jaeger"), at(p[2]), at(p[3]))
+}
+
+// collect starts the collector, to which traces go from now on. It is told by
+// variables, as it is where it is deployed.
+func (j *Jaeger) collect(ctx context.Context, cfg Config, program, to, listen string) (err error) {
+	told := []string{"COLLECTOR_LISTEN=" + listen, "COLLECTOR_TO=" + to}
+	if cfg.Window != "" {
+		told = append(told, "COLLECTOR_WINDOW="+cfg.Window, "COLLECTOR_PERCENT="+cfg.Percent)
+	}
+	j.OTLP = "http://" + listen
+	j.collector, err = launch(cfg.Dir, "collector", nil, "env", append(told, program, "--config", cfg.Collector)...)
+	if err != nil {
+		return err
+	}
+	return j.collector.await(ctx, func(ctx context.Context) bool { return answers(ctx, listen) })
 }
 
 // jaegerConfig: everything on the loopback interface, traces in memory.

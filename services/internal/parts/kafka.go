@@ -25,7 +25,11 @@ const brokers = 3
 type Kafka struct {
 	// Brokers are the clients' addresses, of broker 1, 2, 3.
 	Brokers []string
+	// Mutual and Ended are others of secured brokers: one knows clients by their
+	// certificate, the other shows one that is no longer valid.
+	Mutual, Ended []string
 
+	secured         *Secure
 	dir, java, jars string
 	procs           [brokers]*process
 }
@@ -44,13 +48,14 @@ func startKafka(ctx context.Context, cfg Config) (*Kafka, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := Ports(ctx, cfg.Dir, "kafka", 3*brokers)
+	p, err := Ports(ctx, cfg.Dir, "kafka", 5*brokers)
 	if err != nil {
 		return nil, err
 	}
-	k := &Kafka{dir: cfg.Dir, java: java, jars: jars}
+	k := &Kafka{secured: cfg.Secure, dir: cfg.Dir, java: java, jars: jars}
 	for n := range brokers {
 		k.Brokers = append(k.Brokers, at(p[n]))
+		k.Mutual, k.Ended = append(k.Mutual, at(p[3*brokers+n])), append(k.Ended, at(p[4*brokers+n]))
 	}
 	if err := k.lay(ctx, p); err != nil {
 		return nil, err
@@ -111,7 +116,7 @@ func (k *Kafka) lay(ctx context.Context, p []int) error {
 	for n := 1; n <= brokers; n++ {
 		client, internal, controller := at(p[n-1]), at(p[brokers+n-1]), at(p[2*brokers+n-1])
 		text := fmt.Sprintf(kafkaSettings, n, strings.Join(voters, ","), client, internal, controller, client, internal, k.data(n))
-		if err := os.WriteFile(k.settings(n), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(k.settings(n), []byte(k.secure(text, n)), 0o600); err != nil {
 			return err
 		}
 	}
@@ -174,8 +179,9 @@ func (k *Kafka) format(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, k.java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(k.jars, "*"),
-		"kafka.tools.StorageTool", "format", "-t", cluster, "-c", k.settings(1))
+	args := append([]string{"-Xmx128m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(k.jars, "*"),
+		"kafka.tools.StorageTool", "format", "-t", cluster, "-c", k.settings(1)}, k.scram()...)
+	cmd := exec.CommandContext(ctx, k.java, args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("format a broker's folder: %w: %s", err, last(out))
 	}

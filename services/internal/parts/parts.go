@@ -27,6 +27,14 @@ type Config struct {
 	Out io.Writer
 	// Jaeger is left out unless it is asked for: building it takes minutes, once.
 	Jaeger bool
+	// Collector is a collector's configuration (deploy/collector.yaml) that runs
+	// before Jaeger, in its program; "" sends traces to Jaeger as they are.
+	Collector string
+	// Window is how long that collector waits before it judges a trace, and
+	// Percent what it keeps of those that are well; "" leaves both to the file.
+	Window, Percent string
+	// Secure makes Kafka, PostgreSQL and Redis speak TLS; nil: they are plain.
+	Secure *Secure
 }
 
 // Parts are the running parts.
@@ -166,7 +174,7 @@ func (cfg Config) say(format string, args ...any) {
 func (p *Parts) Stop() error {
 	var errs []error
 	if p.Jaeger != nil {
-		errs = append(errs, p.Jaeger.proc.stop(2*time.Second))
+		errs = append(errs, p.Jaeger.collector.stop(2*time.Second), p.Jaeger.proc.stop(2*time.Second))
 	}
 	if p.Kafka != nil {
 		errs = append(errs, p.Kafka.Stop())

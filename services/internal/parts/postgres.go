@@ -24,6 +24,7 @@ type Postgres struct {
 	Password string
 	Database string
 
+	secured        *Secure
 	dir, data, bin string
 	port           int
 	as             *syscall.Credential // nil: as we are
@@ -35,12 +36,19 @@ const debianBin = "/usr/lib/postgresql/*/bin"
 
 // URL names the database, without the password.
 func (p *Postgres) URL() string {
-	return "postgres://" + p.User + "@" + p.Address + "/" + p.Database + "?sslmode=disable"
+	return "postgres://" + p.User + "@" + p.Address + "/" + p.Database + p.query()
 }
 
 // URLWithPassword names the database with the password, for tests.
 func (p *Postgres) URLWithPassword() string {
-	return "postgres://" + p.User + ":" + p.Password + "@" + p.Address + "/" + p.Database + "?sslmode=disable"
+	return "postgres://" + p.User + ":" + p.Password + "@" + p.Address + "/" + p.Database + p.query()
+}
+
+func (p *Postgres) query() string {
+	if p.secured != nil {
+		return p.secured.query()
+	}
+	return "?sslmode=disable"
 }
 
 func startPostgres(ctx context.Context, cfg Config) (*Postgres, error) {
@@ -52,7 +60,7 @@ func startPostgres(ctx context.Context, cfg Config) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{Address: at(port[0]), User: "tieout", Database: "postgres", dir: cfg.Dir, bin: filepath.Dir(initdb), port: port[0]}
+	p := &Postgres{secured: cfg.Secure, Address: at(port[0]), User: "tieout", Database: "postgres", dir: cfg.Dir, bin: filepath.Dir(initdb), port: port[0]}
 	if err := p.place(); err != nil {
 		return nil, err
 	}
@@ -150,8 +158,13 @@ func (p *Postgres) tell(secret string) (string, error) {
 
 // Start starts the server again after Stop or Crash.
 func (p *Postgres) Start(ctx context.Context) (err error) {
-	p.proc, err = launch(p.dir, "postgres", p.as, filepath.Join(p.bin, "postgres"), "-D", p.data, "-p", strconv.Itoa(p.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "shared_buffers=64MB")
+	secure, err := p.secure()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"-D", p.data, "-p", strconv.Itoa(p.port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "shared_buffers=64MB"}, secure...)
+	p.proc, err = launch(p.dir, "postgres", p.as, filepath.Join(p.bin, "postgres"), args...)
 	if err != nil {
 		return err
 	}
@@ -167,3 +180,11 @@ func (p *Postgres) Stop() error { return p.proc.stopWith(syscall.SIGINT, 10*time
 // Crash ends the server without writing anything down, as pg_ctl -m immediate
 // does: it recovers from its log when it starts.
 func (p *Postgres) Crash() error { return p.proc.stopWith(syscall.SIGQUIT, 10*time.Second) }
+
+// Reload makes a running server read its configuration and certificates again.
+func (p *Postgres) Reload() error { return p.proc.signal(syscall.SIGHUP) }
+
+// Set changes a setting of a running server, for sessions that begin from now on.
+func (p *Postgres) Set(name, value string) error {
+	return errors.Join(p.place600("postgresql.auto.conf", fmt.Appendf(nil, "%s = '%s'\n", name, value)), p.Reload())
+}

@@ -13,6 +13,7 @@ import (
 type Redis struct {
 	Address string
 
+	secured      *Secure
 	dir, program string
 	port         int
 	proc         *process
@@ -27,13 +28,17 @@ func startRedis(ctx context.Context, cfg Config) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{Address: at(port[0]), dir: cfg.Dir, program: program, port: port[0]}
+	r := &Redis{secured: cfg.Secure, Address: at(port[0]), dir: cfg.Dir, program: program, port: port[0]}
 	return r, r.Start(ctx)
 }
 
 // Start starts it again after Stop.
 func (r *Redis) Start(ctx context.Context) (err error) {
-	r.proc, err = launch(r.dir, "redis", nil, r.program, "--port", fmt.Sprint(r.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no")
+	args := []string{"--port", fmt.Sprint(r.port)}
+	if r.secured != nil {
+		args = r.secured.redis(r.port)
+	}
+	r.proc, err = launch(r.dir, "redis", nil, r.program, append(args, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no")...)
 	if err != nil {
 		return err
 	}
@@ -53,7 +58,13 @@ func (r *Redis) Flush(ctx context.Context) error {
 func (r *Redis) ask(ctx context.Context, command string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Address)
+	dial := func() (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", r.Address) }
+	commands := []string{command}
+	if r.secured != nil {
+		dial = func() (net.Conn, error) { return r.secured.dial(ctx, r.Address) }
+		commands = []string{"AUTH " + r.secured.User + " " + r.secured.Password, command}
+	}
+	c, err := dial()
 	if err != nil {
 		return "", err
 	}
@@ -61,12 +72,18 @@ func (r *Redis) ask(ctx context.Context, command string) (string, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = c.SetDeadline(deadline)
 	}
-	if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
-		return "", err
+	line, answers := "", bufio.NewReader(c)
+	for _, command := range commands {
+		if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
+			return "", err
+		}
+		line, err = answers.ReadString('\n')
+		if err == nil && !strings.HasPrefix(line, "+") {
+			err = fmt.Errorf("redis answers %q", line)
+		}
+		if err != nil {
+			return line, err
+		}
 	}
-	line, err := bufio.NewReader(c).ReadString('\n')
-	if err == nil && !strings.HasPrefix(line, "+") {
-		err = fmt.Errorf("redis answers %q to %s", line, command)
-	}
-	return line, err
+	return line, nil
 }

@@ -38,6 +38,7 @@ type Config struct {
 	Schema     string // in it; "" is the service's name
 	Kafka      []string
 	Redis      string
+	Shown      Shown
 	Partitions int // of every topic
 	// Replication of topics that are made; 0 leaves it to the broker.
 	Replication int
@@ -78,7 +79,7 @@ func New(cfg Config) (*Runtime, error) {
 	}
 	r.closing(func(context.Context) error { return r.Bus.Close() })
 	if cfg.Redis != "" {
-		r.Redis = redis.NewClient(&redis.Options{Addr: cfg.Redis, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second, ContextTimeoutEnabled: true})
+		r.Redis = r.cache()
 		r.closing(func(context.Context) error { return r.Redis.Close() })
 	}
 	return r, nil
@@ -130,11 +131,11 @@ func (r *Runtime) Parts(ctx context.Context, service string, migrations fs.FS) (
 }
 
 func (r *Runtime) bus(id string, log *slog.Logger, tracer trace.Tracer, set *meter.Set) (*stream.Client, error) {
-	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Meter: set, Dial: r.Dial, Rest: r.Rest})
+	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Meter: set, Dial: r.Dial, Rest: r.Rest, TLS: r.Shown.Kafka, Login: r.Shown.KafkaLogin})
 }
 
 func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
-	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, Rest: r.Rest, URL: r.Postgres, Schema: r.Schema}
+	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, Rest: r.Rest, URL: r.Postgres, Schema: r.Schema, TLS: r.Shown.Postgres, Password: r.Shown.PostgresPassword}
 	if cfg.URL == "" {
 		cfg.Path = filepath.Join(r.Dir, service+".db")
 	}
@@ -168,8 +169,7 @@ func (r *Runtime) tracer(ctx context.Context, service string) (trace.Tracer, err
 // checkFor bounds how long a part may take to answer.
 const checkFor = 3 * time.Second
 
-// Check asks each part that work cannot go on without whether it answers. A
-// cache that is away costs time only and is not asked.
+// Check asks each part whether it answers and takes what we would ask of it.
 func (r *Runtime) Check(ctx context.Context) map[string]error {
 	ctx, cancel := context.WithTimeout(ctx, checkFor)
 	defer cancel()
@@ -177,6 +177,9 @@ func (r *Runtime) Check(ctx context.Context) map[string]error {
 	dbs := slices.Clone(r.dbs)
 	r.mu.Unlock()
 	out := map[string]error{"broker": r.Bus.Reach(ctx)}
+	if r.Redis != nil {
+		out["cache"] = r.checkCache(ctx)
+	}
 	var errs []error
 	for _, db := range dbs {
 		errs = append(errs, db.Ping(ctx))

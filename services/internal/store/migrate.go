@@ -9,15 +9,21 @@ import (
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
 //go:embed migrations/*.sql
 var common embed.FS
 
-// ErrNewerSchema means that a newer program has already changed the database.
+// ErrNewerSchema means that a newer program has changed the database more than
+// this one can bear.
 var ErrNewerSchema = errors.New("the database was written by a newer version of this program")
+
+// ahead is how many migrations a schema may have that this program does not know.
+// Each migration must leave what the program before it reads and writes, so that
+// replicas of two versions run side by side and an update can be taken back; what
+// two of them do to it, nobody has tried.
+const ahead = 1
 
 // oldestPostgres is the first version whose behaviour is tested.
 const oldestPostgres = 150000
@@ -50,6 +56,9 @@ func apply(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, 
 	if err != nil {
 		return fmt.Errorf("read %s: %w", table, err)
 	}
+	if have > want && have <= want+ahead {
+		return nil
+	}
 	if have > want {
 		return fmt.Errorf("%w: %s is at version %d, this program knows %d; run the newer program, or restore a backup from before it", ErrNewerSchema, table, have, want)
 	}
@@ -61,10 +70,10 @@ func apply(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, 
 
 // migratePostgres makes the schema and migrates it under a lock, so that
 // replicas that start together do it one after the other.
-func migratePostgres(ctx context.Context, config *pgx.ConnConfig, schema string, key int64, own fs.FS) error {
+func migratePostgres(ctx context.Context, config *pgx.ConnConfig, a access, schema string, key int64, own fs.FS) error {
 	config = config.Copy()
 	config.RuntimeParams["lock_timeout"] = "0"
-	lock, err := pgx.ConnectConfig(ctx, config)
+	lock, err := a.connect(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -75,6 +84,13 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, schema string,
 	}()
 	if err := suits(ctx, lock); err != nil {
 		return err
+	}
+	var writes int
+	if err := lock.QueryRow(ctx, takesWrites).Scan(&writes); err != nil {
+		return err
+	}
+	if writes == 0 {
+		return readOnly(fmt.Sprintf("%s:%d", config.Host, config.Port), nil)
 	}
 	if _, err := lock.Exec(ctx, `SELECT pg_advisory_lock($1)`, ^key); err != nil { // not the writers' lock
 		return fmt.Errorf("wait for another process that migrates: %w", err)
@@ -88,7 +104,7 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, schema string,
 			return fmt.Errorf("make schema %s: %w", schema, err)
 		}
 	}
-	db := stdlib.OpenDB(*config)
+	db := a.open(config)
 	defer func() { _ = db.Close() }()
 	return migrate(ctx, db, goose.DialectPostgres, own)
 }

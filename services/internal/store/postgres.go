@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tieout.dev/services/internal/trust"
 )
 
 const (
@@ -32,6 +34,7 @@ const (
 // The price is one writer at a time for each service.
 type postgres struct {
 	config  *pgx.ConnConfig
+	access  access
 	begin   string
 	conn    *pgx.Conn // the writing connection; nil: to be made; owned by the holder of the turn
 	readers *pgxpool.Pool
@@ -41,13 +44,23 @@ type postgres struct {
 var ErrAway = errors.New("the database is away")
 
 func openPostgres(ctx context.Context, cfg Config) (*postgres, error) {
-	p, err := newPostgres(ctx, cfg)
-	var refused *pgconn.ConnectError
+	config, err := pgx.ParseConfig(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("address of the database: %w", err) // pgx leaves the password out
+	}
+	a := access{cfg.TLS, cfg.Password}
+	p, err := newPostgres(ctx, cfg, config, a)
+	if err == nil {
+		return p, nil
+	}
+	err = a.explain(&config.Config, err)
+	var connect *pgconn.ConnectError
 	var broken net.Error
-	if errors.As(err, &refused) || errors.As(err, &broken) || answered(err) && away(err) {
+	var refused *trust.RefusedError
+	if errors.As(err, &connect) || errors.As(err, &broken) || errors.As(err, &refused) || answered(err) && away(err) {
 		err = fmt.Errorf("%w: %w", ErrAway, err)
 	}
-	return p, err
+	return nil, err
 }
 
 // answered tells what a server said from what happened on the way.
@@ -56,26 +69,18 @@ func answered(err error) bool {
 	return errors.As(err, &refusal)
 }
 
-func newPostgres(ctx context.Context, cfg Config) (*postgres, error) {
-	config, err := pgx.ParseConfig(cfg.URL)
-	if err != nil {
-		return nil, fmt.Errorf("address of the database: %w", err) // pgx leaves the password out
-	}
+func newPostgres(ctx context.Context, cfg Config, config *pgx.ConnConfig, a access) (*postgres, error) {
 	if cfg.Schema == "" {
 		cfg.Schema = cfg.Name
 	}
 	parameters(config, cfg.Name, cfg.Schema)
 	key := lockKey(cfg.Schema)
-	if err := migratePostgres(ctx, config, cfg.Schema, key, cfg.Migrations); err != nil {
+	if err := migratePostgres(ctx, config, a, cfg.Schema, key, cfg.Migrations); err != nil {
 		return nil, err
 	}
-	p := &postgres{config: config, begin: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d)", key)}
-	pool, err := pgxpool.ParseConfig(cfg.URL)
-	if err != nil {
-		return nil, err
-	}
-	pool.ConnConfig, pool.MaxConns, pool.MinConns = config.Copy(), readers, 0
-	if p.readers, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
+	p := &postgres{config: config, access: a, begin: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d)", key)}
+	var err error
+	if p.readers, err = a.pool(ctx, cfg.URL, config); err != nil {
 		return nil, err
 	}
 	if err := p.connect(ctx); err != nil {
@@ -110,7 +115,7 @@ func (p *postgres) connect(ctx context.Context) (err error) {
 	if p.conn != nil && !p.conn.IsClosed() {
 		return nil
 	}
-	p.conn, err = pgx.ConnectConfig(ctx, p.config.Copy())
+	p.conn, err = p.access.connect(ctx, p.config)
 	return err
 }
 
@@ -145,7 +150,7 @@ func (p *postgres) beginWrite(ctx context.Context) (session, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, p.access.explain(&p.config.Config, err)
 	}
 	return &pgWriter{pgSession{p.conn}, p}, nil
 }
@@ -167,7 +172,7 @@ func (p *postgres) beginRead(ctx context.Context) (session, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, p.access.explain(&p.config.Config, err)
 	}
 	return &pgReader{pgSession{tx.Conn()}, tx}, nil
 }

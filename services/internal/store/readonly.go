@@ -8,7 +8,6 @@ import (
 	"net/url"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // OpenReadOnly opens a database to look at it, beside the process that it
@@ -45,17 +44,16 @@ func readSQLite(ctx context.Context, cfg Config) (engine, error) {
 }
 
 func readPostgres(ctx context.Context, cfg Config) (engine, error) {
-	pool, err := pgxpool.ParseConfig(cfg.URL)
+	config, err := pgx.ParseConfig(cfg.URL)
 	if err != nil {
 		return nil, err // pgx leaves the password out
 	}
 	if cfg.Schema == "" {
 		cfg.Schema = cfg.Name
 	}
-	pool.MaxConns, pool.MinConns = readers, 0
-	parameters(pool.ConnConfig, cfg.Name+"-reader", cfg.Schema)
-	p := &postgres{config: pool.ConnConfig}
-	if p.readers, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
+	parameters(config, cfg.Name+"-reader", cfg.Schema)
+	p := &postgres{config: config, access: access{cfg.TLS, cfg.Password}}
+	if p.readers, err = p.access.pool(ctx, cfg.URL, config); err != nil {
 		return nil, err
 	}
 	var there bool

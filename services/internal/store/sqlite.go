@@ -60,6 +60,11 @@ func dsn(path string, readOnly bool) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
+func (e *sqlite) alive(tx *Tx) error {
+	var one int64
+	return tx.QueryRow(`SELECT 1`).Scan(&one)
+}
+
 func (e *sqlite) close() error {
 	var errs []error
 	for query, stmt := range e.stmts {

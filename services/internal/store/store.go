@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"tieout.dev/services/internal/trust"
 )
 
 // readers bounds the connections that read beside the one that writes.
@@ -24,6 +26,10 @@ type Config struct {
 	Path string
 	// URL of a PostgreSQL database, instead of a file.
 	URL string
+	// TLS to the PostgreSQL server, and the password, where they are not in URL.
+	// Both are read from their files for each connection.
+	TLS      trust.TLS
+	Password trust.Secret
 	// Schema of the PostgreSQL database, made if it is missing; "" is Name.
 	Schema string
 	// Name is the service's name; it appears in errors.
@@ -45,6 +51,8 @@ type engine interface {
 	beginWrite(ctx context.Context) (session, error)
 	// beginRead begins a transaction on one snapshot.
 	beginRead(ctx context.Context) (session, error)
+	// alive tells whether what is read and written here can be.
+	alive(tx *Tx) error
 	close() error
 }
 
@@ -59,8 +67,8 @@ type DB struct {
 	readOnly bool
 }
 
-// Open opens the database, brings its schema up to this program's and refuses
-// one that a newer program has changed.
+// Open opens the database and brings its schema up to this program's. One that is
+// a single migration ahead is used as it is, one beyond is refused.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	db := &DB{name: cfg.Name, clock: cfg.Clock, rest: cfg.Rest, turn: make(chan struct{}, 1)}
 	if db.clock == nil {
@@ -84,13 +92,8 @@ func (db *DB) Close() error {
 	return db.engine.close()
 }
 
-// Ping asks the database for a sign of life.
-func (db *DB) Ping(ctx context.Context) error {
-	return db.Read(ctx, func(tx *Tx) error {
-		var one int64
-		return tx.QueryRow(`SELECT 1`).Scan(&one)
-	})
-}
+// Ping asks the database for a sign of life, and whether it takes writes.
+func (db *DB) Ping(ctx context.Context) error { return db.Read(ctx, db.engine.alive) }
 
 // Rest is how long a loop that would look again after d rests.
 func (db *DB) Rest(d time.Duration) time.Duration { return max(d, db.rest) }

@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/store/storetest"
 )
@@ -180,11 +181,12 @@ func testSameTextMayBeNested(t *testing.T, where on) {
 
 func TestSchemaFromTheFutureIsRefused(t *testing.T) {
 	storetest.Both(t, testSchemaFromTheFutureIsRefused)
+	drill.Injected(t, 1, 57)
 }
 
 func testSchemaFromTheFutureIsRefused(t *testing.T, where on) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	newer, err := store.Open(t.Context(), where(t, store.Config{Path: path, Name: "writer", Migrations: own("00001_note.sql", "00002_more.sql")}))
+	newer, err := store.Open(t.Context(), where(t, store.Config{Path: path, Name: "writer", Migrations: own("00001_note.sql", "00002_more.sql", "00003_most.sql")}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,6 +196,13 @@ func testSchemaFromTheFutureIsRefused(t *testing.T, where on) {
 	_, err = store.Open(t.Context(), where(t, store.Config{Path: path, Name: "writer", Migrations: own("00001_note.sql")}))
 	if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "writer") {
 		t.Fatalf("error %v", err)
+	}
+	previous, err := store.Open(t.Context(), where(t, store.Config{Path: path, Name: "writer", Migrations: own("00001_note.sql", "00002_more.sql")}))
+	if err != nil {
+		t.Fatalf("the previous program on a schema that is one migration ahead: %v", err)
+	}
+	if err := errors.Join(previous.Ping(t.Context()), previous.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

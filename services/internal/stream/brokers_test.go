@@ -15,6 +15,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/stream"
 )
@@ -115,6 +116,8 @@ func TestLossesOfBrokersOnRealParts(t *testing.T) {
 			within(t, "all three replicas in sync", time.Minute, func() bool { return inSync(ctx, k.Brokers) })
 		}
 	}
+	quorumLost(t, k, p)
+	reach(t, p, s, "two of three brokers were frozen", 40*time.Second)
 	stop()
 	working.Wait()
 	acked, err := p.state()
@@ -124,6 +127,8 @@ func TestLossesOfBrokersOnRealParts(t *testing.T) {
 	within(t, "all that was acknowledged", 40*time.Second, func() bool { return len(distinct(s.values())) == acked })
 	inOrder(t, s.values())
 	t.Logf("%d records acknowledged and read, %d of them more than once in the log", acked, len(s.values())-acked)
+	drill.Injected(t, 3, 20, 22, 23)
+	drill.Injected(t, 1, 21, 24)
 }
 
 // inSync reports whether each partition has all its replicas: the loss of two
@@ -157,6 +162,28 @@ func reach(t *testing.T, p *pump, s *sink, what string, limit time.Duration) {
 		return acked >= before+40 && len(distinct(s.values())) >= before+40
 	})
 	t.Logf("%s: records go through after %s", what, time.Since(from).Round(10*time.Millisecond))
+}
+
+// quorumLost freezes two of three brokers for a while: fewer than a write needs.
+// Nothing is acknowledged meanwhile.
+func quorumLost(t *testing.T, k *parts.Kafka, p *pump) {
+	t.Helper()
+	for n := 1; n <= 2; n++ {
+		if err := k.Freeze(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-time.After(2 * time.Second) // what was on its way
+	before, _ := p.state()
+	<-time.After(5 * time.Second)
+	if after, err := p.state(); after > before+10 || err != nil {
+		t.Errorf("%d records were acknowledged by one of three brokers (%v)", after-before, err)
+	}
+	for n := 1; n <= 2; n++ {
+		if err := k.Thaw(n); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func within(t *testing.T, what string, limit time.Duration, ok func() bool) {

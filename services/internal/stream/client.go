@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"tieout.dev/services/internal/meter"
+	"tieout.dev/services/internal/trust"
 )
 
 const (
@@ -27,14 +28,16 @@ const (
 	bootstrap = "bootstrap.invalid:9092"
 )
 
-// Dial opens a connection; TLS, where it is wanted, is part of it.
+// Dial opens a connection; TLS and a login follow on it, where they are wanted.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Config says how to reach the cluster.
 type Config struct {
 	Brokers  []string
 	ClientID string
-	Dial     Dial         // nil: plain TCP
+	Dial     Dial // nil: plain TCP
+	TLS      trust.TLS
+	Login    Login
 	Logger   *slog.Logger // nil: slog.Default
 	Tracer   trace.Tracer // nil: no spans
 	Meter    *meter.Set   // nil: nothing is measured
@@ -52,6 +55,8 @@ type Client struct {
 	brokers   []string
 	id        string
 	dial      Dial
+	tls       trust.TLS
+	login     Login
 	log       *slog.Logger
 	tracer    trace.Tracer
 	meter     *meter.Set
@@ -68,10 +73,11 @@ func NewClient(cfg Config) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("a Kafka client needs at least one broker")
 	}
-	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, log: cfg.Logger, tracer: cfg.Tracer, meter: cfg.Meter, rest: cfg.Rest, lanes: map[TopicPartition]chan struct{}{}}
+	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, tls: cfg.TLS, login: cfg.Login, log: cfg.Logger, tracer: cfg.Tracer, meter: cfg.Meter, rest: cfg.Rest, lanes: map[TopicPartition]chan struct{}{}}
 	if c.dial == nil {
 		c.dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	}
+	c.dial = c.secured(c.dial)
 	if c.log == nil {
 		c.log = slog.Default()
 	}
@@ -98,30 +104,23 @@ func (c *Client) groupDialer() *kafka.Dialer {
 		if address != bootstrap {
 			return c.dial(ctx, network, address)
 		}
-		return c.dialAny(ctx)
+		conn, _, err := c.dialAny(ctx)
+		return conn, err
 	}}
 }
 
-// dialAny connects to the first of the brokers, in random order, that accepts.
-func (c *Client) dialAny(ctx context.Context) (net.Conn, error) {
+// dialAny connects to the first of the brokers, in random order, that accepts,
+// and says which that is.
+func (c *Client) dialAny(ctx context.Context) (conn net.Conn, address string, err error) {
 	var errs []error
 	for _, i := range rand.Perm(len(c.brokers)) {
 		conn, err := c.dial(ctx, "tcp", c.brokers[i])
 		if err == nil {
-			return conn, nil
+			return conn, c.brokers[i], nil
 		}
 		errs = append(errs, err)
 	}
-	return nil, fmt.Errorf("reach a broker: %w", errors.Join(errs...))
-}
-
-// Reach tells whether any of the brokers can be connected to.
-func (c *Client) Reach(ctx context.Context) error {
-	conn, err := c.dialAny(ctx)
-	if err != nil {
-		return err
-	}
-	return conn.Close()
+	return nil, "", fmt.Errorf("reach a broker: %w", errors.Join(errs...))
 }
 
 // pause waits, or returns false as soon as ctx ends.

@@ -80,6 +80,12 @@ type ConsumerConfig struct {
 	// arrives ends the wait, so it bounds what idling costs, not the delay.
 	MaxWait  time.Duration
 	MaxBytes int
+	// Heartbeat is how often the group hears from this member, and it of a
+	// rebalance; 0 is a second.
+	Heartbeat time.Duration
+	// StuckAfter is how long a partition with unread records may stand still
+	// before the group is joined anew; 0 is two minutes.
+	StuckAfter time.Duration
 }
 
 // Consumer reads the partitions that its group assigns to it.
@@ -102,6 +108,12 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	}
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = defaultMaxBytes
+	}
+	if cfg.Heartbeat <= 0 {
+		cfg.Heartbeat = heartbeat
+	}
+	if cfg.StuckAfter <= 0 {
+		cfg.StuckAfter = stuckAfter
 	}
 	out := &Consumer{client: c, cfg: cfg, log: c.log.With("group", cfg.Group), lag: map[TopicPartition]int64{}}
 	out.measureLag()
@@ -131,7 +143,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: c.cfg.Group, Brokers: []string{bootstrap}, Dialer: c.client.groupDialer(), Topics: c.cfg.Topics,
 		GroupBalancers:    []kafka.GroupBalancer{together{}},
-		HeartbeatInterval: max(heartbeat, c.client.rest), SessionTimeout: max(sessionTimeout, sessionRests*c.client.rest), RebalanceTimeout: rebalanceTimeout,
+		HeartbeatInterval: max(c.cfg.Heartbeat, c.client.rest), SessionTimeout: max(sessionTimeout, sessionRests*c.client.rest), RebalanceTimeout: rebalanceTimeout,
 		JoinGroupBackoff: joinBackoff, Timeout: groupTimeout,
 		WatchPartitionChanges: true, PartitionWatchInterval: max(watchPartitions, c.client.rest), StartOffset: kafka.FirstOffset,
 	})
@@ -166,11 +178,12 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) {
 	handling, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	defer stop()
-	marks := &marks{next: map[TopicPartition]int64{}}
+	marks, progress := &marks{next: map[TopicPartition]int64{}}, newProgress(g.Partitions)
+	gen.Start(func(ended context.Context) { c.watchdog(ended, progress) }) // its return ends the generation
 	var workers sync.WaitGroup
 	for topic, assigned := range gen.Assignments {
 		for _, a := range assigned {
-			w := &worker{c: c, at: TopicPartition{topic, a.ID}, committed: a.Offset, generation: gen.ID, marks: marks}
+			w := &worker{c: c, at: TopicPartition{topic, a.ID}, committed: a.Offset, generation: gen.ID, marks: marks, progress: progress}
 			workers.Go(func() { w.run(reading, handling) })
 		}
 	}

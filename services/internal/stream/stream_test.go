@@ -21,6 +21,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/internal/stream"
@@ -184,9 +186,10 @@ func TestEnsureTopicsMakesAndChecks(t *testing.T) {
 	topics(t, cl, 3, "a", "b")
 	topics(t, cl, 3, "a", "b", "c")
 	err := cl.EnsureTopics(t.Context(), []stream.Topic{{Name: "a", Partitions: 4}})
-	if err == nil || !strings.Contains(err.Error(), "topic a has 3, 4 are configured") {
+	if err == nil || !strings.Contains(err.Error(), "topic a has partitions 3, this program wants 4") {
 		t.Fatalf("another number of partitions: %v", err)
 	}
+	drill.Injected(t, 1, 35)
 }
 
 func TestRecordsArriveInOrderAndTheRowCounts(t *testing.T) {
@@ -299,6 +302,9 @@ func TestMembersOwnTheSamePartitionsOfAllTopics(t *testing.T) {
 	if len(all) != 500 || len(slices.Compact(all)) != 500 {
 		t.Fatalf("%d records stored, want each of 500 once", len(all))
 	}
+	second.mu.Lock()
+	defer second.mu.Unlock()
+	drill.Injected(t, int64(len(second.gens)-1), 29)
 }
 
 func TestGaps(t *testing.T) {
@@ -349,6 +355,7 @@ func TestGaps(t *testing.T) {
 			}
 		})
 	}
+	drill.Injected(t, 1, 34, 36, 55) // a case above each: trimmed, renewed, behind the group
 }
 
 func move(t *testing.T, db *store.DB, from, to int64) {
@@ -388,6 +395,48 @@ func trim(t *testing.T, k *kfake.Cluster, before int64) {
 	ask(t, k, req)
 }
 
+// What the group's offset in Kafka says counts for nothing, be it lost, behind or
+// ahead: the row in the database does.
+func TestTheGroupsOffsetIsNotBelieved(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		offset int64
+	}{{"set to the earliest", 0}, {"set to the latest", 10}} {
+		t.Run(c.name, func(t *testing.T) {
+			k, db := cluster(t), database(t)
+			cl := client(t, k)
+			topics(t, cl, 1, "t")
+			produce(t, cl, records("t", 0, 5))
+			s := &sink{db: db}
+			_, stop := consume(t, cl, s.config("g", "t"))
+			until(t, "the first half", func() bool { return len(s.values()) == 5 })
+			stop()
+			produce(t, cl, records("t", 5, 5))
+			commit(t, k, "g", c.offset)
+			_, _ = consume(t, cl, s.config("g", "t"))
+			until(t, "the second half", func() bool { return len(s.values()) == 10 })
+			if got := s.values(); len(slices.Compact(slices.Sorted(slices.Values(got)))) != 10 {
+				t.Errorf("%v: each record is stored once", got)
+			}
+		})
+	}
+	drill.Injected(t, 2, 31, 32)
+}
+
+// commit sets a group's offset, as an operator does with Kafka's tools.
+func commit(t *testing.T, k *kfake.Cluster, group string, offset int64) {
+	t.Helper()
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	admin := &kafka.Client{Addr: kafka.TCP(k.ListenAddrs()...), Transport: transport}
+	until(t, "the group's offset is set", func() bool {
+		res, err := admin.OffsetCommit(t.Context(), &kafka.OffsetCommitRequest{
+			GroupID: group, GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{"t": {{Partition: 0, Offset: offset}}},
+		})
+		return err == nil && len(res.Topics["t"]) == 1 && res.Topics["t"][0].Error == nil
+	})
+}
+
 func TestProduceOutlivesAFailoverButNotARefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var network kfake.VirtualNetwork
@@ -424,6 +473,7 @@ func TestProduceOutlivesAFailoverButNotARefusal(t *testing.T) {
 			t.Fatalf("%d records in the log, want 3", high)
 		}
 	})
+	drill.Injected(t, 1, 37)
 }
 
 func TestTraceGoesThroughKafka(t *testing.T) {

@@ -23,6 +23,7 @@ type worker struct {
 	committed  int64 // the group's offset in Kafka when the generation began; negative: none
 	generation int32
 	marks      *marks
+	progress   *progress
 	beyond     int // how often in a row the row stood beyond the log's end
 }
 
@@ -45,6 +46,7 @@ func (w *worker) run(reading, handling context.Context) {
 // consume reads on from next until something has to be looked at anew.
 func (w *worker) consume(reading, handling context.Context, next int64, wait *backoff) error {
 	size := w.c.cfg.MaxBytes
+	w.progress.reached(w.at, next)
 	for reading.Err() == nil {
 		b, high, err := w.fetch(reading, next, size)
 		if err != nil {
@@ -53,6 +55,9 @@ func (w *worker) consume(reading, handling context.Context, next int64, wait *ba
 		w.c.setLag(w.at, max(high-next, 0))
 		wait.reset()
 		if len(b.Records) == 0 {
+			if high <= next {
+				w.progress.nothing(w.at)
+			}
 			if high > next { // a compacted stretch without a record, longer than a fetch
 				size = min(2*size, fetchMaxBytes)
 			}
@@ -68,6 +73,7 @@ func (w *worker) consume(reading, handling context.Context, next int64, wait *ba
 		next = b.End
 		w.c.setLag(w.at, max(high-next, 0))
 		w.marks.set(w.at, next)
+		w.progress.reached(w.at, next)
 	}
 	return nil
 }

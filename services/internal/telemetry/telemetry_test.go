@@ -13,6 +13,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+
+	"tieout.dev/services/internal/drill"
 )
 
 func TestSpansReachTheExporterWithTheService(t *testing.T) {
@@ -99,4 +101,5 @@ func TestFailingExporterIsToldOnce(t *testing.T) {
 	if err := tel.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	drill.Injected(t, 2, 112)
 }

@@ -76,6 +76,23 @@ func insert(tx *store.Tx, f *Fact) error {
 	return err
 }
 
+// Told lists the streams of this database with the last fact of each.
+func Told(tx *store.Tx) (heads []Head, err error) {
+	rows, err := tx.Query(`SELECT stream, incarnation, last_seq FROM fact_stream WHERE stream <> '' ORDER BY stream`)
+	if err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var h Head
+		if err := rows.Scan(&h.Stream, &h.Incarnation, &h.Seq); err != nil {
+			return nil, err
+		}
+		heads = append(heads, h)
+	}
+	return heads, rows.Err()
+}
+
 // headers are those of the fact that say something.
 func (f *Fact) headers() []stream.Header {
 	all := []stream.Header{

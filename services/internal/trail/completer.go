@@ -67,18 +67,32 @@ func (c *Completer) Round(ctx context.Context) (again int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	had := make(heads, len(published)) // what every consumer has
+	for _, h := range published {
+		had[numbered(h.Stream, h.Incarnation)] = h.Seq
+	}
 	var errs []error
 	for name, ask := range c.consumers {
-		n, err := c.compare(ctx, name, ask, published)
+		n, taken, err := c.compare(ctx, name, ask, published)
 		again += n
 		if err != nil {
 			errs = append(errs, fmt.Errorf("compare with %s: %w", name, err))
 		}
+		had.lower(taken) // of one that did not answer nothing is known: it has nothing
 	}
 	if again > 0 {
 		c.relay.Wake()
 	}
-	return again, errors.Join(append(errs, c.clean(ctx))...)
+	return again, errors.Join(append(errs, c.clean(ctx, had))...)
+}
+
+// heads are the last numbers of streams.
+type heads map[string]int64
+
+func (h heads) lower(other heads) {
+	for name, seq := range h {
+		h[name] = min(seq, other[name])
+	}
 }
 
 // published lists the streams of the outbox with the last number that was
@@ -110,20 +124,23 @@ func (c *Completer) published(ctx context.Context) (heads []Head, err error) {
 	return heads, nil
 }
 
-func (c *Completer) compare(ctx context.Context, consumer string, ask AskHeads, published []Head) (again int64, err error) {
+// compare sends a consumer again what it lacks, and returns what it has.
+func (c *Completer) compare(ctx context.Context, consumer string, ask AskHeads, published []Head) (again int64, taken heads, err error) {
 	if len(published) == 0 {
-		return 0, nil
+		return 0, nil, nil
 	}
-	taken, err := ask(ctx, published)
+	answer, err := ask(ctx, published)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	last := make(map[string]int64, len(published))
+	last := make(heads, len(published))
 	for _, h := range published {
 		last[numbered(h.Stream, h.Incarnation)] = h.Seq
 	}
-	for _, h := range taken {
+	taken = make(heads, len(answer))
+	for _, h := range answer {
 		name := numbered(h.Stream, h.Incarnation)
+		taken[name] = h.Seq
 		key := consumer + " " + name
 		before, known := c.seen[key]
 		c.seen[key] = h.Seq
@@ -132,14 +149,14 @@ func (c *Completer) compare(ctx context.Context, consumer string, ask AskHeads, 
 		}
 		n, err := c.resend(ctx, name, h.Seq)
 		if err != nil {
-			return again, err
+			return again, taken, err
 		}
 		if n > 0 {
 			c.log.InfoContext(ctx, "facts are sent again", "consumer", consumer, "stream", name, "after", h.Seq, "facts", n)
 		}
 		again += n
 	}
-	return again, nil
+	return again, taken, nil
 }
 
 // resend takes back the flag of what follows the head, oldest first.
@@ -155,12 +172,18 @@ func (c *Completer) resend(ctx context.Context, name string, head int64) (n int6
 	return n, nil
 }
 
-// clean removes what was published 30 days ago.
-func (c *Completer) clean(ctx context.Context) error {
+// clean removes what was published 30 days ago and every consumer has: one that
+// was away for longer finds all that it lacks.
+func (c *Completer) clean(ctx context.Context, had heads) error {
 	err := c.db.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`DELETE FROM outbox WHERE (stream, seq) IN (SELECT stream, seq FROM outbox WHERE published_at < $1 LIMIT $2)`,
-			tx.Now()-keepPublished.Microseconds(), cleanBatch)
-		return err
+		for name, seq := range had {
+			_, err := tx.Exec(`DELETE FROM outbox WHERE stream = $1 AND seq IN (SELECT seq FROM outbox WHERE stream = $1 AND seq <= $2 AND published_at < $3 ORDER BY seq LIMIT $4)`,
+				name, seq, tx.Now()-keepPublished.Microseconds(), cleanBatch)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("clean outbox: %w", err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.opentelemetry.io/otel/trace"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/store/storetest"
@@ -360,9 +361,19 @@ func TestBacklogAndCleaning(t *testing.T) {
 	relay := trail.NewRelay(db, trail.Outbox(db), w, c.Now, nil)
 	_ = run(t, relay.Run)
 	until(t, "sent", func() bool { rows, _ := backlog(); return rows == 0 })
-	done := trail.NewCompleter(db, relay, nil, nil)
+	var has int64
+	away := true
+	done := trail.NewCompleter(db, relay, map[string]trail.AskHeads{
+		"audit": func(_ context.Context, streams []trail.Head) ([]trail.Head, error) { return streams, nil },
+		"ingest": func(_ context.Context, streams []trail.Head) ([]trail.Head, error) {
+			if away {
+				return nil, errors.New("away")
+			}
+			return []trail.Head{{Stream: "a", Incarnation: streams[0].Incarnation, Seq: has}}, nil
+		},
+	}, nil)
 	kept := func() (n int) {
-		if _, err := done.Round(t.Context()); err != nil {
+		if _, err := done.Round(t.Context()); (err != nil) != away {
 			t.Fatal(err)
 		}
 		if err := db.Read(t.Context(), func(tx *store.Tx) error { return tx.QueryRow(`SELECT count(*) FROM outbox`).Scan(&n) }); err != nil {
@@ -375,8 +386,21 @@ func TestBacklogAndCleaning(t *testing.T) {
 		t.Fatalf("%d rows after 29 days", n)
 	}
 	c.pass(2 * 24 * time.Hour)
+	if n := kept(); n != 2 {
+		t.Fatalf("%d rows after 31 days, which a consumer that is away has not taken", n)
+	}
+	away, has = false, 1
+	if n := kept(); n != 1 {
+		t.Fatalf("%d rows after 31 days, of which every consumer has one", n)
+	}
+	until(t, "the other is sent again", func() bool { rows, _ := backlog(); return rows == 0 })
+	has = 2
+	if n := kept(); n != 1 {
+		t.Fatalf("%d rows: what was sent again just now is kept", n)
+	}
+	c.pass(31 * 24 * time.Hour)
 	if n := kept(); n != 0 {
-		t.Fatalf("%d rows after 31 days", n)
+		t.Fatalf("%d rows after 31 days, which all have", n)
 	}
 }
 
@@ -484,6 +508,7 @@ func TestLossInKafkaIsHealedInOrderAndOnce(t *testing.T) {
 	if n, err := completer.Round(t.Context()); n != 0 || err != nil {
 		t.Fatalf("%d sent again though all is taken, %v", n, err)
 	}
+	drill.Injected(t, int64(len(facts)-(3+19)), 28)
 }
 
 func TestConsumerThatGetsOnIsLeftAlone(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
@@ -105,6 +106,7 @@ func TestRerenderTakesOverTheNewerRendering(t *testing.T) {
 	if len(ch.TakenOver) != 1 || len(eff.Send) != 1 || len(ch.Acted) != 1 || ch.Acted[0].State != exception.Released {
 		t.Fatalf("taken over %v, sent %v, acted %v", ch.TakenOver, eff.Send, ch.Acted)
 	}
+	drill.Injected(t, 1, 109)
 }
 
 // A reissue reads first: what is gone or void is made anew under another
@@ -537,5 +539,27 @@ func TestAnItemThatLeftAgainIsNotDecidedByItsFormerCall(t *testing.T) {
 	ch, eff := Step(v, m, Inputs{Answers: []Answer{{Call: eff.Send[0].ID, Outcomes: []connector.Outcome{lost}}}})
 	if len(eff.Looks)+len(eff.Send) != 0 || len(ch.Ops) != 1 || ch.Ops[0].State != Doubt {
 		t.Fatalf("looks %+v, sent %+v: the new copy has not rested", eff.Looks, eff.Send)
+	}
+}
+
+// A shared call leaves again as a whole: not while it holds an invoice that is
+// settled, and that nothing but the quarantine protects.
+func TestASharedCallDoesNotLeaveAgainWithWhatIsSettled(t *testing.T) {
+	v, m := bulk(2), NewMemory()
+	_, eff := Step(v, m, Inputs{})
+	c := eff.Send[0]
+	c.Items[1].Kind = document.CustomerKind // which a unique name protects
+	v.Ops[c.Items[1].OpID].Kind = document.CustomerKind
+	v.Claims.Ambiguity[document.CustomerKind] = connector.UniqueReference
+	lost := connector.Outcome{Err: fault.New(fault.InDoubt, "reset")}
+	p := posting("a", connector.Open)
+	Step(v, m, Inputs{Answers: []Answer{{Call: c.ID, Outcomes: []connector.Outcome{{Posting: p}, lost}}}})
+	v.Mono += resendAfter
+	if _, eff = Step(v, m, Inputs{}); len(eff.Send)+len(eff.Looks) != 0 {
+		t.Fatalf("sent %+v, looks %+v: the invoice would be made twice", eff.Send, eff.Looks)
+	}
+	v.Mono += v.Claims.Q()
+	if _, eff = Step(v, m, Inputs{}); len(eff.Send) != 0 || len(eff.Looks) != 1 {
+		t.Fatalf("sent %+v, looks %+v: the customer is looked for after the quarantine", eff.Send, eff.Looks)
 	}
 }

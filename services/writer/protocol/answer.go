@@ -174,6 +174,9 @@ func (t *turn) forget(op *Op) {
 func (t *turn) putLink(op *Op, p *connector.Posting, state link.State) bool {
 	key := link.Key{SourceRef: op.Subject, Kind: op.Kind, Part: op.Part}
 	for _, l := range t.v.Links[key] {
+		if l.N == op.N && t.namesOther(l, p) {
+			return false
+		}
 		if l.N == op.N {
 			t.moveLink(l, op, p, state)
 			return false
@@ -245,6 +248,7 @@ func (t *turn) free(op *Op) {
 func (t *turn) closeCall(c *Call, doubtful bool) {
 	c.State = CallSettled
 	delete(t.m.ResolveAt, c.ID)
+	delete(t.m.Soon, c.ID)
 	if !doubtful {
 		delete(t.m.Spent, c.ID)
 	} else {

@@ -5,6 +5,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
 )
@@ -75,6 +76,7 @@ func TestAnInvoiceDatedInAClosedPeriodIsNeverSent(t *testing.T) {
 	if len(eff.Send) != 0 || len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Period || ch.Opened[0].Field != "issue_date" {
 		t.Fatalf("sends %v, opened %+v", eff.Send, ch.Opened)
 	}
+	drill.Injected(t, 1, 72)
 }
 
 // A document in a closed period is left alone, whatever its status says.

@@ -78,6 +78,7 @@ func (t *turn) again(h *Head) {
 }
 
 func (t *turn) retry(h *Head, c Command) {
+	t.vouch(h)
 	t.accept(c, exception.Released)
 	t.again(h)
 }
@@ -95,6 +96,9 @@ func (t *turn) rerender(h *Head, c Command) {
 
 // requeueBy moves the slot behind what fixes it.
 func (t *turn) requeueBy(h *Head, c Command) {
+	if !t.lookFirst(h, c) {
+		return
+	}
 	if t.openOp(h) {
 		t.refuseCommand(c, h.Slot, "an op of it is in doubt: retry first")
 		return
@@ -107,6 +111,9 @@ func (t *turn) requeueBy(h *Head, c Command) {
 // discard ends the slot by a person's decision, unless an op of it may still
 // land in the books.
 func (t *turn) discard(h *Head, c Command) {
+	if !t.lookFirst(h, c) {
+		return
+	}
 	if t.openOp(h) {
 		t.refuseCommand(c, h.Slot, "an op of it is in doubt: retry first")
 		return
@@ -130,6 +137,9 @@ func (t *turn) linkBy(h *Head, c Command) {
 		return
 	}
 	p := &a.Postings[0]
+	if t.linkForgotten(h, c, p) {
+		return
+	}
 	if op := t.doubtful(h, p.Kind); op != nil {
 		t.linkDoubt(h, c, op, p)
 		return
@@ -209,7 +219,7 @@ func (t *turn) doubtful(h *Head, kind document.Kind) *Op {
 // rested reports whether the quarantine since the last copy has passed.
 func (t *turn) rested(op *Op) bool {
 	at, known := t.m.ResolveAt[op.Call]
-	return known && t.v.Mono >= at
+	return known && t.v.Mono >= at && !t.m.Soon[op.Call]
 }
 
 // settleCallOf closes the op's call if nothing else of it is open.

@@ -110,7 +110,7 @@ func (t *turn) newOp(h *Head, p *document.Part, e connector.Effect, n int64, tar
 		t.v.OpIDs = append(t.v.OpIDs[:at], append([]string{id}, t.v.OpIDs[at:]...)...)
 	}
 	*op = Op{
-		ID: id, Lane: h.Lane, Seq: h.Slot.Seq, Part: p.Name, N: n, Kind: p.Kind, Effect: e, Subject: p.Subject, State: Sent, Gen: op.Gen + 1,
+		ID: id, Lane: h.Lane, Seq: h.Slot.Seq, Part: p.Name, N: n, Kind: p.Kind, Effect: e, Subject: p.Subject, State: Sent, Gen: max(op.Gen, t.v.Gens-1) + 1,
 		Mark: document.Mark(t.v.Target, p.Subject, p.Name, n), RequestHash: event.Digest(string(enc.Body)), TargetRef: target,
 		Fields: enc.Fields, Attempts: op.Attempts + 1, StartedAt: t.v.Now,
 	}

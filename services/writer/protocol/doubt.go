@@ -18,28 +18,33 @@ const lookAgain = 5 * time.Second
 // no harm, else after the quarantine, on the owner's own clock.
 func (t *turn) resolveAt(c *Call) time.Duration {
 	if t.mayResend(c) {
+		t.m.Soon[c.ID] = true
 		return t.v.Mono + resendAfter
 	}
+	delete(t.m.Soon, c.ID)
 	return t.v.Mono + t.v.Claims.Q()
 }
 
 // mayResend: the target keeps the key long enough (A), or refuses a second one
-// by a unique reference (B: creates only, since nothing else carries one).
+// by a unique reference (B: creates only, since nothing else carries one). All
+// items leave again with the call, so each must be protected, also those that
+// are no longer in doubt; what was refused there must not come after all.
 func (t *turn) mayResend(c *Call) bool {
 	open := false
+	if c.FirstSent == 0 { // of restored tables: what became of it later was forgotten
+		return false
+	}
 	for _, item := range c.Items {
 		op := t.opOf(c, item)
-		if op == nil || op.State == Done || op.State == Refused {
-			continue
-		}
-		open = true
+		inDoubt := op != nil && (op.State == Sent || op.State == Doubt)
+		open = open || inDoubt
 		switch t.v.Claims.Ambiguity[item.Kind] {
 		case connector.KeyRemembered:
 			if age := time.Duration(t.v.Now-c.FirstSent) * time.Microsecond; age >= t.v.Claims.KeyLife/2 {
 				return false
 			}
 		case connector.UniqueReference:
-			if item.Effect != connector.Create || c.Sends > 1 {
+			if item.Effect != connector.Create || c.Sends > 1 || !inDoubt {
 				return false
 			}
 		default:
@@ -87,6 +92,11 @@ func (t *turn) resolve(c *Call) {
 		if t.leave() {
 			t.send(c)
 		}
+		return
+	}
+	if t.m.Soon[c.ID] { // it was to be sent again, and no longer may: the last copy must rest before a look decides
+		t.m.ResolveAt[c.ID] = t.resolveAt(c)
+		t.wake(t.m.ResolveAt[c.ID])
 		return
 	}
 	open := false

@@ -32,6 +32,9 @@ func (t *turn) heads() {
 }
 
 func (t *turn) move(h *Head) {
+	if t.past(h) {
+		return
+	}
 	switch {
 	case t.openOp(h):
 		return
@@ -66,6 +69,9 @@ func (t *turn) replaced(h *Head) bool {
 // an own part waits for all of them.
 func (t *turn) run(h *Head) {
 	r := h.Slot.Rendering
+	if t.recall(h) != partDone {
+		return
+	}
 	if r.Verdict == document.Rejected {
 		t.parkRejected(h)
 		return

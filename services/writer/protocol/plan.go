@@ -92,7 +92,8 @@ func (t *turn) mark(h *Head, p *document.Part, live *link.Link) verdict {
 	if f != nil {
 		return t.unencodable(h, p, f)
 	}
-	if live != nil && sameFields(enc.Fields, live.Base) {
+	first := h.Past != nil && h.Past.Recall == "" // what was written last is forgotten
+	if live != nil && sameFields(enc.Fields, live.Base) && !first {
 		return partDone
 	}
 	return t.dispatchEncoded(h, p, connector.Update, n, p.Marker.Record, enc)
@@ -104,6 +105,11 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 	enc, f := t.encode(h, p, connector.Update, l.N, &connector.Posting{Ref: parseRef(l.OtherRef), Version: l.OtherVersion, Fields: l.Base}, nil)
 	if f != nil {
 		return t.unencodable(h, p, f)
+	}
+	if l.Base == nil {
+		if v := t.rebase(h, p, l, enc.Fields); v != partDone {
+			return v
+		}
 	}
 	base := t.modAlias(l.Base)
 	changes := changesOf(base, t.modAlias(enc.Fields))

@@ -94,6 +94,9 @@ type Head struct {
 	AfterMet, AfterHeld bool
 	// Newer is a rendering of the slot that came after the one it holds.
 	Newer *document.Rendering
+	// Past is what is known of the record from a life that is lost; nil unless
+	// the database was set back.
+	Past *Past
 }
 
 // Op is one part's effect.
@@ -134,7 +137,7 @@ type Call struct {
 	ID                  string // the vendor key
 	State               CallState
 	Sends               int
-	FirstSent, LastSent int64 // µs
+	FirstSent, LastSent int64 // µs; FirstSent is 0 for a call of restored tables
 	Items               []connector.Item
 }
 
@@ -151,6 +154,10 @@ type View struct {
 	// Alert is the open exception of the paused connection.
 	Alert  string
 	Claims connector.Claims
+	// Recovery is set while the tables may be older than the books; Gens is what
+	// generations of ops go on above, so that no two lives share a vendor key.
+	Recovery *Recovery
+	Gens     int64
 	// Budget is how many requests may leave in this turn; RealtimeMost and
 	// BulkMost bound each class, so that neither starves the other.
 	Budget, RealtimeMost, BulkMost int
@@ -198,19 +205,24 @@ type Memory struct {
 	Backoff  time.Duration
 	// Probe is the request that a paused target was last tried with.
 	Probe string
+	// Soon holds doubtful calls that are to be sent again, so that their time to
+	// be looked into is no quarantine.
+	Soon map[string]bool
 	// Spent holds doubtful calls of which no further copy may leave.
 	Spent map[string]bool
 	// HoldUntil is when a throttled connection may be used again.
 	HoldUntil time.Duration
 	// BatchMost is how many items the vendor lets a call carry, 0 if it never said.
 	BatchMost int
+	// Trusted is from when on a search is believed after a restore, 0 if none was seen.
+	Trusted time.Duration
 }
 
 // NewMemory returns the memory of a new owner.
 func NewMemory() *Memory {
 	return &Memory{
 		Flying: map[string]bool{}, ResolveAt: map[string]time.Duration{},
-		Looks: map[string]LookAnswer{}, Looking: map[string]time.Duration{}, Spent: map[string]bool{},
+		Looks: map[string]LookAnswer{}, Looking: map[string]time.Duration{}, Spent: map[string]bool{}, Soon: map[string]bool{},
 	}
 }
 
@@ -320,6 +332,7 @@ type Changes struct {
 	Hold       *string // who pauses it from now on, "" for nobody
 	PauseCause string
 	Alert      string
+	Recalled   []Recalled // records whose documents were found again
 	Facts      []Fact
 }
 
@@ -347,6 +360,8 @@ type turn struct {
 	class event.Class
 	// batch gathers the items of a shared call
 	batch []connector.Item
+	// recalled is what this turn made of records after a restore
+	recalled map[string]RecallState
 }
 
 // Step is the turn: answers, commands and looks first, then doubts, then the
@@ -362,12 +377,17 @@ func Step(v *View, m *Memory, in Inputs) (Changes, Effects) {
 	for _, a := range in.Answers {
 		t.settle(a)
 	}
-	for _, c := range in.Commands {
-		t.command(c)
+	trusted := t.trusted()
+	if trusted {
+		for _, c := range in.Commands {
+			t.command(c)
+		}
 	}
 	t.index()
 	t.doubts()
-	t.heads()
+	if trusted {
+		t.heads()
+	}
 	return t.ch, t.eff
 }
 

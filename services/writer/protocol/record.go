@@ -24,7 +24,7 @@ func (t *turn) record(h *Head, p *document.Part, l *link.Link, n int64) verdict 
 	if f != nil {
 		return t.unencodable(h, p, f)
 	}
-	if sameFields(enc.Fields, l.Base) {
+	if sameFields(enc.Fields, l.Base) && h.Past == nil {
 		return partDone
 	}
 	cur, v := t.fresh(h, p, l)
@@ -37,6 +37,7 @@ func (t *turn) record(h *Head, p *document.Part, l *link.Link, n int64) verdict 
 // mergeFields merges field by field against what both sides last agreed on:
 // what one side changed flows, what both changed differently needs a person.
 func (t *turn) mergeFields(h *Head, p *document.Part, l *link.Link, cur *connector.Posting, want map[string]string) verdict {
+	t.rebaseRecord(h, p, l, cur)
 	changed, there := differing(want, l.Base), true
 	for _, k := range changed {
 		if cur.Fields[k] == want[k] {

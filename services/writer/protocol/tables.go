@@ -65,6 +65,9 @@ type Tables interface {
 	MastersOf(subject string) ([]*link.Link, error)
 	// PrimaryAt is who a record of the books is primarily linked to, or nil.
 	PrimaryAt(otherRef string) (*link.Link, error)
+	// Past is what is known of a slot's record from a life that is lost; it is
+	// asked only after a restore.
+	Past(s *Slot) (*Past, error)
 	// AliasAt is the record that stands for one which became an alias, or "".
 	AliasAt(otherRef string) (string, error)
 }
@@ -233,6 +236,16 @@ func (l *loader) aroundHead(h *Head) (err error) {
 	if h.State == Parked {
 		if h.Newer, err = l.Newer(s); err != nil {
 			return err
+		}
+	}
+	if l.v.Recovery != nil {
+		if h.Past, err = l.Past(s); err != nil {
+			return err
+		}
+		for i := range h.Past.Parts {
+			if err := l.part(link.Key{SourceRef: s.Subject, Kind: h.Past.Parts[i].Kind, Part: h.Past.Parts[i].Name}); err != nil {
+				return err
+			}
 		}
 	}
 	if err := l.merged(s.Rendering); err != nil {

@@ -70,6 +70,9 @@ func (l *Lab) configure(ctx context.Context) (string, error) {
 	if l.Parts.Jaeger != nil {
 		told["otlp"] = map[string]any{"endpoint": l.Parts.Jaeger.OTLP}
 	}
+	if err := l.secure(dir, told); err != nil {
+		return "", err
+	}
 	path := filepath.Join(dir, "tieout.yaml")
 	return path, errors.Join(
 		os.WriteFile(filepath.Join(dir, "postgres.password"), []byte(l.Parts.Postgres.Password), 0o600),
@@ -119,4 +122,23 @@ func (l *Lab) writeInstallation(dir string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "installation.yaml"), b, 0o600)
+}
+
+// secure tells the services how to reach parts that speak TLS.
+func (l *Lab) secure(dir string, told map[string]any) error {
+	s := l.options.Secure
+	if s == nil {
+		return nil
+	}
+	part := func(name string) map[string]any { return told[name].(map[string]any) }
+	tls := func() map[string]any { return map[string]any{"enabled": true, "ca_file": s.CA} }
+	part("kafka")["tls"] = tls()
+	part("kafka")["sasl"] = map[string]any{"user": s.User, "password_file": "shared.password"}
+	part("redis")["tls"], part("redis")["user"], part("redis")["password_file"] = tls(), s.User, "shared.password"
+	own := tls()
+	own["cert_file"], own["key_file"] = s.ClientCert, s.ClientKey
+	part("postgres")["tls"] = own
+	address, _, _ := strings.Cut(part("postgres")["url"].(string), "?") // which says the same for programs that read it as it is
+	part("postgres")["url"] = address
+	return os.WriteFile(filepath.Join(dir, "shared.password"), []byte(s.Password), 0o600)
 }

@@ -40,6 +40,11 @@ type Options struct {
 	Replicas map[string]int
 	// Jaeger takes traces.
 	Jaeger bool
+	// Collector is the configuration of a collector before Jaeger, with its window
+	// and what it keeps of syncs that are well, in percent; "": none.
+	Collector, Window, Percent string
+	// Secure makes the parts speak TLS, and the services to them; nil: plain.
+	Secure *parts.Secure
 	Out    io.Writer // progress
 	// Through leads the services to a part by another address, so that what is
 	// between them can be harmed; nil: by its own.
@@ -61,9 +66,11 @@ type Lab struct {
 	lock     *os.File
 	world    *world.World
 	services []*service
-	conn     *grpc.ClientConn
-	web      *http.Server
-	serving  sync.WaitGroup
+	// configFile is what all services are told.
+	configFile string
+	conn       *grpc.ClientConn
+	web        *http.Server
+	serving    sync.WaitGroup
 
 	mu   sync.Mutex
 	file endpoints.File
@@ -120,7 +127,8 @@ func (l *Lab) start(ctx context.Context) (err error) {
 	if err := endpoints.Remove(l.options.Dir); err != nil {
 		return err
 	}
-	if l.Parts, err = parts.Start(ctx, parts.Config{Dir: l.partsDir(), Out: l.options.Out, Jaeger: l.options.Jaeger}); err != nil {
+	if l.Parts, err = parts.Start(ctx, parts.Config{Dir: l.partsDir(), Out: l.options.Out, Jaeger: l.options.Jaeger, Secure: l.options.Secure,
+		Collector: l.options.Collector, Window: l.options.Window, Percent: l.options.Percent}); err != nil {
 		return err
 	}
 	from := time.Now()
@@ -139,6 +147,9 @@ func (l *Lab) start(ctx context.Context) (err error) {
 	l.say("five services answer after %s", time.Since(from).Round(10*time.Millisecond))
 	return l.publish()
 }
+
+// Options are those that it was started with.
+func (l *Lab) Options() Options { return l.options }
 
 func (l *Lab) partsDir() string { return filepath.Join(l.options.Dir, "parts") }
 

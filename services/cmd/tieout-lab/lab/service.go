@@ -91,6 +91,7 @@ func (l *Lab) startServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.configFile = file
 	for _, s := range l.services {
 		s.ended = make(chan struct{})
 		go s.keep(file) // until stop, which waits for it

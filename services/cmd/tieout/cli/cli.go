@@ -80,7 +80,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.yes, "yes", false, "do it without asking")
 	flags.Bool("no-color", false, "no colours; there are none to begin with, so scripts may say so")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.notifications(), a.reconcile(), a.mapping(), a.config(), a.open(),
+	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.restore(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.notifications(), a.reconcile(), a.mapping(), a.config(), a.open(),
 		a.doctor(), a.sandbox(), a.version())
 	a.watchLists(root)
 	return root

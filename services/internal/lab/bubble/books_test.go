@@ -34,6 +34,7 @@ func (s *story) booksCommand(a words) error {
 		if err != nil {
 			return err
 		}
+		s.hands++
 		return by[what](&v.Invoice)
 	case what == "close": // DATE, as a person does in the settings; none opens them
 		return s.control(http.MethodPost, "quickbooks", "settings", map[string]string{"closing_date": a.first()}, nil)

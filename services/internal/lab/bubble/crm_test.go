@@ -122,6 +122,7 @@ func (s *story) merge(a, b string) error {
 		return err
 	}
 	s.companies[a], s.companies[b] = id, id
+	s.merges++
 	return nil
 }
 

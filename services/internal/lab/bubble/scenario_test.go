@@ -50,6 +50,7 @@ func scenario(t *testing.T, name string) {
 	var got string
 	inside(t, p, func(b *bubble) {
 		s := newStory(b)
+		s.name = name
 		defer s.disarm()
 		s.think = 3 * time.Second
 		if err := s.play(script); err != nil {

@@ -31,6 +31,7 @@ func commands() map[string]func(s *story, a words) error {
 			s.think, err = duration(a.first())
 			return err
 		},
+		"injects": (*story).injectsCommand, "crashloop": (*story).crashLoop,
 		"show":      func(s *story, _ words) error { return s.show() }, // for who looks for a mistake
 		"settle":    func(s *story, _ words) error { return s.settle(settleWithin) },
 		"reconcile": func(s *story, _ words) error { _, err := s.reconcile(); return err },

@@ -27,6 +27,9 @@ type story struct {
 	order     []string // the deals in the order in which they were made
 	armed     *armed
 	kills     int
+	hands     int // what people did in the books
+	merges    int
+	name      string // of the script
 }
 
 // armed is a process that ends when its trap springs.

@@ -38,6 +38,9 @@ type Report struct {
 	recoveries, sinceDeath []time.Duration
 }
 
+// Died reports whether a process died at a point.
+func (r *Report) Died(p crash.Point) bool { return r.points[p] }
+
 // Recovery is how long it took from a process's death to the first work done
 // after it. Where a part was away altogether meanwhile, the time counts from
 // when it was back; with outages, from the death on in any case.

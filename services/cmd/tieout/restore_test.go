@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tieout.dev/services/cmd/tieout/crm"
+)
+
+// backUp copies a service's database while nothing runs, and returns how to go
+// back to the copy.
+func (o *outside) backUp(service string) (goBack func()) {
+	o.t.Helper()
+	o.kill()
+	defer o.up()
+	copies := map[string][]byte{}
+	files, err := filepath.Glob(filepath.Join(o.dir, service+".db*"))
+	if err != nil || len(files) == 0 {
+		o.t.Fatalf("no database of %s: %v", service, err)
+	}
+	for _, f := range files {
+		if copies[f], err = os.ReadFile(f); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	return func() {
+		o.t.Helper()
+		o.kill()
+		defer o.up()
+		now, _ := filepath.Glob(filepath.Join(o.dir, service+".db*"))
+		for _, f := range now {
+			if err := os.Remove(f); err != nil {
+				o.t.Fatal(err)
+			}
+		}
+		for f, b := range copies {
+			if err := os.WriteFile(f, b, 0o600); err != nil {
+				o.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// states are those of the connections, by id.
+func (o *outside) states() map[string]string {
+	o.t.Helper()
+	var v struct {
+		Connections []struct{ ID, State string }
+	}
+	if err := json.Unmarshal([]byte(o.run("status", "-o", "json")), &v); err != nil {
+		o.t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, c := range v.Connections {
+		out[c.ID] = c.State
+	}
+	return out
+}
+
+// between is what happens after the backup: deals are won, changed, lost, and
+// lost and won again.
+func between(o *outside, d *deals) {
+	o.t.Helper()
+	ctx := context.Background()
+	for i := range 6 {
+		d.win(fmt.Sprintf("Meanwhile %d", i))
+	}
+	o.settle(1)
+	for _, name := range []string{"Before 0", "Meanwhile 0"} {
+		lines, err := o.portal.Lines(ctx, d.ids[name])
+		if err == nil {
+			err = o.portal.Change(ctx, "line_items", lines[0], map[string]string{"price": "1.00", "quantity": "1"})
+		}
+		if err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"Before 1", "Meanwhile 1", "Before 2"} {
+		o.move(d.ids[name], crm.Lost, 1)
+	}
+	o.move(d.ids["Before 2"], crm.Won, 1)
+	delete(d.want, "Before 1")
+	delete(d.want, "Meanwhile 1")
+	o.settle(1)
+	live := o.live()
+	for _, name := range []string{"Before 0", "Meanwhile 0"} { // what they came to is right: it was checked by others
+		d.want[name] = live[name][0].net()
+	}
+	d.check("before the database is set back")
+}
+
+// after: changes flow, nothing is asked of a person, and the reconciliation is empty.
+func after(o *outside, d *deals, invoices int) {
+	o.t.Helper()
+	d.check("after the database was set back")
+	if n := len(o.invoices()); n != invoices {
+		o.t.Errorf("%d invoices, void ones with them; there were %d", n, invoices)
+	}
+	d.win("After")
+	for _, name := range []string{"Meanwhile 2", "Before 0"} {
+		o.move(d.ids[name], crm.Lost, 1)
+		delete(d.want, name)
+	}
+	o.settle(1)
+	d.check("when life goes on")
+	if list := o.run("exceptions", "list"); !strings.Contains(list, "no open exceptions") {
+		o.t.Errorf("a person is asked: %s", list)
+	}
+	o.run("reconcile")
+	d.checkWrittenBack()
+}
+
+// The writer's database set back to a copy from before some invoices were
+// posted, changed and voided: still one invoice a deal, and changes flow.
+func TestTheWritersDatabaseIsSetBack(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	d := newDeals(o, 3)
+	for i := range 4 {
+		d.win(fmt.Sprintf("Before %d", i))
+	}
+	o.settle(4)
+	goBack := o.backUp("writer")
+	between(o, d)
+	invoices := len(o.invoices())
+	goBack()
+	o.until("the books in recovery", func() bool { return o.states()["books"] == "recovery" })
+	o.until("everything at rest", func() bool {
+		o.settle(1)
+		t.Log(o.run("status"), o.run("exceptions", "list"))
+		return o.states()["books"] == "active"
+	})
+	after(o, d, invoices)
+}
+
+// The same of ingest's: numbers that were given are not given again.
+func TestIngestsDatabaseIsSetBack(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	d := newDeals(o, 3)
+	for i := range 4 {
+		d.win(fmt.Sprintf("Before %d", i))
+	}
+	o.settle(4)
+	goBack := o.backUp("ingest")
+	between(o, d)
+	invoices := len(o.invoices())
+	goBack()
+	o.settle(1)
+	after(o, d, invoices)
+}

@@ -1,0 +1,405 @@
+package lab
+
+import (
+	"maps"
+	"slices"
+
+	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/link"
+	"tieout.dev/services/writer/protocol"
+)
+
+// backup is a copy of a database, and how far its trail was then.
+type backup[T any] struct {
+	of    T
+	at    micros
+	facts int
+}
+
+// backups are those that a schedule may go back to.
+type backups struct {
+	writer *backup[*tables]
+	ingest *backup[ingest]
+}
+
+// backUp copies both databases, each at its own moment.
+func (w *world) backUp() {
+	if w.chance(0.5) {
+		w.log("the writer's database is backed up")
+		w.backups.writer = &backup[*tables]{w.db.clone(), w.now, len(w.ingest.facts)}
+		return
+	}
+	w.log("ingest's database is backed up")
+	w.backups.ingest = &backup[ingest]{w.ingest.clone(), w.now, 0}
+}
+
+// restore sets a database back.
+func (w *world) restore() {
+	switch back := &w.backups; {
+	case back.writer != nil && (back.ingest == nil || w.chance(0.5)):
+		w.restoreWriter(back.writer)
+	case back.ingest != nil:
+		w.restoreIngest(back.ingest)
+	}
+}
+
+func (t *tables) clone() *tables {
+	c := *t
+	c.lanes = map[string]*laneRow{}
+	for k, l := range t.lanes { // into a map: the order is not seen
+		x := *l
+		x.waits, x.slots = slices.Clone(l.waits), nil
+		for _, s := range l.slots {
+			y := *s
+			y.newer = slices.Clone(s.newer)
+			x.slots = append(x.slots, &y)
+		}
+		c.lanes[k] = &x
+	}
+	c.order, c.calls, c.ops, c.links = slices.Clone(t.order), slices.Clone(t.calls), slices.Clone(t.ops), slices.Clone(t.links) // rows are replaced, never changed
+	c.exceptions = nil
+	for _, x := range t.exceptions {
+		y := *x
+		c.exceptions = append(c.exceptions, &y)
+	}
+	c.commands, c.done, c.told, c.recalled = slices.Clone(t.commands), maps.Clone(t.done), slices.Clone(t.told), maps.Clone(t.recalled)
+	if t.recovery != nil {
+		r := *t.recovery
+		c.recovery = &r
+	}
+	return &c
+}
+
+func (in *ingest) clone() ingest {
+	c := *in
+	c.objects, c.laneOf, c.alias, c.last = maps.Clone(in.objects), maps.Clone(in.laneOf), maps.Clone(in.alias), maps.Clone(in.last)
+	c.known = maps.Clone(in.known)
+	c.waiting, c.events, c.newest, c.order = maps.Clone(in.waiting), map[string]*admitted{}, map[string]*admitted{}, nil
+	for _, e := range in.order {
+		x := *e
+		c.events[e.id] = &x
+		c.order = append(c.order, &x)
+	}
+	for k, e := range in.newest { // into a map: the order is not seen
+		c.newest[k] = c.events[e.id]
+	}
+	return c
+}
+
+// restoreWriter sets the writer's tables back. Processes die, what its outbox
+// had not sent is lost, and requests that left land all the same.
+func (w *world) restoreWriter(b *backup[*tables]) {
+	w.cover.Faults["writer restored"]++
+	w.log("THE WRITER'S DATABASE IS SET BACK to +%ds", (b.at-1000*hour)/second)
+	for _, p := range w.procs {
+		p.alive, p.thaws = false, 0
+		p.life++
+	}
+	w.owner = nil
+	in := &w.ingest
+	from := max(in.published, b.facts)
+	for i := from + w.n(len(in.facts)-from+1); i < len(in.facts); i++ {
+		in.facts[i].lost = true
+	}
+	for _, f := range in.facts[:b.facts] { // they stand in the copy's outbox, and are sent at last
+		if f.lost {
+			f.lost = false
+			in.tell(f)
+		}
+	}
+	gens := w.db.gens
+	*w.db = *b.of.clone()
+	w.db.goneBack(b.at, b.facts, gens)
+	w.books.lanes = map[string]int64{} // slots whose facts were lost run again, in order
+	restored := w.db.recovery
+	w.after(w.exp([]micros{second, 30 * second}[w.n(2)]), func() { w.gather(restored, w.db.knew) })
+	w.assign(w.procs[w.n(len(w.procs))])
+}
+
+// goneBack is what marking a restored database does, before the first turn.
+func (t *tables) goneBack(at micros, facts int, gens int64) {
+	if t.recovery != nil {
+		at = min(at, t.recovery.Since)
+	}
+	if t.recovery == nil || t.recovery.Gathered {
+		t.knew = facts // else what an earlier life told was not gathered yet
+	}
+	t.recovery, t.gens = &protocol.Recovery{Since: at}, gens+1<<20
+	t.commands, t.told, t.recalled = nil, nil, map[string]protocol.RecallState{}
+	for i, c := range t.calls {
+		if c.State != protocol.CallSettled {
+			x := *c
+			x.FirstSent = 0
+			t.calls[i] = &x
+		}
+	}
+	for _, lane := range t.order {
+		l := t.lanes[lane]
+		if l.exception != "" {
+			t.close(l.exception)
+		}
+		l.state, l.exception, l.waits = protocol.Ready, "", nil
+	}
+}
+
+func (t *tables) close(id string) {
+	for _, x := range t.exceptions {
+		if x.ID == id {
+			x.open = false
+		}
+	}
+}
+
+// gather takes from the others what the tables do not know any more: which
+// events ingest admitted and how they ended, and what documents the facts name.
+func (w *world) gather(r *protocol.Recovery, facts int) {
+	db, in := w.db, &w.ingest
+	if db.recovery != r {
+		return // it was set back once more
+	}
+	if in.lifting {
+		w.after(10*second, func() { w.gather(r, facts) })
+		return
+	}
+	for i := facts; i < in.published; i++ {
+		if f := &in.facts[i]; f.confirmed != nil && !f.lost {
+			db.relink(f.confirmed)
+		}
+	}
+	for _, e := range in.order {
+		if next, known, _ := db.Next(e.lane); known && e.seq < next {
+			continue
+		}
+		db.told = append(db.told, protocol.Told{
+			Place: protocol.Place{Lane: e.lane, Seq: e.seq}, EventID: e.id, Subject: e.ref.String(), Rev: e.rev, Outcome: protocol.Outcome(e.outcome), Merge: e.typ == event.Merge,
+		})
+		w.bus.publish(e)
+	}
+	w.log("the writer gathered what is known: %d events", len(db.told))
+	r.Gathered = true
+	w.wakeOwner()
+}
+
+func (t *tables) relink(c *protocol.Confirmed) {
+	var old *link.Link
+	for _, l := range t.links {
+		if l.Key == c.Key && l.N == c.N {
+			old = l
+		}
+	}
+	t.putLink(protocol.Relink(old, target, c))
+}
+
+// Past implements protocol.Tables.
+func (t *tables) Past(s *protocol.Slot) (*protocol.Past, error) {
+	p := &protocol.Past{Recall: t.recalled[s.Subject]}
+	for i := range t.told {
+		x := &t.told[i]
+		if x.EventID == s.EventID {
+			p.Ended = x.Outcome
+		}
+		if x.Subject == s.Subject {
+			p.Newer = p.Newer || x.Rev > s.Rev && x.Counts()
+			p.Missing = p.Missing || !t.stored(x.Lane, x.Seq)
+		}
+	}
+	for _, lane := range t.order {
+		for _, q := range t.lanes[lane].slots {
+			if q.Subject != s.Subject {
+				continue
+			}
+			for i := range q.Rendering.Parts {
+				if part := q.Rendering.Parts[i]; part.Mode == document.Own {
+					p.Parts = append(p.Parts, part)
+				}
+			}
+		}
+	}
+	return p, nil
+}
+
+// certify ends the recovery when books and links agree, both ways.
+func (w *world) certify() {
+	db := w.db
+	if db.recovery == nil || !db.recovery.Gathered || !w.agree() || w.owner == nil || w.owner.memory.Trusted == 0 || w.owner.mono() < w.owner.memory.Trusted {
+		return
+	}
+	w.cover.Exits["certified"]++
+	w.log("books and links agree: the recovery ends")
+	db.recovery, db.told, db.recalled = nil, nil, nil
+	w.wakeOwner()
+}
+
+func (w *world) agree() bool {
+	for _, c := range w.db.calls {
+		if c.State != protocol.CallSettled && c.FirstSent == 0 {
+			return false
+		}
+	}
+	for i := range w.db.told {
+		x := &w.db.told[i]
+		if next, known, _ := w.db.Next(x.Lane); known && next > x.Seq {
+			continue
+		}
+		newer := slices.ContainsFunc(w.db.told, func(n protocol.Told) bool { return n.Subject == x.Subject && n.Rev > x.Rev })
+		if x.Outcome != "" || newer || !w.db.stored(x.Lane, x.Seq) {
+			return false
+		}
+	}
+	for _, d := range w.books.docs {
+		if d.kind == document.ItemKind || d.deleted {
+			continue
+		}
+		l := w.db.linkTo(refOf(d.kind, d.id).String())
+		if l == nil {
+			return false
+		}
+		filled, why := protocol.Agree(l, w.books.posting(d))
+		if why != "" {
+			return false
+		}
+		if filled != nil {
+			w.db.putLink(filled)
+		}
+	}
+	return true
+}
+
+func (t *tables) linkTo(ref string) *link.Link {
+	for _, l := range t.links {
+		if l.OtherRef == ref {
+			return l
+		}
+	}
+	return nil
+}
+
+// restoreIngest sets ingest's database back. Reads from before are fenced; what
+// it published meanwhile is under way under numbers that it would give again.
+func (w *world) restoreIngest(b *backup[ingest]) {
+	in := &w.ingest
+	w.cover.Faults["ingest restored"]++
+	w.log("INGEST'S DATABASE IS SET BACK to +%ds", (b.at-1000*hour)/second)
+	incarnation, facts, published := in.incarnation, in.facts, in.published
+	*in = b.of.clone()
+	in.facts, in.published, in.incarnation, in.lifting = facts, published, incarnation+1, true
+	in.floor = admission.FloorFor(w.now / second)
+	mine := in.incarnation
+	w.after(w.exp(minute), func() {
+		if in.incarnation == mine {
+			in.lift()
+		}
+	})
+}
+
+// lift begins again above everything that the writer holds, and reads every
+// record anew.
+func (in *ingest) lift() {
+	w := in.w
+	for _, lane := range w.db.order {
+		for _, s := range w.db.lanes[lane].slots {
+			in.last[lane] = max(in.last[lane], s.Seq)
+			for _, a := range s.Rendering.After {
+				in.last[a.Lane] = max(in.last[a.Lane], a.Seq)
+			}
+		}
+	}
+	for i := range w.db.told {
+		x := &w.db.told[i]
+		in.last[x.Lane] = max(in.last[x.Lane], x.Seq)
+	}
+	in.lifting = false
+	in.deliver(in.published)
+	for ref, o := range in.objects { // into a map: the order is not seen
+		in.objects[ref] = admission.Doubted(o)
+	}
+	for _, e := range in.order {
+		if e.outcome == "" {
+			w.bus.publish(e)
+		}
+	}
+	for _, r := range w.crm.records {
+		if in.objects[r.ref].Rev > 0 {
+			in.hint(r.ref, event.Repair)
+		}
+	}
+	w.log("ingest goes on above what the writer holds")
+}
+
+// collided: the writer holds another event at the place. It is admitted again
+// at the lane's tail.
+func (in *ingest) collided(e *admitted) {
+	if e == nil || e.outcome != "" {
+		return
+	}
+	in.w.cover.Faults["collision"]++
+	if e.filler { // its place is taken: that was all it was for
+		e.outcome = "superseded"
+		return
+	}
+	e.outcome = "moved"
+	again := *e
+	again.outcome, again.slotNo, again.render, again.cause = "", e.slotNo+1, 1, event.Requeue
+	in.give(&again)
+}
+
+// fill publishes empty slots for numbers that were given in a life that is lost
+// and that nobody holds any more.
+func (in *ingest) fill() {
+	if in.floor == 0 || in.lifting {
+		return
+	}
+	held := map[protocol.Place]bool{}
+	for _, e := range in.order {
+		held[protocol.Place{Lane: e.lane, Seq: e.seq}] = true
+	}
+	lanes := slices.Sorted(maps.Keys(in.last))
+	for _, lane := range lanes {
+		next, known, _ := in.w.db.Next(lane)
+		for seq := max(next, 1); seq <= in.last[lane] && (known || seq > 0); seq++ {
+			at := protocol.Place{Lane: lane, Seq: seq}
+			if held[at] || in.w.db.stored(lane, seq) {
+				continue
+			}
+			ref, _ := event.ParseRef(lane)
+			e := &admitted{id: event.ID(lane, 0, "filler", seq), route: customers, ref: ref, render: 1, class: event.Bulk, typ: event.Put, lane: lane, seq: seq, data: &state{}, filler: true, changed: in.w.now}
+			in.events[e.id] = e
+			in.order = append(in.order, e)
+			in.w.cover.Faults["filler"]++
+			in.w.bus.publish(e)
+		}
+	}
+}
+
+// actOnRecovery is a person who looks into the books after a restore: what is
+// not linked is, and then what stands is right.
+func (w *world) actOnRecovery(x *excRow, c *protocol.Command) bool {
+	if x.Kind != exception.Recovery {
+		return false
+	}
+	c.Action = protocol.Retry
+	for _, d := range w.books.docs {
+		if d.kind == document.InvoiceKind && d.subject == x.Subject && !d.deleted && !w.linked(refOf(d.kind, d.id).String()) {
+			c.Action, c.Ref = protocol.LinkTo, refOf(d.kind, d.id).String()
+			break
+		}
+	}
+	return true
+}
+
+// displaced: a fact says that a slot holds another event than ours, whose own
+// rendering may have been lost on its way.
+func (in *ingest) displaced(f fact) {
+	if in.floor == 0 || f.kind != "slot.ended" {
+		return
+	}
+	for _, e := range in.order {
+		if e.outcome == "" && e.lane == f.at.Lane && e.seq == f.at.Seq && e.id != f.event {
+			in.collided(e)
+			return
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package protocol
+
+import (
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
+)
+
+// clockSlack is how far the clocks of the books and of who wrote the tables may
+// be apart.
+const clockSlack = time.Hour
+
+// lookFailed says what the answer to a read means: it is gone, or nothing.
+func lookFailed(a *LookAnswer) (gone, failed bool) {
+	switch {
+	case fault.KindOf(a.Err) == fault.NotFound, a.Err == nil && len(a.Postings) == 0:
+		return true, false
+	}
+	return false, a.Err != nil
+}
+
+// recallMark searches the document of one mark and links it.
+func (t *turn) recallMark(h *Head, p *document.Part, n int64, accepted bool) (found bool, v verdict) {
+	mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
+	key := "recall|" + mark
+	a, ok := t.m.Looks[key]
+	if !ok || t.v.Mono-a.At > freshFor {
+		since := time.UnixMicro(t.v.Recovery.Since).Add(-clockSlack)
+		t.look(Look{Key: key, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: since}})
+		return false, partPending
+	}
+	if gone, failed := lookFailed(&a); failed {
+		delete(t.m.Looks, key)
+		t.wake(t.v.Mono + lookAgain)
+		return false, partPending
+	} else if gone {
+		return false, partDone
+	}
+	if len(a.Postings) > 1 && !accepted {
+		delete(t.m.Looks, key)
+		return false, t.askRecovery(h, "the books hold more than one document of "+mark+": void all but one, then retry")
+	}
+	t.relink(h, p, n, standing(a.Postings), accepted)
+	return true, partDone
+}
+
+// standing is the document that counts: one that is not void, if there is one.
+func standing(found []connector.Posting) *connector.Posting {
+	for i := range found {
+		if found[i].Status != connector.Voided {
+			return &found[i]
+		}
+	}
+	return &found[0]
+}
+
+// relink links a document that the tables had forgotten. What it says is taken
+// as agreed only if a person vouched for it.
+func (t *turn) relink(h *Head, p *document.Part, n int64, c *connector.Posting, accepted bool) {
+	l := &link.Link{
+		Key: link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}, N: n, OtherTarget: t.v.Target, OtherRef: c.Ref.String(), State: link.Primary,
+		MappingHash: h.Slot.Rendering.MappingHash, Number: c.Number,
+	}
+	if c.Status == connector.Voided {
+		l.State, l.OtherVersion = link.Void, c.Version
+	}
+	if accepted {
+		l.Base, l.OtherVersion = c.Fields, c.Version
+	}
+	t.v.Owners[l.OtherRef] = l.Key
+	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
+	if p.Kind.Financial() {
+		t.v.Own[l.SourceRef] = append(t.v.Own[l.SourceRef], l)
+	}
+	t.ch.Links = append(t.ch.Links, l)
+	t.fact(Fact{
+		Type: "link.created", Slot: h.Slot, Outcome: "recalled", Detail: "found by our mark after the database was set back", Posting: c,
+		Op: &Op{Part: p.Name, N: n, Kind: p.Kind, Subject: p.Subject},
+	})
+}
+
+// rebase decides what both sides last agreed on where that was forgotten: what
+// the books say, if a fact confirms that version, if a revision that we hold
+// says the same, or if it is what is wanted anyway. Else a person must.
+func (t *turn) rebase(h *Head, p *document.Part, l *link.Link, want map[string]string) verdict {
+	cur, v := t.fresh(h, p, l)
+	if cur == nil {
+		return v
+	}
+	if !sameFields(t.modAlias(want), t.modAlias(cur.Fields)) && !t.ours(h, p, l, cur) {
+		if h.Past == nil { // the recovery is over
+			return t.parkLinked(h, l, exception.Conflict, "", "the document was changed in the books by a person")
+		}
+		return t.askAs(h, RecallUnsure, l.OtherRef+" says something that no revision at hand says: a person changed it, or we did and forgot; retry to take it as agreed and go on, or discard to leave it")
+	}
+	l.Base, l.OtherVersion = cur.Fields, cur.Version
+	t.ch.Links = append(t.ch.Links, l)
+	return partDone
+}
+
+// ours reports whether what a record of the books says came from us.
+func (t *turn) ours(h *Head, p *document.Part, l *link.Link, cur *connector.Posting) bool {
+	if l.OtherVersion != "" && l.OtherVersion == cur.Version {
+		return true
+	}
+	if h.Past == nil {
+		return false
+	}
+	for i := range h.Past.Parts {
+		q := &h.Past.Parts[i]
+		if q.Kind != p.Kind || q.Name != p.Name || q.Subject != p.Subject || q.Desired != document.Issued {
+			continue
+		}
+		enc, f := t.encode(h, q, connector.Update, l.N, cur, cur.Fields)
+		if f == nil && sameFields(t.modAlias(enc.Fields), t.modAlias(cur.Fields)) {
+			return true
+		}
+	}
+	return false
+}
+
+// rebaseRecord takes what a customer or an item says as agreed, if it came from
+// us: an update that the tables forgot is no edit by a person.
+func (t *turn) rebaseRecord(h *Head, p *document.Part, l *link.Link, cur *connector.Posting) {
+	if h.Past == nil || l.Base != nil && sameFields(l.Base, cur.Fields) || !t.ours(h, p, l, cur) {
+		return
+	}
+	l.Base, l.OtherVersion = cur.Fields, cur.Version
+	t.ch.Links = append(t.ch.Links, l)
+}
+
+// namesOther: a link holds another document than the one an op was settled by.
+// After a restore the later life is right.
+func (t *turn) namesOther(l *link.Link, p *connector.Posting) bool {
+	return t.v.Recovery != nil && (l.OtherRef != p.Ref.String() || !l.Live() && p.Status == connector.Voided)
+}
+
+// linkForgotten links a document that a person found under the number that its
+// mark names: another number would be given out twice.
+func (t *turn) linkForgotten(h *Head, c Command, p *connector.Posting) bool {
+	if h.Past == nil || !p.Kind.Financial() || p.Mark == "" {
+		return false
+	}
+	for _, part := range t.pastParts(h) {
+		key := link.Key{SourceRef: part.Subject, Kind: part.Kind, Part: part.Name}
+		known := map[int64]bool{}
+		for _, l := range t.v.Links[key] {
+			known[l.N] = true
+		}
+		for n := int64(1); n <= marksMost; n++ {
+			if known[n] || document.Mark(t.v.Target, part.Subject, part.Name, n) != p.Mark {
+				continue
+			}
+			t.relink(h, &part, n, p, true)
+			t.endBefore(key, n)
+			t.ch.Commands = append(t.ch.Commands, c.ID)
+			t.fact(Fact{Type: "exception.acted", Slot: h.Slot, Outcome: "linked", Detail: p.Ref.String(), Except: c.Exception, Actor: c.Actor})
+			return true
+		}
+	}
+	return false
+}
+
+// marksMost bounds how many documents of one part are looked for by number.
+const marksMost = 64

@@ -1,0 +1,381 @@
+package protocol
+
+import (
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/link"
+)
+
+// Recovery says that the tables may be older than the books: the database was
+// set back. It lasts until documents and links were found to agree.
+type Recovery struct {
+	// Gathered: what ingest and audit know of the life that is lost is here.
+	Gathered bool
+	// Since is when the tables were last written before they were set back, µs:
+	// documents made later may be missing here.
+	Since int64
+}
+
+// RecallState is how far the documents of one record were found again.
+type RecallState string
+
+// The states; "" is before everything. Asked waits for a person, since not all
+// was found; unsure as well, since what a document says may be a person's edit.
+// Accepted is what one said: the books are right as they are.
+const (
+	RecallAsked    RecallState = "asked"
+	RecallUnsure   RecallState = "unsure"
+	RecallAccepted RecallState = "accepted"
+	RecallDone     RecallState = "done"
+)
+
+// Recalled is a record's new state of recall.
+type Recalled struct {
+	Subject string
+	State   RecallState
+}
+
+// Past is what is known of a head's record from the life that is lost.
+type Past struct {
+	// Ended is how the slot's event ended there, as ingest heard; "" if it did not.
+	Ended Outcome
+	// Newer: ingest admitted a newer revision of the record.
+	Newer bool
+	// Missing: slots of the record are still on their way here.
+	Missing bool
+	// Parts are the own parts of all stored slots of the record.
+	Parts []document.Part
+	// Recall is where the record stands.
+	Recall RecallState
+}
+
+// Told is an event that ingest admitted beyond what the tables know.
+type Told struct {
+	Place
+	EventID string
+	Subject string
+	Rev     int64
+	Outcome Outcome // "" while it is open
+	Merge   bool
+}
+
+// Counts reports whether an event that was told makes older revisions of its
+// record superfluous.
+func (x *Told) Counts() bool {
+	switch x.Outcome {
+	case "", Posted, Unchanged, Superseded:
+		return !x.Merge
+	}
+	return false
+}
+
+// Confirmed is a fact about a document that the books confirmed and that the
+// tables may have forgotten.
+type Confirmed struct {
+	link.Key
+	N               int64
+	Rev             int64
+	OtherRef        string
+	Version, Number string
+	State           link.State
+	MappingHash     string
+}
+
+// Relink corrects a link by a later fact. What the document says is not in the
+// fact, so it is unknown until it is read.
+func Relink(old *link.Link, target string, c *Confirmed) *link.Link {
+	l := &link.Link{Key: c.Key, N: c.N, OtherTarget: target, MappingHash: c.MappingHash}
+	if old != nil {
+		*l = *old
+	}
+	if l.OtherRef != c.OtherRef || l.OtherVersion != c.Version {
+		l.Base = nil
+	}
+	l.OtherRef, l.OtherVersion, l.State = c.OtherRef, c.Version, c.State
+	l.Rev = max(l.Rev, c.Rev)
+	if c.Number != "" {
+		l.Number = c.Number
+	}
+	return l
+}
+
+// trusted reports whether a search may be believed: what the others know is
+// here, and no copy of a request from the life that is lost can still land.
+func (t *turn) trusted() bool {
+	r := t.v.Recovery
+	if r == nil {
+		return true
+	}
+	if t.m.Trusted == 0 {
+		t.m.Trusted = t.v.Mono + t.v.Claims.Q()
+	}
+	if r.Gathered && t.v.Mono >= t.m.Trusted {
+		return true
+	}
+	t.wake(max(t.m.Trusted, t.v.Mono+sweepEvery))
+	return false
+}
+
+// past ends a head by what the lost life knew of it: its own end there, or a
+// newer revision. The links that a merge moves are moved once more, in turn.
+func (t *turn) past(h *Head) bool {
+	p := h.Past
+	switch merge := h.Slot.Rendering.Type == event.Merge; {
+	case p == nil, merge && !h.AfterMet:
+		return false
+	case p.Ended != "":
+		t.merge(h)
+		t.closePast(h)
+		t.end(h, p.Ended)
+		return true
+	case t.openOp(h):
+		return false
+	case p.Newer || h.NewerAny: // only the newest revision is planned
+		t.merge(h)
+		t.end(h, Superseded)
+		return true
+	}
+	return false
+}
+
+// closePast closes ops that were under way in the restored tables and whose
+// slot came to its end later: nothing of them is in doubt.
+func (t *turn) closePast(h *Head) {
+	for _, id := range t.v.OpIDs {
+		op := t.v.Ops[id]
+		if op.Lane != h.Lane || op.Seq != h.Slot.Seq || op.State != Sent && op.State != Doubt {
+			continue
+		}
+		op.State, op.EndsAt = Refused, t.v.Now
+		if h.Past.Ended == Posted {
+			op.State = Done
+		}
+		t.ch.Ops = append(t.ch.Ops, op)
+		t.settleCallOf(op)
+	}
+}
+
+// recallState is the record's, with what this turn made of it.
+func (t *turn) recallState(h *Head) RecallState {
+	if s, moved := t.recalled[h.Slot.Subject]; moved {
+		return s
+	}
+	return h.Past.Recall
+}
+
+func (t *turn) setRecall(h *Head, s RecallState) {
+	keep(&t.recalled, h.Slot.Subject, s)
+	t.ch.Recalled = append(t.ch.Recalled, Recalled{h.Slot.Subject, s})
+}
+
+// vouch takes a person's action on a record that could not be recalled as their
+// word that the books are right as they are.
+func (t *turn) vouch(h *Head) {
+	if h.Past == nil {
+		return
+	}
+	if s := t.recallState(h); s == RecallAsked || s == RecallUnsure {
+		t.setRecall(h, RecallAccepted)
+	}
+}
+
+// askRecovery puts in front of a person what cannot be decided after a restore.
+func (t *turn) askRecovery(h *Head, reason string) verdict {
+	return t.askAs(h, RecallAsked, reason)
+}
+
+func (t *turn) askAs(h *Head, s RecallState, reason string) verdict {
+	t.setRecall(h, s)
+	return t.park(h, exception.Recovery, "", reason, nil)
+}
+
+// recall finds the documents of a record again, before its first plan after a
+// restore: those that a link names by id, and behind them those of the next
+// marks, as far as there are any. Links follow what is there.
+func (t *turn) recall(h *Head) verdict {
+	if h.Past == nil {
+		return partDone
+	}
+	accepted := false
+	switch t.recallState(h) {
+	case RecallDone, RecallUnsure:
+		return partDone
+	case RecallAccepted:
+		accepted = true
+	}
+	if h.Past.Missing {
+		t.wake(t.v.Mono + sweepEvery)
+		return partPending
+	}
+	for _, part := range t.pastParts(h) {
+		if v := t.recallPart(h, part, accepted); v != partDone {
+			return v
+		}
+	}
+	t.setRecall(h, RecallDone)
+	return partDone
+}
+
+// pastParts are the financial parts that the record ever had, each once.
+func (t *turn) pastParts(h *Head) []document.Part {
+	var out []document.Part
+	seen := map[string]bool{}
+	add := func(p document.Part) {
+		if key := string(p.Kind) + "|" + p.Name; p.Kind.Financial() && p.Mode == document.Own && p.Subject == h.Slot.Subject && !seen[key] {
+			seen[key] = true
+			out = append(out, p)
+		}
+	}
+	for _, p := range t.parts(h) { // what it asks for now comes first
+		add(*p)
+	}
+	for i := range h.Past.Parts {
+		p := h.Past.Parts[i]
+		p.Desired = document.Voided // it is not asked for any more
+		add(p)
+	}
+	for _, l := range t.v.Own[h.Slot.Subject] {
+		add(document.Part{Name: l.Part, Kind: l.Kind, Mode: document.Own, Desired: document.Voided, Subject: l.SourceRef})
+	}
+	return out
+}
+
+// beyond is how many marks behind the last document are searched: two, since
+// the one in between may have been deleted and issued again.
+const beyond = 2
+
+func (t *turn) recallPart(h *Head, p document.Part, accepted bool) verdict {
+	key := link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}
+	opaque := t.v.Claims.Ambiguity[p.Kind] == connector.Opaque
+	if opaque && !accepted {
+		return t.askRecovery(h, "these books cannot be searched for documents of "+p.Name+" that were made after the backup: link what is there, then retry")
+	}
+	known := map[int64]*link.Link{}
+	for _, l := range t.v.Links[key] {
+		known[l.N] = l
+	}
+	for n, misses := int64(1), 0; misses < beyond; n++ {
+		l := known[n]
+		if l != nil {
+			misses = 0
+			if v := t.recallKnown(h, &p, l, accepted); v != partDone {
+				return v
+			}
+			continue
+		}
+		if opaque {
+			misses++ // a person said that nothing is missing
+			continue
+		}
+		found, v := t.recallMark(h, &p, n, accepted)
+		if v != partDone {
+			return v
+		}
+		misses++
+		if found {
+			misses = 0
+			t.endBefore(key, n)
+		}
+	}
+	return partDone
+}
+
+// recallKnown reads the document that a live link names. Void is what somebody
+// made it, and what it says may be ours or a person's.
+func (t *turn) recallKnown(h *Head, p *document.Part, l *link.Link, accepted bool) verdict {
+	if !l.Live() || l.State == link.Held {
+		return partDone
+	}
+	cur, v := t.recallRead(l)
+	if cur == nil {
+		return v
+	}
+	switch {
+	case cur.Status == connector.Voided && (accepted || p.Desired == document.Voided):
+		l.State, l.OtherVersion = link.Void, cur.Version
+	case cur.Status == connector.Voided:
+		return t.askRecovery(h, l.OtherRef+" is void in the books, and whether we or a person did that was forgotten: retry to have it issued anew")
+	case l.Base != nil && sameFields(l.Base, cur.Fields) || l.Base == nil && !accepted:
+		return partDone
+	case accepted:
+		l.Base, l.OtherVersion = cur.Fields, cur.Version
+	default:
+		l.Base, l.OtherVersion = nil, "" // ours or a person's: decided when it matters
+	}
+	t.ch.Links = append(t.ch.Links, l)
+	return partDone
+}
+
+// recallRead reads the document of a link: nil and done if it is gone.
+func (t *turn) recallRead(l *link.Link) (*connector.Posting, verdict) {
+	key := freshKey(l.OtherRef)
+	a, ok := t.m.Looks[key]
+	if !ok || t.v.Mono-a.At > freshFor {
+		t.look(Look{Key: key, Kind: l.Kind, Ref: parseRef(l.OtherRef)})
+		return nil, partPending
+	}
+	if gone, failed := lookFailed(&a); failed {
+		delete(t.m.Looks, key)
+		t.wake(t.v.Mono + lookAgain)
+		return nil, partPending
+	} else if gone {
+		return nil, partDone // the plan finds it gone as well, and asks
+	}
+	return &a.Postings[0], partDone
+}
+
+// endBefore ends the links before a document that was found: another one is
+// opened only when the last one is void or gone.
+func (t *turn) endBefore(key link.Key, n int64) {
+	for _, l := range t.v.Links[key] {
+		if l.N < n && l.Live() {
+			l.State = link.Gone
+			t.ch.Links = append(t.ch.Links, l)
+		}
+	}
+}
+
+// lookFirst has the documents of a record found again before a person's action
+// ends its slot: what the books hold would be forgotten for good.
+func (t *turn) lookFirst(h *Head, c Command) bool {
+	if h.Past == nil {
+		return true
+	}
+	if t.recallState(h) == RecallAsked {
+		t.refuseCommand(c, h.Slot, "its documents must be found first: link what is there, then retry")
+		return false
+	}
+	switch t.recall(h) {
+	case partPending:
+		return false // the command waits for the answer
+	case partBlocked:
+		t.refuseCommand(c, h.Slot, "its documents must be found again first")
+		return false
+	}
+	return true
+}
+
+// Agree compares a document of the books with its link: it says on what they
+// differ, or returns the link with what was agreed on filled in, where that is
+// unknown and a fact confirms the version that the books have. Otherwise it
+// stays unknown until it matters.
+func Agree(l *link.Link, p *connector.Posting) (filled *link.Link, why string) {
+	switch {
+	case !l.Live():
+		return nil, ""
+	case p.Kind.Financial() && p.Status == connector.Voided:
+		return nil, "it is void and its link is not"
+	case l.Base != nil:
+		if k := diffField(l.Base, p.Fields); k != "" {
+			return nil, "its link says another " + k
+		}
+		return nil, ""
+	case l.OtherVersion == "" || l.OtherVersion != p.Version:
+		return nil, ""
+	}
+	x := *l
+	x.Base = p.Fields
+	return &x, ""
+}

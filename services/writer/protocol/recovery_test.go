@@ -1,0 +1,229 @@
+package protocol
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/link"
+)
+
+// restored is a view of tables that were set back, gathered and past the
+// quarantine.
+func restored(h *Head) (*View, *Memory) {
+	h.Past = &Past{}
+	v, m := view(h), NewMemory()
+	v.Recovery, v.Gens, v.Mono = &Recovery{Gathered: true, Since: 1}, 1000, time.Minute
+	m.Trusted = time.Second
+	return v, m
+}
+
+// found answers every look of a turn by what the books hold, until none is asked.
+func found(t *testing.T, v *View, m *Memory, books ...*connector.Posting) (Changes, Effects) {
+	t.Helper()
+	in := Inputs{}
+	var all Changes
+	for range 20 {
+		ch, eff := Step(v, m, in)
+		all.Ended, all.Links, all.Recalled, all.Opened = append(all.Ended, ch.Ended...), append(all.Links, ch.Links...), append(all.Recalled, ch.Recalled...), append(all.Opened, ch.Opened...)
+		if len(eff.Looks) == 0 || len(eff.Send) > 0 {
+			return all, eff
+		}
+		in = Inputs{}
+		for _, l := range eff.Looks {
+			a := LookAnswer{Key: l.Key}
+			for _, p := range books {
+				if l.Probe != nil && l.Probe.Mark == p.Mark || l.Probe == nil && l.Ref == p.Ref {
+					a.Postings = append(a.Postings, *p)
+				}
+			}
+			in.Looks = append(in.Looks, a)
+		}
+	}
+	t.Fatal("it never comes to an end")
+	return all, Effects{}
+}
+
+// A document that the tables forgot is found by its mark: nothing is sent.
+func TestAForgottenDocumentIsFoundAgain(t *testing.T) {
+	v, m := restored(won(1, "a"))
+	ch, eff := found(t, v, m, posting("a", connector.Open))
+	if len(eff.Send) != 0 || len(ch.Ended) != 1 || ch.Ended[0].Outcome != Unchanged || v.Links[link.Key{SourceRef: deal, Kind: document.InvoiceKind, Part: "invoice"}][0].Number != "1001" {
+		t.Fatalf("sent %v, ended %v, links %+v", eff.Send, ch.Ended, ch.Links)
+	}
+}
+
+// What is not there is made, under a key that no earlier life used.
+func TestWhatIsNotThereIsMadeUnderAnotherKey(t *testing.T) {
+	plain := sent(t, view(won(1, "a")), NewMemory())
+	v, m := restored(won(1, "a"))
+	ch, eff := found(t, v, m)
+	if len(eff.Send) != 1 || eff.Send[0].ID == plain.ID || len(ch.Recalled) != 1 || ch.Recalled[0].State != RecallDone {
+		t.Fatalf("sent %v, recalled %v", eff.Send, ch.Recalled)
+	}
+}
+
+// Nothing is looked for, planned or taken from a person before the others have
+// told what they know and no copy from before can land.
+func TestNothingIsBelievedTooSoon(t *testing.T) {
+	for what, change := range map[string]func(*View, *Memory){
+		"not gathered": func(v *View, _ *Memory) { v.Recovery.Gathered = false },
+		"quarantine":   func(_ *View, m *Memory) { m.Trusted = 0 },
+	} {
+		v, m := restored(won(1, "a"))
+		change(v, m)
+		ch, eff := Step(v, m, Inputs{Commands: []Command{{ID: "c", Lane: lane, Seq: 1, Action: Discard}}})
+		if len(eff.Looks)+len(eff.Send)+len(ch.Ended)+len(ch.Commands) != 0 || eff.WakeAt == 0 {
+			t.Errorf("%s: looks %v, sent %v, ended %v, applied %v, wakes at %v", what, eff.Looks, eff.Send, ch.Ended, ch.Commands, eff.WakeAt)
+		}
+	}
+}
+
+// How a slot ended in the lost life is how it ends; an older revision than one
+// that is known ends superseded.
+func TestThePastIsTakenOver(t *testing.T) {
+	for what, x := range map[string]struct {
+		past Past
+		want Outcome
+	}{
+		"ended": {Past{Ended: Discarded}, Discarded}, "newer": {Past{Newer: true}, Superseded},
+	} {
+		v, m := restored(won(1, "a"))
+		*v.Heads[0].Past = x.past
+		ch, eff := Step(v, m, Inputs{})
+		if len(ch.Ended) != 1 || ch.Ended[0].Outcome != x.want || len(eff.Looks)+len(eff.Send) != 0 {
+			t.Errorf("%s: ended %v, looks %v", what, ch.Ended, eff.Looks)
+		}
+	}
+}
+
+// An op in doubt of a slot that ended later is in doubt no more.
+func TestAnEndedSlotsOpIsClosed(t *testing.T) {
+	h := won(1, "a")
+	first := view(h)
+	c := sent(t, first, NewMemory())
+	v, m := restored(won(1, "a"))
+	v.Ops, v.OpIDs, v.Calls = first.Ops, first.OpIDs, []*Call{c}
+	c.State, c.FirstSent = CallDoubt, 0
+	v.Heads[0].Past.Ended = Posted
+	ch, _ := Step(v, m, Inputs{})
+	if c.State != CallSettled || first.Ops[c.Items[0].OpID].State != Done || len(ch.Ended) != 1 {
+		t.Fatalf("call %s, op %s, ended %v", c.State, first.Ops[c.Items[0].OpID].State, ch.Ended)
+	}
+}
+
+// A call of restored tables is never sent again, whatever the books promise.
+func TestARestoredCallIsNotSentAgain(t *testing.T) {
+	for _, class := range []connector.Ambiguity{connector.KeyRemembered, connector.UniqueReference} {
+		h := won(1, "a")
+		v, m := restored(h)
+		v.Claims.Ambiguity[document.InvoiceKind], v.Claims.KeyLife = class, 24*time.Hour
+		h.Past.Recall = RecallDone
+		_, eff := Step(v, m, Inputs{})
+		c := eff.Send[0]
+		c.State, c.FirstSent = CallDoubt, 0
+		fresh := NewMemory()
+		fresh.Trusted = time.Second
+		Step(v, fresh, Inputs{})
+		v.Mono += v.Claims.Q()
+		if _, eff = Step(v, fresh, Inputs{}); len(eff.Send) != 0 || len(eff.Looks) != 1 {
+			t.Errorf("class %s: sent %v, looks %v", class, eff.Send, eff.Looks)
+		}
+	}
+}
+
+// Books that cannot be searched: a person is asked, links what is there, and
+// says that it is all.
+func TestBooksThatCannotBeSearched(t *testing.T) {
+	v, m := restored(won(1, "a"))
+	v.Claims.Ambiguity[document.InvoiceKind] = connector.Opaque
+	ch, _ := Step(v, m, Inputs{})
+	if len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Recovery {
+		t.Fatalf("opened %+v", ch.Opened)
+	}
+	id := ch.Opened[0].ID
+	v.Heads[0].Past.Recall = RecallAsked
+	do := func(action string, looks ...LookAnswer) (Changes, Effects) {
+		return Step(v, m, Inputs{Looks: looks, Commands: []Command{{ID: action, Exception: id, Lane: lane, Seq: 1, Action: action, Ref: posting("a", "").Ref.String(), Actor: "clerk"}}})
+	}
+	if ch, _ = do(Discard); len(ch.Ended) != 0 || len(ch.Commands) != 1 {
+		t.Fatalf("discarded before its documents were found: %v", ch.Ended)
+	}
+	_, eff := do(LinkTo)
+	ch, _ = do(LinkTo, LookAnswer{Key: eff.Looks[0].Key, Postings: []connector.Posting{*posting("a", connector.Open)}})
+	if len(ch.Links) == 0 || ch.Links[0].N != 1 {
+		t.Fatalf("linked %+v", ch.Links)
+	}
+	ch, eff = do(Retry)
+	v.Heads[0].Past.Recall = ch.Recalled[0].State
+	ch, eff = Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*posting("a", connector.Open)}}}})
+	if len(eff.Send) != 0 || len(ch.Ended) != 1 || ch.Ended[0].Outcome != Unchanged {
+		t.Fatalf("ended %v, sent %v", ch.Ended, eff.Send)
+	}
+}
+
+// An update that the tables forgot is no edit by a person, if a revision that
+// is here says the same; anything else is a person's word.
+func TestOursOrAPersons(t *testing.T) {
+	older := won(1, "b").Slot.Rendering.Parts
+	for what, x := range map[string]struct {
+		says  string
+		sends int
+		opens int
+	}{"ours": {"b", 1, 0}, "a person's": {"x", 0, 1}, "wanted anyway": {"c", 0, 0}} {
+		v, m := restored(won(3, "c"))
+		v.Heads[0].Past.Parts = older
+		linked(v, "a")
+		ch, eff := found(t, v, m, posting(x.says, connector.Open))
+		if len(eff.Send) != x.sends || len(ch.Opened) != x.opens {
+			t.Errorf("%s: sent %v, opened %+v", what, eff.Send, ch.Opened)
+		}
+		if x.opens == 1 && (ch.Opened[0].Kind != exception.Recovery || !strings.Contains(ch.Opened[0].Reason, "retry")) {
+			t.Errorf("opened %+v", ch.Opened[0])
+		}
+	}
+}
+
+// A fact moves a link, and what the document says becomes unknown; books and
+// link agree again by the version that the fact names.
+func TestFactsRebuildLinks(t *testing.T) {
+	v := view(won(1, "a"))
+	old := linked(v, "a")
+	c := &Confirmed{Key: old.Key, N: 1, Rev: 4, OtherRef: old.OtherRef, Version: "7", State: link.Primary}
+	l := Relink(old, target, c)
+	if l.Base != nil || l.OtherVersion != "7" || l.Rev != 4 || old.OtherVersion == "7" {
+		t.Fatalf("link %+v, was %+v", l, old)
+	}
+	p := posting("b", connector.Open)
+	if filled, why := Agree(l, p); filled != nil || why != "" {
+		t.Errorf("version %s: filled %v, %s", p.Version, filled, why)
+	}
+	p.Version = "7"
+	if filled, _ := Agree(l, p); filled == nil || filled.Base["line.1.net"] != "b" {
+		t.Errorf("filled %+v", filled)
+	}
+	if _, why := Agree(old, p); why == "" {
+		t.Error("a link that says something else agrees")
+	}
+}
+
+// The names of a record's parts stand in its renderings: nothing is looked for
+// before all of them are here.
+func TestAllSlotsOfARecordFirst(t *testing.T) {
+	v, m := restored(won(1, "a"))
+	v.Heads[0].Past.Missing = true
+	if ch, eff := Step(v, m, Inputs{}); len(eff.Looks)+len(eff.Send)+len(ch.Ended)+len(ch.Recalled) != 0 || eff.WakeAt == 0 {
+		t.Errorf("looks %v, sent %v, ended %v", eff.Looks, eff.Send, ch.Ended)
+	}
+	v, m = restored(won(1, "a"))
+	v.Heads[0].Past.Parts = []document.Part{{Name: "shipping", Kind: document.InvoiceKind, Mode: document.Own, Subject: deal}}
+	shipping := posting("s", connector.Open)
+	shipping.Mark, shipping.Ref.ID = document.Mark(target, deal, "shipping", 1), "2"
+	ch, eff := found(t, v, m, posting("a", connector.Open), shipping)
+	if len(ch.Links) < 2 || len(eff.Send) != 1 || eff.Send[0].Items[0].Effect != connector.Void || eff.Send[0].Items[0].Mark != shipping.Mark {
+		t.Errorf("links %d, sent %+v: what is not wanted any more is found and voided", len(ch.Links), eff.Send)
+	}
+}
