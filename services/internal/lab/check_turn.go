@@ -221,7 +221,7 @@ func (t *tables) checkEnd(e protocol.Ended) {
 			}
 		}
 	}
-	if e.Outcome == protocol.Discarded && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
+	if e.Outcome == protocol.Discarded && t.w.f.restore == 0 && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
 		t.w.violated("I2", "slot %d of lane %s was discarded, and no person asked for it", e.Seq, laneID(e.Lane))
 	}
 }

@@ -563,3 +563,22 @@ func TestASharedCallDoesNotLeaveAgainWithWhatIsSettled(t *testing.T) {
 		t.Fatalf("sent %+v, looks %+v: the customer is looked for after the quarantine", eff.Send, eff.Looks)
 	}
 }
+
+// A shared call that had an item refused does not leave again, also by an owner
+// who knows nothing of it: the item may have left in another call.
+func TestASharedCallWithARefusedItemDoesNotLeaveAgain(t *testing.T) {
+	v, m := bulk(2), NewMemory()
+	v.Claims.Ambiguity[document.InvoiceKind], v.Claims.KeyLife = connector.KeyRemembered, 24*time.Hour
+	_, eff := Step(v, m, Inputs{})
+	c := eff.Send[0]
+	Step(v, m, Inputs{Answers: []Answer{{Call: c.ID, Outcomes: []connector.Outcome{{Err: fault.New(fault.Transient, "busy")}, {Err: fault.New(fault.InDoubt, "reset")}}}}})
+	next := NewMemory()
+	Step(v, next, Inputs{})
+	v.Mono += resendAfter
+	_, eff = Step(v, next, Inputs{})
+	for _, again := range eff.Send {
+		if again.ID == c.ID {
+			t.Fatalf("%s leaves again, with an item that left in another call", c.ID)
+		}
+	}
+}

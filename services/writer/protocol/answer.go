@@ -221,10 +221,20 @@ func (t *turn) refuse(op *Op, why, detail string) {
 	if why == "absent" {
 		t.forget(op)
 	}
+	t.unshare(op)
 	op.State, op.EndsAt = Refused, t.v.Now
 	t.ch.Ops = append(t.ch.Ops, op)
 	t.fact(Fact{Type: "op.settled", Slot: t.slotOf(op), Ops: []string{op.ID}, Outcome: "refused:" + why, Detail: detail, Hash: op.RequestHash, Op: op})
 	t.free(op)
+}
+
+// unshare: of a shared call that had an item refused no copy leaves again, by no
+// owner: the item may leave in another call, and must not leave in both.
+func (t *turn) unshare(op *Op) {
+	if c := t.call(op.Call); c != nil && c.State != CallSettled && len(c.Items) > 1 {
+		c.FirstSent = 0
+		t.ch.Calls = append(t.ch.Calls, c)
+	}
 }
 
 func (t *turn) doubt(op *Op, detail string) {

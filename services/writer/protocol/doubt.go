@@ -31,7 +31,7 @@ func (t *turn) resolveAt(c *Call) time.Duration {
 // are no longer in doubt; what was refused there must not come after all.
 func (t *turn) mayResend(c *Call) bool {
 	open := false
-	if c.FirstSent == 0 { // of restored tables: what became of it later was forgotten
+	if c.FirstSent == 0 { // what became of its items later was forgotten, or one may have left in another call
 		return false
 	}
 	for _, item := range c.Items {

@@ -137,7 +137,7 @@ type Call struct {
 	ID                  string // the vendor key
 	State               CallState
 	Sends               int
-	FirstSent, LastSent int64 // µs; FirstSent is 0 for a call of restored tables
+	FirstSent, LastSent int64 // µs; FirstSent is 0 where no copy may leave again: the tables were restored, or an item was refused
 	Items               []connector.Item
 }
 
