@@ -122,8 +122,9 @@ func (w *world) stress(mix string) {
 		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
 		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 	case "batch": // many customers in bulk at once, so that calls hold several documents
-		f.companies, f.deals, f.edits, f.lasts, f.winsWithin = 4, 5+w.n(4), w.n(4), 10*minute, 10*second
-		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, 5, 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0
+		f.companies, f.deals, f.edits, f.lasts, f.winsWithin = 6, 6+w.n(4), w.n(4), 10*minute, 10*second
+		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, []int{2, 5}[w.n(2)], 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0
+		f.rejected, f.crash = 0.1*w.rng.Float64(), 0.05*w.rng.Float64()
 	case "class-A", "class-B", "class-C", "class-D":
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
 		f.freeze, f.freezeMean, f.lock = 0.1*w.rng.Float64(), 15*second, w.chance(0.5)

@@ -314,6 +314,17 @@ func (l *loader) parts(s *Slot) error {
 	if err := l.own(s.Subject); err != nil {
 		return err
 	}
+	// a revision that was requeued may have ops at its former place: what leaves
+	// now is their next generation, under another key
+	moved := s.Rendering.SlotNo > 1
+	for _, x := range l.v.Own[s.Subject] { // also of parts that the rendering no longer names
+		if !moved {
+			break
+		}
+		if err := l.ops(l.OpsFor(s.Subject, x.Part)); err != nil {
+			return err
+		}
+	}
 	for i := range s.Rendering.Parts {
 		p := &s.Rendering.Parts[i]
 		if err := l.part(link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}); err != nil {
@@ -324,9 +335,6 @@ func (l *loader) parts(s *Slot) error {
 				return err
 			}
 		}
-		// a revision that was requeued may have ops at its former place: what
-		// leaves now is their next generation, under another key
-		moved := s.Rendering.SlotNo > 1
 		if moved || p.Mode == document.Ensure || p.Kind == document.CustomerKind || p.Kind == document.ItemKind {
 			if err := l.ops(l.OpsFor(p.Subject, p.Name)); err != nil {
 				return err
