@@ -3,6 +3,7 @@ package main
 // The files that guards of a restored database stand in.
 const (
 	recoveryFile = "writer/protocol/recovery.go"
+	livesFile    = "ingest/admission/lives.go"
 )
 
 // restored are the guards that hold after a database was set back. Others are
@@ -20,5 +21,6 @@ func restored() []mutant {
 		{"a search is believed after the quarantine", recoveryFile, "t.m.Trusted = t.v.Mono + t.v.Claims.Q()", "t.m.Trusted = t.v.Mono + 1", "restore"},
 		{"nothing of an ended slot is in doubt", recoveryFile, "\t\tt.closePast(h)\n", "", "restore"},
 		{"a deletion is not missed", admissionFile, "r.Record.Deleted && r.Floor == 0:", "r.Record.Deleted:", "restore"},
+		{"a newer life is believed", livesFile, "return !ended || incarnation > life", "return !ended", "restore"},
 	}
 }
