@@ -74,8 +74,8 @@ alerts: ## the alert rules by promtool, each alert with its test (needs the Debi
 	promtool test rules deploy/alerts/tieout_test.yaml
 
 SEEDS ?= 100000
-sim: ## schedules of the writer's core by seed; SEEDS=… BASE=… MIX=… CLASS=…, or SEED=… MIX=… TRACE=1 for one
-	@cd services && $(GO) run ./cmd/tieout-lab sim --seeds $(SEEDS) --base $(or $(BASE),1) --mix $(or $(MIX),all) --class $(or $(CLASS),all) $(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace)
+sim: ## schedules of the writer's core by seed; SEEDS=… BASE=… MIX=… CLASS=…, or SEED=… MIX=… [KEEP=…] TRACE=1 for one
+	@cd services && $(GO) run ./cmd/tieout-lab sim --seeds $(SEEDS) --base $(or $(BASE),1) --mix $(or $(MIX),all) --class $(or $(CLASS),all) $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep $(KEEP)) $(if $(TRACE),--trace)
 
 mutants: ## the core with one guard taken out at a time; each must be noticed within 1,000 seeds
 	@cd services && $(GO) run ./cmd/tieout-lab mutants

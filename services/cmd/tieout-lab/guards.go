@@ -12,6 +12,8 @@ const (
 	mergeFile     = "writer/protocol/merge.go"
 	tablesFile    = "writer/protocol/tables.go"
 	recordFile    = "writer/protocol/record.go"
+	protocolFile  = "writer/protocol/protocol.go"
+	dispatchFile  = "writer/protocol/dispatch.go"
 	leaseFile     = "writer/protocol/lease.go"
 	admissionFile = "ingest/admission/admission.go"
 )
@@ -22,11 +24,11 @@ func mutants() []mutant { return append(everyday(), restored()...) }
 // everyday are those that hold at any time.
 func everyday() []mutant {
 	return []mutant{
-		{"fence", leaseFile, "return l == row", "return true", "small"},
-		{"send guard", leaseFile, "return guard <= 0 || waited <= guard", "return true", "small"},
+		{"fence", leaseFile, "return l == row", "return true", "zombies"},
+		{"send guard", leaseFile, "return guard <= 0 || waited <= guard", "return true", "zombies"},
 		{"quarantine", doubtFile, "return t.v.Mono + t.v.Claims.Q()", "return t.v.Mono + resendAfter", "class-C"},
 		{"half key life", doubtFile, "age >= t.v.Claims.KeyLife/2", "age >= 10000*t.v.Claims.KeyLife", "class-A"},
-		{"resend only what is protected", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 {", "if c.Sends > 1 {", "class-B"},
+		{"resend only what is protected", doubtFile, "if item.Effect != connector.Create || c.Sends > 1 || !inDoubt {", "if c.Sends > 1 || !inDoubt {", "class-B"},
 		{"no further copy once refused", doubtFile, "return open && !t.m.Spent[c.ID]", "return open", "class-A"},
 		{"refusal needs the last copy", answerFile, "case c.Sends > 1: // nothing", "case false: // nothing", "class-A"},
 		{"not sent is not final after a copy", answerFile, "if c.Sends > 1 {\n\t\t\tt.doubt(op, \"an earlier copy may still land\")\n\t\t\treturn true\n\t\t}", "", "class-A"},
@@ -43,10 +45,7 @@ func everyday() []mutant {
 		{"ring", waitFile, "case t.ring(h.Lane, need.Ref):", "case false:", "merge"},
 		{"a ring over slots that follow", waitFile, "next = append(next, t.v.Follows[at]...)", "", "merge"},
 		{"a name is kept while copies fly", recordFile, "if until := t.nameHeld(p); until > t.v.Now {", "if false {\n\t\tuntil := t.v.Now", "class-B"},
-		{"a need behind it", waitFile, "case t.behind(h, need.Ref):", "case false:", "merge"},
 		{"after of merges", laneFile, "case !h.AfterMet:", "case false:", "merge"},
-		{"absent after the quarantine", commandFile, "if op == nil || !t.rested(op) {", "if op == nil {", "class-D"},
-		{"link after the quarantine", commandFile, "if !t.rested(op) {", "if false {", "class-D"},
 		{"a link shows the effect", commandFile, "if why := unproven(op, p); why != \"\" {", "if why := \"\"; why != \"\" {", "class-D"},
 		{"reissue reads first", commandFile, "a.Err == nil && a.Postings[0].Status == connector.Voided:", "a.Err == nil:", "people"},
 		{"discard waits for doubts", commandFile, "func (t *turn) discard(h *Head, c Command) {\n\tif t.openOp(h) {", "func (t *turn) discard(h *Head, c Command) {\n\tif false {", "class-D"},
@@ -57,12 +56,32 @@ func everyday() []mutant {
 		{"match only never creates", planFile, "if h.Slot.Rendering.MatchOnly {", "if false {", "all"},
 		{"update only never creates", planFile, "live == nil && (p.Desired == document.Voided || h.Slot.Rendering.UpdateOnly)", "live == nil && p.Desired == document.Voided", "all"},
 		{"superseded unless half done", laneFile, "h.NewerHere && h.AfterMet && !t.hasDone(h)", "h.NewerHere && h.AfterMet", "all"},
-		{"a merge supersedes nothing", laneFile, "if h.Slot.Rendering.Type == event.Merge {\n\t\treturn false\n\t}", "", "merge"},
 		{"a merge moves links", mergeFile, "if l.State == link.Primary {", "if false {", "merge"},
-		{"one create of a name at a time", matchFile, "taken && id != own {", "taken && id != own && false {", "small"},
-		{"another record's customer is not taken", matchFile, "case taken && owner.SourceRef != p.Subject:", "case false:", "all"},
-		{"conflict looks again", answerFile, "\tt.forget(op)\n\th := t.headOf(op)", "\th := t.headOf(op)", "people"},
+		{"one create of a name at a time", matchFile, "taken && id != own {", "taken && id != own && false {", "merge"},
+		{"another record's customer is not taken", matchFile, "case taken && p.Kind == document.ItemKind:", "case taken:", "merge"},
 		{"done moves the link", answerFile, "created := t.putLink(op, p, state)", "created := false", "small"},
-		{"a settled call is settled", answerFile, "if op == nil || op.Call != c.ID || (op.State != Sent && op.State != Doubt) {", "if op == nil {", "class-A"},
+		{"a shared call with a refused item", answerFile, "c.State != CallSettled && len(c.Items) > 1 {", "c.State != CallSettled && len(c.Items) > 1 && false {", "batch"},
+		{"every item of a copy is protected", doubtFile, "open = open || inDoubt", "if !inDoubt {\n\t\t\tcontinue\n\t\t}\n\t\topen = true", "batch"},
+		{"shared calls of a turn", dispatchFile, "t.batchSize() > 1 && t.v.Batches > 0", "t.batchSize() > 1", "batch"},
+		{"the size of a call", dispatchFile, "len(t.batch) >= t.batchSize()", "len(t.batch) >= 100", "batch"},
+		{"a settled item is settled", answerFile, "if op == nil || (op.State != Sent && op.State != Doubt) {", "if op == nil {", "class-A"},
+		{"an item is of its last call", doubtFile, "op != nil && op.Call == c.ID {", "op != nil {", "class-C"},
+		{"a failed look decides nothing", doubtFile, "if answer.Err != nil && fault.KindOf(answer.Err) != fault.NotFound {", "if false && fault.KindOf(answer.Err) != fault.NotFound {", "class-C"},
+		{"a part made in this turn counts", answerFile, "if own, read := t.v.Own[l.SourceRef]; read && l.Kind.Financial() {", "if own := t.v.Own[l.SourceRef]; false {", "hold"},
+		{"a paused target is only probed", protocolFile, "case t.v.Paused && !t.probe():", "case false:", "people"},
+		{"a throttled target rests", protocolFile, "case t.v.Mono < t.m.HoldUntil:", "case false:", "all"},
+		{"a person's hold", protocolFile, "case t.v.HeldBy != \"\":", "case false:", "people"},
+		{"the budget of a turn", protocolFile, "case t.budget <= 0, t", "case t", "all"},
+		{"the budget of realtime", protocolFile, "t.class == event.Realtime && t.realtime <= 0, ", "", "all"},
+		{"the budget of bulk", protocolFile, ", t.class == event.Bulk && t.bulk <= 0:", ":", "all"},
+		{"a create under way is shared", planFile, "op != nil && (op.State == Sent || op.State == Doubt) {", "op != nil && false {", "all"},
+		{"what is out of use is not linked", matchFile, "case !c.Active:", "case false:", "people"},
+		{"another mapping asks before it voids", laneFile, "if l.MappingHash != r.MappingHash {", "if false {", "people"},
+		{"paid or sent is not written over", planFile, "case r.do == person:", "case false:", "people"},
+		{"paid or sent is not voided", planFile, "case person:\n\t\treturn t.parkCell(h, l, at, why, r)\n\t}\n\treturn t.dispatch(h, p, connector.Void", "}\n\treturn t.dispatch(h, p, connector.Void", "people"},
+		{"absent after the quarantine", commandFile, "if op == nil || !t.rested(op) {", "if op == nil {", "class-D"},
+		{"link after the quarantine", commandFile, "if !t.rested(op) {", "if false {", "class-D"},
+		{"a merge supersedes nothing", laneFile, "if h.Slot.Rendering.Type == event.Merge {", "if h.Slot.Rendering.Type == event.Merge && false {", "merge"},
+		{"conflict looks again", answerFile, "\tt.forget(op)\n\th := t.headOf(op)", "\th := t.headOf(op)", "people"},
 	}
 }

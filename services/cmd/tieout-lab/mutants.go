@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"tieout.dev/services/internal/lab"
 )
 
 // mutant is the core without one guard: a text of a file that is replaced by
@@ -54,15 +56,15 @@ func tryAll(ctx context.Context, only string) error {
 			continue
 		}
 		tried++
-		seed, needed, err := try(ctx, root, dir, m)
+		bad, err := try(ctx, root, dir, m)
 		switch {
 		case err != nil:
-			return fmt.Errorf("mutant %s: %w", m.name, err)
-		case needed > 0:
+			fmt.Printf("%-38s CRASHED  %v\n", m.name, err)
+		case bad != nil:
 			killed++
-			fmt.Printf("%-34s killed   seed %d, %d seeds needed (%s)\n", m.name, seed, needed, m.mix)
+			fmt.Printf("%-38s killed   by %s, %d seeds needed (%s)\n", m.name, bad.Invariant, bad.Seed, m.mix)
 		default:
-			fmt.Printf("%-34s SURVIVED %d seeds (%s)\n", m.name, mutantSeeds, m.mix)
+			fmt.Printf("%-38s SURVIVED %d seeds (%s)\n", m.name, mutantSeeds, m.mix)
 		}
 	}
 	fmt.Printf("%d of %d killed\n", killed, tried)
@@ -81,50 +83,40 @@ func moduleRoot(ctx context.Context) (string, error) {
 }
 
 // try builds the bench with the guard taken out and plays schedules until a
-// checker notices; one that does not build is no mutant.
-func try(ctx context.Context, root, dir string, m mutant) (seed uint64, needed int, err error) {
+// checker notices; one that does not build, or that crashes, is no verdict.
+func try(ctx context.Context, root, dir string, m mutant) (*lab.Violation, error) {
 	file := filepath.Join(root, m.file)
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	if n := strings.Count(string(text), m.old); n != 1 {
-		return 0, 0, fmt.Errorf("%s holds the guard's text %d times, not once", m.file, n)
+		return nil, fmt.Errorf("%s holds the guard's text %d times, not once", m.file, n)
 	}
 	changed, overlay, bin := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "bench")
 	if err := os.WriteFile(changed, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", bin, "./cmd/tieout-lab")
+	build := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-ldflags", "-s -w", "-o", bin, "./internal/lab/play")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
-		return 0, 0, fmt.Errorf("it does not build: %w\n%s", err, out)
+		return nil, fmt.Errorf("it does not build: %w: %s", err, out)
 	}
-	return play(ctx, bin, m.mix)
-}
-
-func play(ctx context.Context, bin, mix string) (seed uint64, needed int, err error) {
-	run := exec.CommandContext(ctx, bin, "sim", "--mix", mix, "--seeds", fmt.Sprint(mutantSeeds))
-	out, runErr := run.Output()
-	var exit *exec.ExitError
-	if runErr != nil && !errors.As(runErr, &exit) {
-		return 0, 0, runErr
+	run := exec.CommandContext(ctx, bin, m.mix, "1", fmt.Sprint(mutantSeeds))
+	var complaint bytes.Buffer
+	run.Stderr = &complaint
+	out, err := run.Output()
+	if err != nil {
+		first, _, _ := strings.Cut(complaint.String(), "\n")
+		return nil, fmt.Errorf("%w: %s", err, first)
 	}
-	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
-	var s summary
-	if err := json.Unmarshal(lines[len(lines)-1], &s); err != nil {
-		return 0, 0, fmt.Errorf("the bench crashed, which is no verdict: %w", errors.Join(runErr, err))
-	}
-	if len(s.Violations) == 0 {
-		return 0, 0, nil
-	}
-	first := s.Violations[0].Seed
-	return first, int(first-s.Base) + 1, nil
+	var bad *lab.Violation
+	return bad, json.Unmarshal(out, &bad)
 }

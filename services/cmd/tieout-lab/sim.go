@@ -45,16 +45,17 @@ const coverFrom = 20_000
 func simCommand() *cobra.Command {
 	o := lab.Options{}
 	var one int64
-	var trace bool
+	var trace, bare bool
 	cmd := &cobra.Command{
 		Use: "sim", Short: "Play schedules of the real core by seed; exit 1 on a broken promise", Args: cobra.NoArgs,
-		Example: "  tieout-lab sim --seeds 100000\n  tieout-lab sim --mix merge --class C --seeds 20000\n  tieout-lab sim --seed 123 --mix small --trace",
-		RunE: func(*cobra.Command, []string) error {
+		Example: "  tieout-lab sim --seeds 100000\n  tieout-lab sim --mix merge --class C --seeds 20000\n  tieout-lab sim --seed 123 --mix small --trace\n  tieout-lab sim --seed 123 --mix small --keep deal:0,edit:2,answer-lost:1 --trace",
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if one >= 0 {
-				return replay(uint64(one), o, trace)
+				o.Only = cmd.Flags().Changed("keep")
+				return replay(uint64(one), o, trace, bare)
 			}
 			debug.SetGCPercent(800) // schedules are short-lived: collect rarely
-			return simulate(o)
+			return simulate(o, bare)
 		},
 	}
 	f := cmd.Flags()
@@ -63,12 +64,14 @@ func simCommand() *cobra.Command {
 	f.StringVar(&o.Mix, "mix", "all", "blend of faults: "+strings.Join(lab.Mixes(), ", "))
 	f.StringVar(&o.Class, "class", "all", "ambiguity class of the books: A, B, C, D or all")
 	f.Int64Var(&one, "seed", -1, "play this one alone")
+	f.StringSliceVar(&o.Keep, "keep", nil, "with --seed: let only these disturbances happen, as a failing run or a trace names them")
 	f.BoolVar(&trace, "trace", false, "with --seed: write its history")
+	f.BoolVar(&bare, "bare", false, "do not make failing schedules smaller")
 	return cmd
 }
 
-func replay(seed uint64, o lab.Options, trace bool) error {
-	var to io.Writer = io.Discard
+func replay(seed uint64, o lab.Options, trace, bare bool) error {
+	var to io.Writer
 	if trace {
 		to = os.Stdout
 	}
@@ -80,13 +83,16 @@ func replay(seed uint64, o lab.Options, trace bool) error {
 		fmt.Printf("seed %d class %s: %s: %s\n", v.Seed, v.Class, v.Invariant, v.Detail)
 	}
 	if len(bad) > 0 {
+		if !o.Only && !bare {
+			minimise(bad, o)
+		}
 		return errBroken
 	}
 	fmt.Printf("seed %d: no promise was broken\n", seed)
 	return nil
 }
 
-func simulate(o lab.Options) error {
+func simulate(o lab.Options, bare bool) error {
 	started := time.Now()
 	stop := progress(&o, started)
 	r, err := lab.Run(o)
@@ -120,6 +126,10 @@ func simulate(o lab.Options) error {
 		s.Violations = []lab.Violation{}
 	}
 	fmt.Print(r.Coverage)
+	fmt.Printf("%d schedules in %s: %d a second\n", o.Seeds, took.Round(time.Millisecond), s.PerSecond)
+	if !bare {
+		minimise(r.Violations, o)
+	}
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"strconv"
-	"strings"
 	"time"
 
 	"tieout.dev/services/internal/event"
@@ -216,6 +215,14 @@ func OpID(tenant, target string, p *Part, rev int64, effect string, n int64) str
 // Mark is the reference that people and searches find in the books: TO- and
 // 13 characters, the same for every update of one document.
 func Mark(target, subject, part string, n int64) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{target, subject, part, strconv.FormatInt(n, 10)}, "|")))
-	return "TO-" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])[:13]
+	var room [256]byte // most are shorter: nothing is allocated but the result
+	text := append(room[:0], target...)
+	text = append(append(text, '|'), subject...)
+	text = append(append(text, '|'), part...)
+	text = strconv.AppendInt(append(text, '|'), n, 10)
+	sum := sha256.Sum256(text)
+	var out [19]byte // 10 bytes are 16 letters, of which 13 are used
+	copy(out[:], "TO-")
+	base32.StdEncoding.Encode(out[3:], sum[:10])
+	return string(out[:16])
 }

@@ -83,8 +83,18 @@ func ID(ref string, rev int64, route string, slotNo int64) string {
 
 // Digest is the SHA-256 of the fields joined by '|', in lower-case hex.
 func Digest(fields ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(fields, "|")))
-	return hex.EncodeToString(sum[:])
+	var room [256]byte // most are shorter: nothing is allocated but the result
+	text := room[:0]
+	for i, f := range fields {
+		if i > 0 {
+			text = append(text, '|')
+		}
+		text = append(text, f...)
+	}
+	sum := sha256.Sum256(text)
+	var out [2 * sha256.Size]byte
+	hex.Encode(out[:], sum[:])
+	return string(out[:])
 }
 
 // Topic returns the topic that events of a class travel on.
@@ -98,11 +108,14 @@ type Ref struct{ System, Account, Type, ID string }
 
 // ParseRef reads system/account/type/id.
 func ParseRef(s string) (Ref, error) {
-	p := strings.SplitN(s, "/", 4)
-	if len(p) != 4 || p[0] == "" || p[1] == "" || p[2] == "" || p[3] == "" {
+	var r Ref
+	r.System, r.ID, _ = strings.Cut(s, "/")
+	r.Account, r.ID, _ = strings.Cut(r.ID, "/")
+	r.Type, r.ID, _ = strings.Cut(r.ID, "/")
+	if r.System == "" || r.Account == "" || r.Type == "" || r.ID == "" {
 		return Ref{}, fmt.Errorf("ref %q is not system/account/type/id", s)
 	}
-	return Ref{System: p[0], Account: p[1], Type: p[2], ID: p[3]}, nil
+	return r, nil
 }
 
 // String is system/account/type/id, and empty for the zero Ref.

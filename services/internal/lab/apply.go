@@ -28,6 +28,10 @@ func (t *tables) apply(ch *protocol.Changes) {
 		t.putCall(c)
 	}
 	for _, o := range ch.Ops {
+		if o.State == protocol.Sent {
+			t.checkPlan(o)
+			t.checkName(o)
+		}
 		t.putOp(o)
 	}
 	for _, l := range ch.Links {
@@ -39,6 +43,11 @@ func (t *tables) apply(ch *protocol.Changes) {
 		t.recalled[r.Subject] = r.State
 	}
 	t.applyPeople(ch)
+	for _, e := range ch.Ended {
+		if e.Outcome == protocol.Superseded {
+			t.checkHalf(e)
+		}
+	}
 	t.applyTarget(ch)
 	for i := range ch.Facts {
 		t.fact(&ch.Facts[i])
@@ -54,6 +63,7 @@ func (t *tables) applySlots(ch *protocol.Changes) {
 		l := t.lanes[e.Lane]
 		s := l.at(e.Seq)
 		t.w.cover.Outcomes[string(e.Outcome)]++
+		t.checkEnd(e)
 		if s.state == "queued" && s.Class == event.Realtime {
 			l.realtime--
 		}
@@ -88,6 +98,7 @@ func (t *tables) putOp(o *protocol.Op) {
 	x := *o
 	i, found := slices.BinarySearchFunc(t.ops, &x, func(a, b *protocol.Op) int { return cmp.Compare(a.ID, b.ID) })
 	if found {
+		t.checkSettled(t.ops[i], o)
 		t.w.cover.op(t.ops[i].State, o.State)
 		t.ops[i] = &x
 		return
@@ -111,6 +122,7 @@ func (t *tables) applyPeople(ch *protocol.Changes) {
 			continue
 		}
 		t.w.cover.Kinds[string(e.Kind)]++
+		t.checkParked(&e)
 		t.exceptions = append(t.exceptions, &excRow{e, true})
 	}
 	for _, a := range ch.Acted {
@@ -145,6 +157,7 @@ func (t *tables) fact(f *protocol.Fact) {
 	if f.Type == "op.settled" && f.Outcome == "posted" {
 		t.w.books.checkDone(f.Op, strings.HasPrefix(f.Detail, "found by a person"))
 	}
+	t.w.books.checkLinked(f)
 	out := fact{kind: f.Type, outcome: f.Outcome, life: t.life}
 	if f.Slot != nil {
 		out.event, out.subject, out.render = f.Slot.EventID, f.Slot.Subject, f.Slot.Rendering.Render

@@ -22,6 +22,9 @@ type doc struct {
 	inactive, deleted, byHand bool // byHand: a person touched it
 	sent                      bool
 	visible                   micros // when a search shows it
+	// when a person changed what it says, and when one had it paid or sent
+	editedAt, settledAt micros
+	agreed              map[string]string // what the writer last saw it say
 }
 
 // remembered is a call whose key the books know.
@@ -33,26 +36,32 @@ type remembered struct {
 
 // books are a vendor of one class. What they acknowledged they keep.
 type books struct {
-	w       *world
-	claims  connector.Claims
-	tokens  bool // updates carry a version
-	docs    []*doc
-	byID    map[string]*doc
-	keys    map[string]*remembered
-	applied map[string]int64 // subject -> newest revision applied
-	effects map[string]int   // op -> how often it took effect
-	lanes   map[string]int64 // lane -> newest slot applied
-	down    micros           // until then
-	refuses micros           // the grant is gone until then
-	locked  string           // the day through which they are closed
+	w        *world
+	claims   connector.Claims
+	tokens   bool // updates carry a version
+	docs     []*doc
+	byID     map[string]*doc
+	keys     map[string]*remembered
+	applied  map[string]int64   // subject -> newest revision applied
+	effects  map[string]int     // op -> how often it took effect
+	lanes    map[string]int64   // lane -> newest slot applied
+	dislikes map[string]bool    // item of a call -> it is rejected
+	stale    map[string]refusal // op -> as what it was refused
+	bodies   map[string]string  // call -> what it asked for first
+	down     micros             // until then
+	refuses  micros             // the grant is gone until then
+	locked   string             // the day through which they are closed
 }
 
 func newBooks(w *world) *books {
-	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}}
-	financial := w.class
+	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}, stale: map[string]refusal{}, dislikes: map[string]bool{}, bodies: map[string]string{}}
+	financial, masters := w.class, connector.UniqueReference
+	if (w.class == connector.Searchable || w.class == connector.Opaque) && w.chance(0.4) {
+		masters = connector.Searchable // two customers may bear one name there
+	}
 	b.tokens = w.class != connector.Opaque && w.chance(0.6)
 	b.claims = connector.Claims{
-		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CustomerKind: connector.UniqueReference, document.ItemKind: connector.UniqueReference},
+		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CustomerKind: masters, document.ItemKind: masters},
 		KeyLife:   2 * time.Minute, SearchLag: time.Duration(w.n(3)) * time.Second, LongestRequest: time.Duration(2+w.n(20)) * time.Second, Guard: 2 * time.Second,
 		BatchSize: w.f.batch, LockDates: w.f.lock,
 		Match: map[document.Kind][]string{document.CustomerKind: {connector.ByName}, document.ItemKind: {connector.ByName}, document.InvoiceKind: {connector.ByMark}},
@@ -69,6 +78,7 @@ func newBooks(w *world) *books {
 // request is one call on its way: what becomes of it is decided here, and each
 // item takes effect within the longest request or never.
 func (b *books) request(c connector.Call, answer func([]connector.Outcome)) {
+	b.checkFrozen(c)
 	w, f := b.w, &b.w.f
 	longest := b.claims.LongestRequest.Microseconds()
 	soon := w.exp(40 * milli)
@@ -157,9 +167,24 @@ func (b *books) effect(c connector.Call, wait micros, answer func([]connector.Ou
 
 func (b *books) carry(k *remembered, c connector.Call, i int) connector.Outcome {
 	if !k.done[i] {
-		k.done[i], k.outcomes[i] = true, b.apply(c.Items[i])
+		k.done[i], k.outcomes[i] = true, refused(fault.Rejected, "", "not acceptable")
+		if !b.rejects(c, i) {
+			k.outcomes[i] = b.apply(c.Items[i])
+		}
+		b.checkStale(c, i, k.outcomes[i].Err)
 	}
 	return k.outcomes[i]
+}
+
+// rejects: the books do not like an item of a call, however often it is sent.
+func (b *books) rejects(c connector.Call, i int) bool {
+	key := c.Key + itoa(int64(i))
+	no, known := b.dislikes[key]
+	if !known {
+		no = b.w.hits(b.w.f.rejected, "rejected")
+		b.dislikes[key] = no
+	}
+	return no
 }
 
 // order is that in which the items of a batch are worked.
@@ -200,13 +225,13 @@ func refused(k fault.Kind, field, text string) connector.Outcome {
 }
 
 func (b *books) create(r request, item connector.Item) connector.Outcome {
-	if r.Kind != document.InvoiceKind {
+	if r.Kind != document.InvoiceKind && b.claims.Ambiguity[r.Kind] == connector.UniqueReference {
 		for _, d := range b.docs {
 			if d.kind == r.Kind && d.name == r.name && !d.deleted && !d.inactive {
 				return refused(fault.Conflict, "name", "the name is taken")
 			}
 		}
-	} else if b.w.class == connector.UniqueReference {
+	} else if r.Kind == document.InvoiceKind && b.w.class == connector.UniqueReference {
 		for _, d := range b.docs {
 			if d.mark == r.Mark && d.deleted {
 				return refused(fault.Rejected, "reference", "the reference was used") // it stays used
@@ -222,8 +247,13 @@ func (b *books) create(r request, item connector.Item) connector.Outcome {
 	}
 	b.docs = append(b.docs, d)
 	b.byID[d.id] = d
-	b.w.log("books: %s %s made, %s net %s", d.kind, d.id, d.mark, d.net)
+	if b.w.trace != nil {
+		b.w.log("books: %s %s made, %s net %s", d.kind, d.id, d.mark, d.net)
+	}
 	b.checkOne(d)
+	if d.kind == document.InvoiceKind {
+		b.checkNeeds(d)
+	}
 	b.checkOrder(item, d)
 	return connector.Outcome{Posting: b.posting(d)}
 }
@@ -238,9 +268,12 @@ func (b *books) change(r request, item connector.Item, do func(*doc)) connector.
 	case d.status == connector.Voided && r.Effect == connector.Update:
 		return refused(fault.Rejected, "", "the document is void")
 	}
+	b.checkHand(item, r, d)
 	do(d)
 	d.version++
-	b.w.log("books: %s %s %s, net %s %s", d.kind, d.id, r.Effect, d.net, d.status)
+	if b.w.trace != nil {
+		b.w.log("books: %s %s %s, net %s %s", d.kind, d.id, r.Effect, d.net, d.status)
+	}
 	b.checkOrder(item, d)
 	return connector.Outcome{Posting: b.posting(d)}
 }

@@ -64,17 +64,16 @@ func (b *bus) take(from, end int) {
 
 // zombie is a consumer that was left behind at an older offset.
 func (b *bus) zombie() {
-	if n := b.w.db.offset; n > 0 {
+	if n := b.w.db.offset; n > 0 && b.w.changes("zombie consumer") {
 		b.take(b.w.n(n), n)
 	}
 }
 
 // replay reads the topic again from some older record.
 func (b *bus) replay() {
-	if len(b.log) == 0 {
+	if len(b.log) == 0 || !b.w.disturbs("replay") {
 		return
 	}
-	b.w.cover.Faults["replay"]++
 	from := b.w.n(len(b.log))
 	b.w.log("kafka: read again from %d", from)
 	for _, r := range b.log[from:] {

@@ -10,11 +10,8 @@ import (
 
 // checkOne is I1 at every instant: of one mark there is one document.
 func (b *books) checkOne(made *doc) {
-	if made.kind != document.InvoiceKind {
-		return
-	}
 	for _, d := range b.docs {
-		if d != made && d.mark == made.mark && !d.deleted {
+		if d != made && d.mark == made.mark && !d.deleted && (d.kind == document.InvoiceKind || !d.byHand) {
 			b.w.violated("I1", "two documents of one mark %s: %s and %s", made.mark, d.id, made.id)
 		}
 	}
@@ -197,7 +194,7 @@ func (w *world) doubtful(mark string) bool {
 // deal says now.
 func (w *world) checkDeal(r *record) {
 	subject := r.ref.String()
-	live := map[string][]*doc{}
+	var live []*doc
 	for _, d := range w.books.docs {
 		if d.kind != document.InvoiceKind || d.subject != subject {
 			continue
@@ -206,23 +203,36 @@ func (w *world) checkDeal(r *record) {
 			return
 		}
 		if d.status != connector.Voided {
-			live[d.mark] = append(live[d.mark], d)
+			live = append(live, d)
 		}
 	}
 	if w.held(subject) {
 		return
 	}
-	want := map[string]bool{}
-	if r.won && !r.deleted && !r.unclear && !r.matchOnly {
-		want["invoice"], want["shipping"] = true, r.shipping
-	}
-	for _, part := range []string{"invoice", "shipping"} {
-		var found []*doc
-		for n := int64(1); n <= 40; n++ {
-			found = append(found, live[document.Mark(target, subject, part, n)]...)
+	want := r.won && !r.deleted && !r.unclear && !r.matchOnly
+	found := byPart(live, subject)
+	w.checkPart(r, parts[0], want, found[0])
+	w.checkPart(r, parts[1], want && r.shipping, found[1])
+}
+
+// parts are those of a deal that are documents.
+var parts = [2]string{"invoice", "shipping"}
+
+// byPart are the documents of each part, whichever n they are.
+func byPart(live []*doc, subject string) (found [2][]*doc) {
+	left := len(live)
+	for n := int64(1); n <= 40 && left > 0; n++ {
+		for i, part := range parts {
+			mark := document.Mark(target, subject, part, n)
+			for _, d := range live {
+				if d.mark == mark {
+					found[i] = append(found[i], d)
+					left--
+				}
+			}
 		}
-		w.checkPart(r, part, want[part], found)
 	}
+	return found
 }
 
 func (w *world) checkPart(r *record, part string, want bool, found []*doc) {

@@ -24,20 +24,24 @@ type Coverage struct {
 	Kinds    map[string]int64 `json:"exceptions"`
 	Exits    map[string]int64 `json:"exits"`
 	Verdicts map[string]int64 `json:"verdicts"`
+
+	minutes int64                           // of virtual time
+	lanes   map[[2]protocol.LaneState]int64 // of one worker; Add spells them out
+	ops     map[[2]protocol.OpState]int64
 }
 
 // NewCoverage has reached nothing.
 func NewCoverage() *Coverage {
 	return &Coverage{
 		Faults: map[string]int64{}, Lanes: map[string]int64{}, OpWays: map[string]int64{}, Outcomes: map[string]int64{}, Kinds: map[string]int64{},
-		Exits: map[string]int64{}, Verdicts: map[string]int64{},
+		Exits: map[string]int64{}, Verdicts: map[string]int64{}, lanes: map[[2]protocol.LaneState]int64{}, ops: map[[2]protocol.OpState]int64{},
 	}
 }
 
-func (c *Coverage) lane(from, to protocol.LaneState) { c.Lanes[string(from)+">"+string(to)]++ }
+func (c *Coverage) lane(from, to protocol.LaneState) { c.lanes[[2]protocol.LaneState{from, to}]++ }
 
 func (c *Coverage) op(from, to protocol.OpState) {
-	c.OpWays[string(from)+">"+string(to)]++
+	c.ops[[2]protocol.OpState{from, to}]++
 	if from == "" {
 		c.Ops++
 	}
@@ -46,6 +50,13 @@ func (c *Coverage) op(from, to protocol.OpState) {
 // Add joins what two workers reached.
 func (c *Coverage) Add(x *Coverage) {
 	c.Seeds, c.Events, c.Turns, c.Ops, c.Virtual = c.Seeds+x.Seeds, c.Events+x.Events, c.Turns+x.Turns, c.Ops+x.Ops, c.Virtual+x.Virtual
+	c.minutes += x.minutes
+	for way, n := range x.lanes {
+		c.Lanes[string(way[0])+">"+string(way[1])] += n
+	}
+	for way, n := range x.ops {
+		c.OpWays[string(way[0])+">"+string(way[1])] += n
+	}
 	for _, m := range [][2]map[string]int64{{c.Faults, x.Faults}, {c.Lanes, x.Lanes}, {c.OpWays, x.OpWays}, {c.Outcomes, x.Outcomes}, {c.Kinds, x.Kinds}, {c.Exits, x.Exits}, {c.Verdicts, x.Verdicts}} {
 		for k, n := range m[1] {
 			m[0][k] += n
@@ -88,6 +99,12 @@ func reachable() []exception.Kind {
 // String is one line a group, keys in order.
 func (c *Coverage) String() string {
 	s := fmt.Sprintf("%d schedules, %d events, %d turns, %d ops, %d virtual hours\n", c.Seeds, c.Events, c.Turns, c.Ops, c.Virtual)
+	n, faults := float64(max(1, c.Seeds)), int64(0)
+	for _, k := range c.Faults { // a sum: the order of the map is not seen
+		faults += k
+	}
+	s += fmt.Sprintf("a schedule: %.0f events, %.0f turns, %.1f ops, %.1f posted, %.1f faults, %.0f virtual minutes\n",
+		float64(c.Events)/n, float64(c.Turns)/n, float64(c.Ops)/n, float64(c.Outcomes[string(protocol.Posted)])/n, float64(faults)/n, float64(c.minutes)/n)
 	for _, g := range []struct {
 		name string
 		m    map[string]int64

@@ -26,6 +26,7 @@ type record struct {
 	into      *record // merged away
 	losers    []event.Ref
 	version   int
+	seen      *state // as it was last read
 }
 
 // crm is the system of record.
@@ -59,6 +60,9 @@ func (w *world) populate() {
 		names[2] = "Dunn" // nobody links by name alone there
 	}
 	for i := range w.f.companies {
+		if i > 0 && !w.changes("another company") {
+			continue
+		}
 		r := w.newRecord("company")
 		r.name, r.strict = names[i%len(names)], strict
 		if w.f.winsWithin > 0 { // nobody is called alike
@@ -66,26 +70,50 @@ func (w *world) populate() {
 		}
 		w.edited(r)
 	}
+	companies := len(w.crm.records)
 	for range w.f.deals {
-		r := w.newRecord("deal")
-		r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(w.f.companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
-		r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
-		if strict && w.chance(0.5) {
-			r.payer = w.crm.records[w.n(w.f.companies)]
+		own := w.fork()
+		if w.changes("deal") {
+			w.by(own, func() { w.newDeal(companies, strict) })
 		}
-		w.after(micros(w.n(int(cmp.Or(w.f.winsWithin, w.f.lasts/3)))), func() {
-			r.won = true
-			w.edited(r)
-		})
 	}
 	for range w.f.edits {
-		w.after(micros(w.n(int(w.f.lasts))), w.edit)
+		own := w.fork()
+		w.after(micros(own.IntN(int(w.f.lasts))), func() {
+			if w.changes("edit") {
+				w.by(own, w.edit)
+			}
+		})
 	}
+}
+
+// newDeal is one that will be won.
+func (w *world) newDeal(companies int, strict bool) {
+	r := w.newRecord("deal")
+	r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
+	r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
+	if strict && w.chance(0.5) {
+		r.payer = w.crm.records[w.n(companies)]
+	}
+	w.after(micros(w.n(int(cmp.Or(w.f.winsWithin, w.f.lasts/3)))), func() {
+		r.won = true
+		w.edited(r)
+		if w.chance(w.f.renames) && w.changes("renamed meanwhile") { // while it is made in the books
+			w.after(w.exp(10*second), func() {
+				c := r.company.survivor()
+				c.name += "x"
+				w.edited(c)
+			})
+		}
+	})
 }
 
 // edit is a person changing something in the CRM.
 func (w *world) edit() {
 	r := w.crm.records[w.n(len(w.crm.records))]
+	if w.chance(w.f.renames) {
+		r = w.crm.records[0]
+	}
 	if r.deleted || r.into != nil {
 		return
 	}
@@ -93,7 +121,11 @@ func (w *world) edit() {
 		w.editCompany(r)
 		return
 	}
-	switch w.n(9) {
+	what := w.n(9)
+	if w.chance(w.f.moves) {
+		what = 5 + w.n(2)
+	}
+	switch what {
 	case 0, 1:
 		r.amount = 1 + int64(w.n(9))
 	case 2:
@@ -115,7 +147,7 @@ func (w *world) edit() {
 		}
 	}
 	w.edited(r)
-	if w.chance(w.f.bursts) { // and again, before the first change has settled
+	if w.chance(w.f.bursts) && w.changes("edit again") { // and again, before the first change has settled
 		w.after(w.exp(10*second), func() {
 			r.amount = 1 + int64(w.n(9))
 			w.edited(r)
@@ -173,7 +205,9 @@ func (w *world) mergeCompanies(a, b *record) {
 // edited: the record has a new version, and a webhook tells of it unless it is lost.
 func (w *world) edited(r *record) {
 	r.version++
-	w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d shipping=%v unclear=%v company=%s deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.shipping, r.unclear, companyID(r), r.deleted)
+	if w.trace != nil {
+		w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d shipping=%v unclear=%v company=%s deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.shipping, r.unclear, companyID(r), r.deleted)
+	}
 	if w.hits(w.f.lostHint, "hint lost") {
 		return
 	}
@@ -213,19 +247,28 @@ func (w *world) look(ref event.Ref) *state {
 	return nil
 }
 
+// stateOf is one state until the record changes, or a company that it names is
+// merged away.
 func stateOf(r *record) *state {
+	company, payer := r.company, r.payer
+	if company != nil {
+		company = company.survivor()
+		if payer != nil {
+			payer = payer.survivor()
+		}
+	}
+	if s := r.seen; s != nil && s.version == r.version && s.company == company && s.payer == payer {
+		return s
+	}
 	s := &state{record: *r}
+	s.seen, s.company, s.payer = nil, company, payer
 	s.read = connector.Record{Ref: r.ref, Deleted: r.deleted, Version: strconv.Itoa(r.version), MergedFrom: r.losers}
 	b := make([]byte, 0, 64)
 	b = append(b, r.name...)
 	b = append(b, '|')
-	if r.company != nil {
-		s.company = r.company.survivor()
-		if r.payer != nil {
-			s.payer = r.payer.survivor()
-		}
-		s.read.Customer = s.company.ref
-		b = append(b, s.company.ref.ID...)
+	if company != nil {
+		s.read.Customer = company.ref
+		b = append(b, company.ref.ID...)
 	} else {
 		s.read.Customer = r.ref
 	}
@@ -233,5 +276,6 @@ func stateOf(r *record) *state {
 		b = strconv.AppendInt(append(b, '|'), x, 10)
 	}
 	s.read.Hash = string(b)
+	r.seen = s
 	return s
 }

@@ -39,6 +39,7 @@ type admitted struct {
 type ingest struct {
 	w       *world
 	reads   int64
+	known   map[event.Ref]int64 // the newest read that says what is known
 	objects map[event.Ref]admission.Object
 	laneOf  map[event.Ref]string
 	alias   map[string]string
@@ -59,7 +60,7 @@ type ingest struct {
 func (in *ingest) start(w *world) {
 	*in = ingest{
 		w: w, objects: map[event.Ref]admission.Object{}, laneOf: map[event.Ref]string{}, alias: map[string]string{}, last: map[string]int64{},
-		events: map[string]*admitted{}, newest: map[string]*admitted{}, waiting: map[event.Ref]int{},
+		events: map[string]*admitted{}, newest: map[string]*admitted{}, waiting: map[event.Ref]int{}, known: map[event.Ref]int64{},
 	}
 }
 
@@ -93,6 +94,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 		in.hint(ref, r.Cause)
 	case admission.Duplicate:
 		if o.Rev > 0 {
+			in.known[ref] = max(in.known[ref], r.No)
 			in.objects[ref] = d.Object
 		}
 	case admission.Admit:
@@ -103,6 +105,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 			in.w.after(second, func() { in.hint(ref, r.Cause) })
 			return
 		}
+		in.checkRead(r)
 		in.place(r, d, s)
 	}
 }
@@ -144,7 +147,9 @@ func (in *ingest) give(e *admitted) {
 	in.laneOf[e.ref] = e.lane
 	in.events[e.id], in.newest[e.route+e.ref.ID] = e, e
 	in.order = append(in.order, e)
-	in.w.log("ingest: %s %s rev %d.%d -> lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
+	if in.w.trace != nil {
+		in.w.log("ingest: %s %s rev %d.%d -> lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
+	}
 	in.w.bus.publish(e)
 }
 

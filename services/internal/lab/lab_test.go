@@ -52,8 +52,9 @@ func TestOneSeed(t *testing.T) {
 // BenchmarkSchedule is one schedule of the general mix.
 func BenchmarkSchedule(b *testing.B) {
 	cover := NewCoverage()
+	in := &room{}
 	for i := range b.N {
-		play(uint64(i), Options{Mix: "all"}, cover, sha256.New(), nil)
+		play(uint64(i), Options{Mix: "all"}, cover, sha256.New(), nil, in)
 	}
 	b.ReportMetric(float64(cover.Events)/float64(cover.Seeds), "events/op")
 	b.ReportMetric(float64(cover.Turns)/float64(cover.Seeds), "turns/op")

@@ -19,22 +19,27 @@ type faults struct {
 	slowRead, lostHint, doubledHint                 float64
 	busLag, busTwice, busTail                       float64 // per record of the topic
 	slowFact                                        float64
+	rejected                                        float64 // per item
 	residual                                        float64 // a freeze inside the write call
 	restoreSending                                  float64 // a restore soon after a request left
 
-	rebalance, replay, outage, hand, operator, poll micros // mean intervals, 0: never
-	lock                                            bool   // the books close a period
-	backup, restore                                 micros // mean intervals, 0: never
-	lasts                                           micros // how long faults go on
-	winsWithin                                      micros // after the start all deals are won; 0: a third of that
+	rest                                            micros  // of an owner that nothing wakes
+	rebalance, replay, outage, hand, operator, poll micros  // mean intervals, 0: never
+	holds                                           float64 // of what a person at the console does
+	lock                                            bool    // the books close a period
+	lasts                                           micros  // how long faults go on
+	backup, restore                                 micros  // mean intervals, 0: never
+	winsWithin                                      micros  // after the start all deals are won; 0: a third of that
 	deals, companies, edits                         int
+	renames                                         float64 // of edits: a company's name
+	moves                                           float64 // of edits: to another customer, or with one invoice more or less
 	merges, rejects, bulk, matchOnly, bursts        float64
 	batch                                           int
 }
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "batch", "class-A", "class-B", "class-C", "class-D", "restore"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -71,13 +76,14 @@ func (w *world) blend(mix string) {
 	f.crash, f.freeze = some(0.04), some(0.04)
 	f.freezeMean = []micros{second, 20 * second, 5 * minute, 2 * hour}[w.n(4)]
 	f.lostRequest, f.lostAnswer, f.late, f.refused = some(0.2), some(0.3), some(0.3), some(0.1)
-	f.half, f.shuffled = some(0.4), some(0.5)
+	f.half, f.shuffled, f.rejected = some(0.4), some(0.5), some(0.05)
 	f.throttle, f.unauthorized, f.lookFails = some(0.1), some(0.03), some(0.2)
 	f.slowRead, f.lostHint, f.doubledHint = some(0.4), some(0.4), some(0.3)
 	f.busLag, f.busTwice, f.busTail, f.slowFact = some(0.3), some(0.3), some(0.1), some(0.3)
 	f.rebalance, f.replay, f.outage = every(0.6, 20*minute), every(0.25, 40*minute), every(0.3, hour)
 	f.hand, f.operator, f.poll = every(0.5, 20*minute), 5*minute+w.exp(10*minute), 2*minute+w.exp(5*minute)
-	f.lock = w.chance(0.2)
+	f.lock, f.holds = w.chance(0.2), 0.1
+	f.rest = []micros{2 * minute, 10 * minute, 10 * minute, 10 * minute}[w.n(4)]
 	f.companies, f.deals, f.edits = 1+w.n(2), 1+w.n(3), 1+w.n(6)
 	f.merges, f.rejects, f.bulk, f.matchOnly, f.bursts = some(0.3), some(0.15), some(0.8), some(0.1), some(0.3)
 	f.batch = []int{1, 1, 2, 5}[w.n(4)]
@@ -92,8 +98,9 @@ func (w *world) stress(mix string) {
 	f := &w.f
 	switch mix {
 	case "small":
-		f.lasts, f.companies, f.deals, f.edits = 10*minute, 1, 1+w.n(2), 2+w.n(4)
+		f.lasts, f.companies, f.deals, f.edits = 4*minute, 1, 1+w.n(2), 1+w.n(3)
 		f.crash, f.freeze, f.freezeMean, f.rebalance = 0.1*w.rng.Float64(), 0.1*w.rng.Float64(), 30*second, 2*minute
+		f.poll, f.operator = minute, 2*minute
 	case "reads":
 		f.slowRead, f.lostHint, f.doubledHint, f.poll, f.edits = 0.8, 0.4, 0.6, minute, 6+w.n(6)
 		f.outage, f.hand, f.lostAnswer = 0, 0, 0
@@ -104,6 +111,12 @@ func (w *world) stress(mix string) {
 		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(2), 2+w.n(3), 4+w.n(6), 0.2
 	case "people":
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
+	case "hold": // the target is held for long: revisions of many lanes meet in one turn
+		f.holds, f.operator, f.companies, f.deals, f.edits, f.bulk, f.moves = 0.7, 4*minute, 2, 1+w.n(2), 10+w.n(8), 0.5, 0.6
+		f.lostAnswer, f.late, f.outage, f.hand, f.rejects, f.lock, f.crash, f.freeze = 0, 0, 0, 0, 0, false, 0, 0
+	case "zombies": // owners freeze with requests in hand, and others take over
+		f.lasts, f.companies, f.deals, f.edits, f.outage = 10*minute, 1, 2, 4+w.n(4), 0
+		f.freeze, f.freezeMean, f.rebalance, f.crash = 0.1+0.2*w.rng.Float64(), minute, minute, 0
 	case "restore":
 		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
 		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
@@ -113,6 +126,10 @@ func (w *world) stress(mix string) {
 		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, 5, 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0
 	case "class-A", "class-B", "class-C", "class-D":
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
-		f.freeze, f.freezeMean = 0.1*w.rng.Float64(), 15*second
+		f.freeze, f.freezeMean, f.lock = 0.1*w.rng.Float64(), 15*second, w.chance(0.5)
+		f.rejected, f.renames = 0.1*w.rng.Float64(), 0.3
+		if w.chance(0.5) {
+			f.batch, f.bulk, f.half = 2+w.n(4), 0.9, 0.5
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"cmp"
+
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
@@ -10,6 +12,9 @@ import (
 
 // hand is a person at the books.
 func (w *world) hand() {
+	if !w.changes("a person at the books") {
+		return
+	}
 	b := w.books
 	var ours []*doc
 	for _, d := range b.docs {
@@ -32,11 +37,16 @@ func (w *world) hand() {
 	case 2:
 		d.deleted = true
 	case 3:
-		d.status, d.version = connector.Closed, d.version+1
+		d.status, d.version, d.settledAt = connector.Closed, d.version+1, cmp.Or(d.settledAt, w.now)
 	case 4:
-		d.sent, d.version = true, d.version+1
+		d.sent, d.version, d.settledAt = true, d.version+1, cmp.Or(d.settledAt, w.now)
 	case 5:
 		d.note, d.version = "by hand", d.version+1
+	}
+	if d.says(d.agreed) {
+		d.editedAt = 0
+	} else {
+		d.editedAt = cmp.Or(d.editedAt, w.now)
 	}
 	w.log("a person changes invoice %s: net %s, %s, deleted %v", d.id, d.net, d.status, d.deleted)
 }
@@ -67,11 +77,26 @@ func (w *world) handMaster() {
 
 // operator acts on some exception, not always wisely.
 func (w *world) operator() {
+	if w.chance(w.f.holds) && w.changes("a person holds or frees the target") {
+		w.hold(w.db.held == "")
+		return
+	}
 	list := w.db.openExceptions()
-	if len(list) == 0 {
+	if len(list) == 0 || !w.changes("a person acts") {
 		return
 	}
 	w.actOn(list[w.n(len(list))], w.n(8))
+}
+
+// hold pauses the target, or lets it go on.
+func (w *world) hold(on bool) {
+	c := protocol.Command{ID: "h" + itoa(w.now), Action: protocol.Resume, Actor: "clerk", Reason: "because"}
+	if on {
+		c.Action = protocol.Pause
+	}
+	w.log("a person asks to %s", c.Action)
+	w.db.commands = append(w.db.commands, c)
+	w.wakeOwner()
 }
 
 // actOn asks for an action; the core refuses what does not fit.
@@ -91,6 +116,9 @@ func (w *world) actOn(x *excRow, choice int) {
 		return
 	}
 	w.log("a person asks to %s %s (%s: %s)", c.Action, x.ID, x.Kind, x.Reason)
+	if c.Action == protocol.Discard {
+		w.db.discards[protocol.Place{Lane: x.Lane, Seq: x.Seq}] = true
+	}
 	w.db.commands = append(w.db.commands, c)
 	w.wakeOwner()
 }
@@ -102,7 +130,7 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 	case protocol.Rerender:
 		w.bus.mapping = w.n(3)
 	case protocol.ConfirmAbsent:
-		if x.Kind != exception.Doubt || w.markOf(x) != nil {
+		if w.markOf(x) != nil {
 			c.Action = protocol.Retry
 		}
 	case protocol.LinkTo:

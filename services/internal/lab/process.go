@@ -7,7 +7,6 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
-	"tieout.dev/services/internal/link"
 	"tieout.dev/services/writer/protocol"
 )
 
@@ -25,18 +24,19 @@ type process struct {
 	thaws   micros // frozen until then
 	in      protocol.Inputs
 	turnAt  micros // the next turn that is planned
-	idle    micros
+	hold    micros // the books want no request until then
+	probed  micros // when it last tried a paused connection
 }
 
-// idleMost is how long an owner sleeps when nothing wakes it. It grows from
-// five seconds, so that quiet hours cost few turns.
-const idleMost = 10 * minute
+// batches is how many shared calls may leave in a turn.
+const batches = 2
 
 // assign gives a process the target: it takes the epoch, with an empty memory.
 func (w *world) assign(p *process) {
 	w.owner = p
 	p.life++
-	p.alive, p.memory, p.started, p.in, p.idle, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 5*second, 0
+	p.alive, p.memory, p.started, p.in, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 0
+	p.hold, p.probed = 0, 0
 	w.db.lease = protocol.Lease{Epoch: w.db.lease.Epoch + 1, Owner: p.id + itoa(int64(p.life))}
 	p.lease = w.db.lease
 	w.log("%s takes the target: epoch %d", p.id, p.lease.Epoch)
@@ -59,18 +59,7 @@ func (p *process) die(why string) {
 
 // when runs something in this life of the process, once it is not frozen.
 func (p *process) when(wait micros, do func()) {
-	life := p.life
-	var try func()
-	try = func() {
-		switch {
-		case p.life != life || !p.alive:
-		case p.thaws > p.w.now:
-			p.w.queue.add(p.thaws, try)
-		default:
-			do()
-		}
-	}
-	p.w.after(wait, try)
+	p.w.queue.add(due{at: p.w.now + wait, do: do, of: p, life: p.life})
 }
 
 // plan has a turn taken within a time.
@@ -80,18 +69,27 @@ func (p *process) plan(within micros) {
 		return
 	}
 	p.turnAt = at
-	p.when(at-p.w.now, func() {
-		if p.turnAt == at {
-			p.turnAt = 0
-			p.turn()
-		}
-	})
+	p.w.queue.add(due{at: at, of: p, life: p.life, turn: at})
+}
+
+// happens is the moment of something that a process does.
+func (p *process) happens(d due) {
+	switch {
+	case p.life != d.life || !p.alive:
+	case p.thaws > p.w.now:
+		d.at = p.thaws
+		p.w.queue.add(d)
+	case d.do != nil:
+		d.do()
+	case p.turnAt == d.turn:
+		p.turnAt = 0
+		p.turn()
+	}
 }
 
 // wakeOwner: there is something new to look at.
 func (w *world) wakeOwner() {
 	if w.owner != nil && w.owner.alive {
-		w.owner.idle = 5 * second
 		w.owner.plan(milli)
 	}
 }
@@ -101,6 +99,7 @@ func (w *world) wakeOwner() {
 func (p *process) turn() {
 	w, db := p.w, p.w.db
 	w.cover.Turns++
+	w.room.turn()
 	if w.hits(w.f.freeze, "freeze") {
 		p.freeze()
 		p.plan(milli)
@@ -114,6 +113,12 @@ func (p *process) turn() {
 	in := p.in
 	p.in = protocol.Inputs{Commands: nil}
 	in.Commands = append(in.Commands, db.commands...)
+	for _, a := range in.Answers {
+		for _, o := range a.Outcomes {
+			p.throttledBy(o.Err)
+		}
+	}
+	before := told{paused: db.paused, held: db.held != "", asked: len(in.Commands) > 0}
 	v := p.view()
 	if err := protocol.Load(db, v, p.memory, in); err != nil {
 		w.violated("core", "load: %v", err)
@@ -126,14 +131,16 @@ func (p *process) turn() {
 	}
 	if p.lease != db.lease {
 		w.violated("I1", "%s changed the tables, and the target is another's", p.id)
+		return
 	}
 	db.apply(&changes)
+	p.checkTurn(before, v, &effects)
 	if w.hits(w.f.crash/2, "crash after commit") {
 		p.die("after its commit, before anything left")
 		return
 	}
 	p.carryOut(effects)
-	p.next(effects, len(changes.Facts)+len(changes.Lanes) > 0)
+	p.next(effects)
 }
 
 func (p *process) freeze() {
@@ -145,26 +152,31 @@ func (p *process) mono() time.Duration { return time.Duration(p.w.now-p.started)
 
 func (p *process) view() *protocol.View {
 	w, db := p.w, p.w.db
-	budget := 1 + w.n(6)
-	return &protocol.View{
-		Now: w.now, Mono: p.mono(), Tenant: tenant, Target: target, Paused: db.paused, Reason: db.reason, HeldBy: db.held, Alert: db.alert,
-		Claims: w.books.claims, Budget: budget, RealtimeMost: budget, BulkMost: budget, Batches: 2, Encode: encode,
-		Symbol: func(_, _, symbol string) (string, bool) { return symbol, true },
-		Links:  map[link.Key][]*link.Link{}, Recovery: db.recovery, Gens: db.gens,
-	}
+	budget, realtime, bulk := 1+w.n(6), 1+w.n(6), 1+w.n(6)
+	v := &w.room.view // of an earlier turn: Load fills it anew
+	v.Now, v.Mono, v.Tenant, v.Target = w.now, p.mono(), tenant, target
+	v.Paused, v.Reason, v.HeldBy, v.Alert = db.paused, db.reason, db.held, db.alert
+	v.Claims, v.Budget, v.RealtimeMost, v.BulkMost, v.Batches = w.books.claims, budget, realtime, bulk, batches
+	v.Encode, v.Symbol, v.Recovery, v.Gens = encode, symbol, db.recovery, db.gens
+	return v
 }
 
-// next plans the following turn: when the core asked for it, soon if more may
-// leave, else after a growing idle time.
-func (p *process) next(e protocol.Effects, moved bool) {
-	wait := p.idle
-	p.idle = min(2*p.idle, idleMost)
-	if moved {
-		p.idle = 5 * second
-		wait = 200 * milli
+// symbol: every symbol of a mapping is its own in these books.
+func symbol(_, _, symbol string) (string, bool) { return symbol, true }
+
+// next plans the following turn as the shell does: when the core asked for it,
+// soon if the budget may have cut this one short, and else after a rest, which
+// is short while lanes wait. Whatever is new wakes the owner.
+func (p *process) next(e protocol.Effects) {
+	wait := p.w.f.rest
+	if p.w.db.waits() {
+		wait = min(wait, 5*second)
 	}
 	if e.WakeAt > 0 {
 		wait = min(wait, e.WakeAt.Microseconds()-(p.w.now-p.started))
+	}
+	if len(e.Send)+len(e.Looks) > 0 {
+		wait = min(wait, 200*milli)
 	}
 	p.plan(wait)
 }
@@ -198,7 +210,9 @@ func (p *process) put(c connector.Call, decided micros) {
 	if w.hits(w.f.freeze, "freeze while sending") {
 		p.freeze()
 	}
-	w.log("%s sends %s: %d items, %s", p.id, c.Key[:8], len(c.Items), c.Items[0].Effect)
+	if w.trace != nil {
+		w.log("%s sends %s: %d items, %s", p.id, c.Key[:8], len(c.Items), c.Items[0].Effect)
+	}
 	if b := w.backups.writer; b != nil && c.Items[0].Kind == document.InvoiceKind && w.hits(w.f.restoreSending, "restored while sending") {
 		w.after(w.exp(2*second), func() { w.restoreWriter(b) })
 	}
@@ -209,7 +223,6 @@ func (p *process) put(c connector.Call, decided micros) {
 
 func (p *process) answer(a protocol.Answer) {
 	p.in.Answers = append(p.in.Answers, a)
-	p.idle = 5 * second
 	p.plan(milli)
 }
 
@@ -217,16 +230,25 @@ func (p *process) look(l protocol.Look) {
 	w := p.w
 	p.when(w.exp(30*milli), func() {
 		a := w.books.look(l)
-		w.log("%s looks %s: %d found, %v", p.id, l.Key[:min(len(l.Key), 24)], len(a.Postings), a.Err)
-		p.in.Looks = append(p.in.Looks, a)
-		p.plan(milli)
+		if w.hits(w.f.freeze, "freeze while reading") {
+			p.freeze()
+		}
+		if w.trace != nil {
+			w.log("%s looks %s: %d found, %v", p.id, l.Key[:min(len(l.Key), 24)], len(a.Postings), a.Err)
+		}
+		p.when(0, func() {
+			p.in.Looks = append(p.in.Looks, a)
+			p.plan(milli)
+		})
 	})
 }
 
 // rebalance: the broker gives the target to a process; the former owner learns
 // of it when its next turn is refused.
 func (w *world) rebalance() {
-	w.cover.Faults["rebalance"]++
+	if !w.disturbs("rebalance") {
+		return
+	}
 	to := w.procs[w.n(len(w.procs))]
 	if to == w.owner && to.alive {
 		return

@@ -17,6 +17,11 @@ type due struct {
 	at micros
 	no int
 	do func()
+	// of a process: it happens in this life of it, once it is not frozen; a turn
+	// if nothing else is to be done, unless another one was planned since
+	of   *process
+	life int
+	turn micros
 }
 
 // queue is a binary heap of what is due.
@@ -25,12 +30,13 @@ type queue struct {
 	no    int
 }
 
-func (q *queue) add(at micros, do func()) {
+func (q *queue) add(d due) {
 	q.no++
-	q.items = append(q.items, due{at, q.no, do})
+	d.no = q.no
+	q.items = append(q.items, d)
 	for i := len(q.items) - 1; i > 0; {
 		up := (i - 1) / 2
-		if !q.items[i].before(q.items[up]) {
+		if !q.items[i].before(&q.items[up]) {
 			break
 		}
 		q.items[i], q.items[up] = q.items[up], q.items[i]
@@ -38,20 +44,20 @@ func (q *queue) add(at micros, do func()) {
 	}
 }
 
-func (d due) before(x due) bool { return d.at < x.at || d.at == x.at && d.no < x.no }
+func (d *due) before(x *due) bool { return d.at < x.at || d.at == x.at && d.no < x.no }
 
 // next takes what is due first.
 func (q *queue) next() due {
 	first, last := q.items[0], len(q.items)-1
 	q.items[0] = q.items[last]
-	q.items[last].do = nil
+	q.items[last] = due{}
 	q.items = q.items[:last]
 	for i := 0; ; {
 		down := 2*i + 1
-		if down+1 < last && q.items[down+1].before(q.items[down]) {
+		if down+1 < last && q.items[down+1].before(&q.items[down]) {
 			down++
 		}
-		if down >= last || !q.items[down].before(q.items[i]) {
+		if down >= last || !q.items[down].before(&q.items[i]) {
 			return first
 		}
 		q.items[i], q.items[down] = q.items[down], q.items[i]

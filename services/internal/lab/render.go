@@ -69,8 +69,7 @@ func deal(e *admitted) []document.Part {
 		out = out[1:]
 	}
 	needs := []document.Need{{Ref: customer, Kind: document.CustomerKind, Part: "customer"}, {Ref: itemRef, Kind: document.ItemKind, Part: "item"}}
-	names := []string{"invoice", "shipping"}
-	for _, name := range names[:1+b2i(d.shipping)] {
+	for _, name := range parts[:1+b2i(d.shipping)] {
 		out = append(out, document.Part{Name: name, Kind: document.InvoiceKind, Mode: document.Own, Desired: document.Issued, Subject: subject, Needs: needs, Invoice: &document.Invoice{
 			IssueDate: day(d.day), Currency: "EUR", Customer: customer, CustomerPart: "customer", Note: strconv.Itoa(d.note),
 			Totals: document.Totals{Net: money.Amount{Minor: d.amount, Currency: "EUR"}},

@@ -76,6 +76,7 @@ func (t *tables) clone() *tables {
 func (in *ingest) clone() ingest {
 	c := *in
 	c.objects, c.laneOf, c.alias, c.last = maps.Clone(in.objects), maps.Clone(in.laneOf), maps.Clone(in.alias), maps.Clone(in.last)
+	c.known = maps.Clone(in.known)
 	c.waiting, c.events, c.newest, c.order = maps.Clone(in.waiting), map[string]*admitted{}, map[string]*admitted{}, nil
 	for _, e := range in.order {
 		x := *e

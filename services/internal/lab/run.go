@@ -19,6 +19,15 @@ type Options struct {
 	Mix, Class  string
 	Base, Seeds uint64
 	Progress    func(done uint64)
+	// Keep names the disturbances that happen, where Only is set; all others are
+	// left out.
+	Keep []string
+	Only bool
+	// First ends the run soon after a promise was broken.
+	First bool
+	list  bool // what happened is listed
+
+	breakAt string // the disturbance at which a test has the schedule fail
 }
 
 // Report is what they showed.
@@ -31,7 +40,7 @@ type Report struct {
 
 // block is how many seeds a worker takes at once; digests of blocks are joined
 // in order, so the number of workers does not show.
-const block = 256
+const block = 64
 
 // Run plays schedules on all processors.
 func Run(o Options) (*Report, error) {
@@ -45,7 +54,7 @@ func Run(o Options) (*Report, error) {
 	var work sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		work.Go(func() {
-			cover := NewCoverage()
+			cover, in := NewCoverage(), &room{}
 			for {
 				mu.Lock()
 				i := next
@@ -55,9 +64,12 @@ func Run(o Options) (*Report, error) {
 					break
 				}
 				from := o.Base + uint64(i)*block
-				sum, bad := playBlock(o, from, min(block, o.Base+o.Seeds-from), cover)
+				sum, bad := playBlock(o, from, min(block, o.Base+o.Seeds-from), cover, in)
 				mu.Lock()
 				digests[i], out.Violations = sum, append(out.Violations, bad...)
+				if o.First && len(bad) > 0 {
+					next = blocks // those before it are under way
+				}
 				mu.Unlock()
 				if o.Progress != nil {
 					o.Progress(uint64(i+1) * block)
@@ -78,10 +90,10 @@ func Run(o Options) (*Report, error) {
 	return out, nil
 }
 
-func playBlock(o Options, from, count uint64, cover *Coverage) (digest []byte, bad []Violation) {
+func playBlock(o Options, from, count uint64, cover *Coverage, in *room) (digest []byte, bad []Violation) {
 	h := sha256.New()
 	for seed := from; seed < from+count; seed++ {
-		bad = append(bad, play(seed, o, cover, h, nil)...)
+		bad = append(bad, play(seed, o, cover, h, nil, in)...)
 	}
 	return h.Sum(nil), bad
 }
@@ -103,16 +115,25 @@ func Trace(seed uint64, o Options, to io.Writer) ([]Violation, error) {
 	if _, err := mixesOf(o.Mix, o.Class); err != nil {
 		return nil, err
 	}
-	return play(seed, o, NewCoverage(), sha256.New(), to), nil
+	return play(seed, o, NewCoverage(), sha256.New(), to, &room{}), nil
 }
 
-// play is one schedule: faults for a while, then calm, then the checks.
-func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer) []Violation {
-	classes, err := classesOf(o.Mix, o.Class)
-	if err != nil {
-		return []Violation{{Seed: seed, Invariant: "options", Detail: err.Error()}}
+// play is one schedule, added to what is counted and to the digest.
+func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer, in *room) []Violation {
+	w := playWorld(seed, o, cover, trace, in)
+	for _, d := range w.books.docs {
+		fmt.Fprintf(h, "%s %s %s %s %d|", d.mark, d.net, d.note, d.status, d.version)
 	}
-	w := newWorld(seed, classes[seed%uint64(len(classes))], o.Mix, cover, trace)
+	fmt.Fprintf(h, "%d %d %d %d\n", seed, w.now, w.queue.no, len(w.db.ops))
+	return w.bad
+}
+
+// playWorld: faults for a while, then calm, then the checks.
+func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *room) *world {
+	classes, _ := classesOf(o.Mix, o.Class) // checked before
+	w := newWorld(seed, classes[seed%uint64(len(classes))], o.Mix, cover, trace, in)
+	w.breakAt = o.breakAt
+	w.picks = picks{keep: slices.Sorted(slices.Values(o.Keep)), only: o.Only, want: o.list || trace != nil}
 	start := w.now
 	w.populate()
 	w.assign(w.procs[0])
@@ -122,16 +143,13 @@ func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer)
 	if len(w.bad) == 0 {
 		w.checkEnd()
 	}
+	in.queue = w.queue.items
 	cover.Seeds++
-	cover.Virtual += (w.now - start) / hour
-	for _, d := range w.books.docs {
-		fmt.Fprintf(h, "%s %s %s %s %d|", d.mark, d.net, d.note, d.status, d.version)
-	}
-	fmt.Fprintf(h, "%d %d %d %d\n", seed, w.now, w.queue.no, len(w.db.ops))
+	cover.Virtual, cover.minutes = cover.Virtual+(w.now-start)/hour, cover.minutes+(w.now-start)/minute
 	for i := range w.bad {
 		w.bad[i].Seed = seed
 	}
-	return w.bad
+	return w
 }
 
 // disturb plans the faults that come by themselves.
@@ -144,14 +162,20 @@ func (w *world) disturb() {
 	w.every(f.replay, w.bus.replay)
 	w.every(f.replay, w.bus.zombie)
 	w.every(f.hand, w.hand)
-	w.every(30*second, w.watch)
+	w.every(minute, w.watch)
 	w.every(f.backup, w.backUp)
-	w.every(f.restore, w.restore)
+	w.every(f.restore, func() {
+		if w.changes("database set back") {
+			w.restore()
+		}
+	})
 	if f.restore > 0 {
 		w.every(10*minute, w.certify)
 	}
 	w.every(f.outage, func() {
-		w.cover.Faults["outage"]++
+		if !w.disturbs("outage") {
+			return
+		}
 		w.books.down = w.now + w.exp(10*minute)
 		if w.chance(0.2) {
 			w.books.refuses = w.now + w.exp(10*minute)
@@ -159,14 +183,18 @@ func (w *world) disturb() {
 	})
 	if f.lock {
 		w.every(15*minute, func() {
-			w.cover.Faults["books closed"]++
-			w.books.locked = []string{"", day(1), day(2)}[w.n(3)]
+			if w.disturbs("books closed") {
+				w.books.locked = []string{"", day(1), day(2)}[w.n(3)]
+			}
 		})
 	}
 }
 
 // rounds bounds how long everything may take to come to rest.
-const rounds = 60
+const rounds = 48
+
+// patience is how many rounds people try before they give up.
+const patience = 17
 
 // heal ends the faults and lets everything come to rest: what was lost is found
 // by the poll and the completer, and people act on what waits for them, a few
@@ -175,6 +203,7 @@ func (w *world) heal() {
 	w.calm = true
 	w.log("calm")
 	w.books.down, w.books.refuses, w.books.locked = 0, 0, ""
+	w.hold(false)
 	for _, p := range w.procs {
 		if p.alive && p.thaws > w.now {
 			p.thaws = w.now
@@ -196,7 +225,7 @@ func (w *world) heal() {
 			return
 		}
 		for i, x := range list {
-			if n < rounds-25 {
+			if n < patience {
 				w.actOn(x, []int{0, 0, 2, 3, 5, 6, 7, 0}[(n+i)%8])
 				continue
 			}

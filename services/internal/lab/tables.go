@@ -42,6 +42,7 @@ type excRow struct {
 // which dies before its commit changed nothing.
 type tables struct {
 	w      *world
+	room   *room
 	lease  protocol.Lease // of the target
 	offset int
 
@@ -56,7 +57,8 @@ type tables struct {
 	links      []*link.Link
 	exceptions []*excRow
 	commands   []protocol.Command
-	done       map[string]bool // commands
+	done       map[string]bool         // commands
+	discards   map[protocol.Place]bool // what a person asked to discard
 
 	recovery *protocol.Recovery // set while the tables may be older than the books
 	gens     int64
@@ -67,7 +69,7 @@ type tables struct {
 }
 
 func newTables(w *world) *tables {
-	return &tables{w: w, life: 1, lanes: map[string]*laneRow{}, done: map[string]bool{}}
+	return &tables{w: w, room: w.room, life: 1, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}}
 }
 
 var _ protocol.Tables = (*tables)(nil)
@@ -89,7 +91,9 @@ func (t *tables) receive(r *document.Rendering) {
 		Lane: r.Lane, Seq: r.Seq, EventID: r.EventID, Subject: r.Ref, Customer: r.Customer, Route: r.Route, Rev: r.Rev, Class: r.Class, Rendering: r,
 	}}
 	l.slots = append(l.slots, s)
-	slices.SortFunc(l.slots, func(a, b *slotRow) int { return cmp.Compare(a.Seq, b.Seq) })
+	for i := len(l.slots) - 1; i > 0 && l.slots[i-1].Seq > r.Seq; i-- {
+		l.slots[i], l.slots[i-1] = l.slots[i-1], l.slots[i]
+	}
 	if r.Class == event.Realtime {
 		l.realtime++
 	}
@@ -120,9 +124,10 @@ func (t *tables) advance(from, to int) {
 }
 
 func (l *laneRow) at(seq int64) *slotRow {
-	for _, s := range l.slots {
-		if s.Seq == seq {
-			return s
+	at := min(int(seq), len(l.slots)) - 1 // where it stands if none is missing before it
+	for ; at >= 0 && l.slots[at].Seq >= seq; at-- {
+		if l.slots[at].Seq == seq {
+			return l.slots[at]
 		}
 	}
 	return nil
@@ -138,6 +143,16 @@ func (l *laneRow) head() *slotRow {
 func (t *tables) stored(lane string, seq int64) bool {
 	l := t.lanes[lane]
 	return l != nil && l.at(seq) != nil
+}
+
+// waits reports whether a lane waits for something.
+func (t *tables) waits() bool {
+	for _, lane := range t.order {
+		if t.lanes[lane].state == protocol.Waiting {
+			return true
+		}
+	}
+	return false
 }
 
 // queued walks the slots that wait, lane by lane.
@@ -156,8 +171,7 @@ func (t *tables) Unsettled() ([]*protocol.Call, error) {
 	var out []*protocol.Call
 	for _, c := range t.calls {
 		if c.State != protocol.CallSettled {
-			x := *c
-			out = append(out, &x)
+			out = append(out, t.room.calls.copyOf(c))
 		}
 	}
 	slices.SortFunc(out, func(a, b *protocol.Call) int { return cmp.Compare(a.ID, b.ID) })
@@ -168,8 +182,7 @@ func (t *tables) opsWhere(keep func(*protocol.Op) bool) ([]*protocol.Op, error) 
 	var out []*protocol.Op
 	for _, o := range t.ops {
 		if keep(o) {
-			x := *o
-			out = append(out, &x)
+			out = append(out, t.room.ops.copyOf(o))
 		}
 	}
 	return out, nil
@@ -196,11 +209,15 @@ func (t *tables) Head(lane string) (*protocol.Head, error) {
 	if l == nil || l.head() == nil {
 		return nil, nil
 	}
-	s := l.head().Slot
+	return t.headOf(l), nil
+}
+
+func (t *tables) headOf(l *laneRow) *protocol.Head {
+	s := t.room.slots.copyOf(&l.head().Slot)
 	if l.realtime > 0 {
 		s.Class = event.Realtime
 	}
-	return &protocol.Head{Lane: lane, State: l.state, Slot: &s, Exception: l.exception}, nil
+	return t.room.heads.copyOf(&protocol.Head{Lane: l.lane, State: l.state, Slot: s, Exception: l.exception})
 }
 
 func (t *tables) headsWhere(limit int, keep func(*laneRow) bool) ([]*protocol.Head, error) {
@@ -213,8 +230,7 @@ func (t *tables) headsWhere(limit int, keep func(*laneRow) bool) ([]*protocol.He
 	slices.SortStableFunc(rows, func(a, b *laneRow) int { return cmp.Compare(a.head().changed, b.head().changed) })
 	var out []*protocol.Head
 	for _, l := range rows[:min(len(rows), limit)] {
-		h, _ := t.Head(l.lane)
-		out = append(out, h)
+		out = append(out, t.headOf(l))
 	}
 	return out, nil
 }
@@ -317,8 +333,7 @@ func (t *tables) asideWhere(keep func(*slotRow) bool) []*protocol.Slot {
 	for _, lane := range t.order {
 		for _, s := range t.lanes[lane].slots {
 			if s.state == "aside" && keep(s) {
-				x := s.Slot
-				out = append(out, &x)
+				out = append(out, t.room.slots.copyOf(&s.Slot))
 			}
 		}
 	}

@@ -12,8 +12,7 @@ func (t *tables) linksWhere(keep func(*link.Link) bool) ([]*link.Link, error) {
 	var out []*link.Link
 	for _, l := range t.links {
 		if keep(l) {
-			x := *l
-			out = append(out, &x)
+			out = append(out, t.room.links.copyOf(l))
 		}
 	}
 	return out, nil

@@ -10,7 +10,11 @@ import (
 
 // world is one schedule: everything that happens, in one goroutine.
 type world struct {
-	rng   *rand.Rand
+	room  *room
+	rng   *rand.Rand // of what happens now
+	luck  luck
+	seed  uint64
+	forks uint64
 	now   micros
 	queue queue
 	class connector.Ambiguity
@@ -28,7 +32,10 @@ type world struct {
 
 	cover *Coverage
 	trace io.Writer // nil: nobody reads along
-	bad   []Violation
+	picks picks
+
+	breakAt string
+	bad     []Violation
 }
 
 // Violation is a promise that a schedule broke.
@@ -39,8 +46,10 @@ type Violation struct {
 	Detail    string `json:"detail"`
 }
 
-func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverage, trace io.Writer) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 0x7e0)), class: class, cover: cover, trace: trace, now: 1000 * hour}
+func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverage, trace io.Writer, in *room) *world {
+	w := &world{room: in, seed: seed, class: class, cover: cover, trace: trace, now: 1000 * hour}
+	w.rng, w.luck = w.fork(), luck{seed: seed, asked: in.asked()}
+	w.queue.items = in.queue[:0]
 	w.blend(mix)
 	w.db = newTables(w)
 	w.books = newBooks(w)
@@ -52,34 +61,50 @@ func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverag
 	return w
 }
 
+// fork is a source of chance of its own. What has one goes the same way when
+// other things are left out of the schedule.
+func (w *world) fork() *rand.Rand {
+	w.forks++
+	return rand.New(rand.NewPCG(w.seed, w.forks<<32))
+}
+
+// by does something that draws from a source of its own.
+func (w *world) by(own *rand.Rand, do func()) {
+	before := w.rng
+	w.rng = own
+	do()
+	w.rng = before
+}
+
 func (w *world) n(most int) int { return w.rng.IntN(most) }
 
 func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
 
-// hits is a chance of a fault: none once the world is calm.
-func (w *world) hits(p float64, name string) bool {
-	if w.calm || !w.chance(p) {
-		return false
-	}
-	w.cover.Faults[name]++
-	return true
-}
-
 func (w *world) exp(mean micros) micros { return micros(w.rng.ExpFloat64() * float64(mean)) }
 
-func (w *world) after(d micros, do func()) { w.queue.add(w.now+d, do) }
+func (w *world) after(d micros, do func()) { w.queue.add(due{at: w.now + d, do: do}) }
 
 // every repeats until the world is calm.
 func (w *world) every(mean micros, do func()) {
 	if mean == 0 {
 		return
 	}
-	w.after(mean/2+w.exp(mean/2), func() {
+	w.forks++
+	no, source := w.forks<<32, rand.NewPCG(0, 0)
+	own := rand.New(source)
+	wait := func() micros { // each time draws afresh, however much the one before it drew
+		no++
+		source.Seed(w.seed, no)
+		return mean/2 + micros(own.ExpFloat64()*float64(mean/2))
+	}
+	var again func()
+	again = func() {
 		if !w.calm {
-			do()
-			w.every(mean, do)
+			w.by(own, do)
+			w.after(wait(), again)
 		}
-	})
+	}
+	w.after(wait(), again)
 }
 
 // runTo lets time pass.
@@ -87,7 +112,11 @@ func (w *world) runTo(at micros) {
 	for len(w.queue.items) > 0 && w.queue.items[0].at <= at && len(w.bad) == 0 {
 		d := w.queue.next()
 		w.now = max(w.now, d.at)
-		d.do()
+		if d.of != nil {
+			d.of.happens(d)
+		} else {
+			d.do()
+		}
 		w.cover.Events++
 	}
 	w.now = max(w.now, at)

@@ -517,3 +517,68 @@ func TestANameIsKeptWhileCopiesFly(t *testing.T) {
 		t.Errorf("a create that was sent once holds its name until %d", op.EndsAt)
 	}
 }
+
+// An item of a shared call that was absent and left again, in another call, is
+// in that call's hands: the former one, which still awaits its other item, says
+// nothing about the new copy before that has rested.
+func TestAnItemThatLeftAgainIsNotDecidedByItsFormerCall(t *testing.T) {
+	v, m := bulk(2), NewMemory()
+	_, eff := Step(v, m, Inputs{})
+	lost := connector.Outcome{Err: fault.New(fault.InDoubt, "reset")}
+	first := eff.Send[0].ID
+	Step(v, m, Inputs{Answers: []Answer{{Call: first, Outcomes: []connector.Outcome{lost, lost}}}})
+	v.Mono = v.Claims.Q()
+	_, eff = Step(v, m, Inputs{})
+	if len(eff.Looks) != 2 {
+		t.Fatalf("looks %+v", eff.Looks)
+	}
+	_, eff = Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key}}}) // one is absent, the other look is under way
+	if len(eff.Send) != 1 || eff.Send[0].ID == first {
+		t.Fatalf("sent %+v", eff.Send)
+	}
+	ch, eff := Step(v, m, Inputs{Answers: []Answer{{Call: eff.Send[0].ID, Outcomes: []connector.Outcome{lost}}}})
+	if len(eff.Looks)+len(eff.Send) != 0 || len(ch.Ops) != 1 || ch.Ops[0].State != Doubt {
+		t.Fatalf("looks %+v, sent %+v: the new copy has not rested", eff.Looks, eff.Send)
+	}
+}
+
+// A shared call leaves again as a whole: not while it holds an invoice that is
+// settled, and that nothing but the quarantine protects.
+func TestASharedCallDoesNotLeaveAgainWithWhatIsSettled(t *testing.T) {
+	v, m := bulk(2), NewMemory()
+	_, eff := Step(v, m, Inputs{})
+	c := eff.Send[0]
+	c.Items[1].Kind = document.CustomerKind // which a unique name protects
+	v.Ops[c.Items[1].OpID].Kind = document.CustomerKind
+	v.Claims.Ambiguity[document.CustomerKind] = connector.UniqueReference
+	lost := connector.Outcome{Err: fault.New(fault.InDoubt, "reset")}
+	p := posting("a", connector.Open)
+	Step(v, m, Inputs{Answers: []Answer{{Call: c.ID, Outcomes: []connector.Outcome{{Posting: p}, lost}}}})
+	v.Mono += resendAfter
+	if _, eff = Step(v, m, Inputs{}); len(eff.Send)+len(eff.Looks) != 0 {
+		t.Fatalf("sent %+v, looks %+v: the invoice would be made twice", eff.Send, eff.Looks)
+	}
+	v.Mono += v.Claims.Q()
+	if _, eff = Step(v, m, Inputs{}); len(eff.Send) != 0 || len(eff.Looks) != 1 {
+		t.Fatalf("sent %+v, looks %+v: the customer is looked for after the quarantine", eff.Send, eff.Looks)
+	}
+}
+
+// A shared call that had an item refused does not leave again, also by an owner
+// who knows nothing of it: the item may have left in another call.
+func TestASharedCallWithARefusedItemDoesNotLeaveAgain(t *testing.T) {
+	v, m := bulk(2), NewMemory()
+	v.Claims.Ambiguity[document.InvoiceKind], v.Claims.KeyLife = connector.KeyRemembered, 24*time.Hour
+	_, eff := Step(v, m, Inputs{})
+	c := eff.Send[0]
+	Step(v, m, Inputs{Answers: []Answer{{Call: c.ID, Outcomes: []connector.Outcome{{Err: fault.New(fault.Transient, "busy")}, {Err: fault.New(fault.InDoubt, "reset")}}}}})
+	next := NewMemory()
+	Step(v, next, Inputs{})
+	v.Mono += resendAfter
+	_, eff = Step(v, next, Inputs{})
+	for _, again := range eff.Send {
+		if again.ID == c.ID {
+			t.Fatalf("%s leaves again, with an item that left in another call", c.ID)
+		}
+	}
+}

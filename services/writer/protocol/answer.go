@@ -21,8 +21,8 @@ func (t *turn) settle(a Answer) {
 	}
 	doubtful := false
 	for i, item := range c.Items {
-		op := t.v.Ops[item.OpID]
-		if op == nil || op.Call != c.ID || (op.State != Sent && op.State != Doubt) {
+		op := t.opOf(c, item)
+		if op == nil || (op.State != Sent && op.State != Doubt) {
 			continue
 		}
 		doubtful = t.outcome(c, op, a, i) || doubtful
@@ -183,9 +183,18 @@ func (t *turn) putLink(op *Op, p *connector.Posting, state link.State) bool {
 		}
 	}
 	l := &link.Link{Key: key, N: op.N, OtherTarget: t.v.Target}
-	t.v.Links[key] = append(t.v.Links[key], l)
+	t.newLink(l)
 	t.moveLink(l, op, p, state)
 	return true
+}
+
+// newLink is seen by every head of the turn, also as one of its subject's own:
+// a slot of another lane that comes later may no longer name its part.
+func (t *turn) newLink(l *link.Link) {
+	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
+	if own, read := t.v.Own[l.SourceRef]; read && l.Kind.Financial() {
+		t.v.Own[l.SourceRef] = append(own, l)
+	}
 }
 
 func (t *turn) moveLink(l *link.Link, op *Op, p *connector.Posting, state link.State) {
@@ -206,12 +215,26 @@ func (t *turn) moveLink(l *link.Link, op *Op, p *connector.Posting, state link.S
 	t.ch.Links = append(t.ch.Links, l)
 }
 
-// refuse: nothing happened, for certain.
+// refuse: nothing happened, for certain. What is absent after a doubt leaves
+// anew on what the books say now, not on what was read before the doubt.
 func (t *turn) refuse(op *Op, why, detail string) {
+	if why == "absent" {
+		t.forget(op)
+	}
+	t.unshare(op)
 	op.State, op.EndsAt = Refused, t.v.Now
 	t.ch.Ops = append(t.ch.Ops, op)
 	t.fact(Fact{Type: "op.settled", Slot: t.slotOf(op), Ops: []string{op.ID}, Outcome: "refused:" + why, Detail: detail, Hash: op.RequestHash, Op: op})
 	t.free(op)
+}
+
+// unshare: of a shared call that had an item refused no copy leaves again, by no
+// owner: the item may leave in another call, and must not leave in both.
+func (t *turn) unshare(op *Op) {
+	if c := t.call(op.Call); c != nil && c.State != CallSettled && len(c.Items) > 1 {
+		c.FirstSent = 0
+		t.ch.Calls = append(t.ch.Calls, c)
+	}
 }
 
 func (t *turn) doubt(op *Op, detail string) {
@@ -235,6 +258,7 @@ func (t *turn) free(op *Op) {
 func (t *turn) closeCall(c *Call, doubtful bool) {
 	c.State = CallSettled
 	delete(t.m.ResolveAt, c.ID)
+	delete(t.m.Soon, c.ID)
 	if !doubtful {
 		delete(t.m.Spent, c.ID)
 	} else {

@@ -79,6 +79,9 @@ func locked(date, through string) bool { return date != "" && through != "" && d
 // connector's normal form names them: customer, currency, issue_date, due_date,
 // note, purchase_order, lines and line.N.….
 func changesOf(base, want map[string]string) []change {
+	if sameFields(want, base) {
+		return nil
+	}
 	found := map[change]bool{}
 	for k, v := range want { // a set, sorted below: the order of the map is not seen
 		if base[k] == v {

@@ -219,7 +219,7 @@ func (t *turn) doubtful(h *Head, kind document.Kind) *Op {
 // rested reports whether the quarantine since the last copy has passed.
 func (t *turn) rested(op *Op) bool {
 	at, known := t.m.ResolveAt[op.Call]
-	return known && t.v.Mono >= at
+	return known && t.v.Mono >= at && !t.m.Soon[op.Call]
 }
 
 // settleCallOf closes the op's call if nothing else of it is open.
@@ -229,7 +229,7 @@ func (t *turn) settleCallOf(op *Op) {
 		return
 	}
 	for _, item := range c.Items {
-		if o := t.v.Ops[item.OpID]; o != nil && o.Call == c.ID && (o.State == Sent || o.State == Doubt) {
+		if o := t.opOf(c, item); o != nil && (o.State == Sent || o.State == Doubt) {
 			return
 		}
 	}

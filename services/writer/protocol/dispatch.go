@@ -43,7 +43,7 @@ func (t *turn) dispatchEncoded(h *Head, p *document.Part, e connector.Effect, n 
 	op := t.newOp(h, p, e, n, target, enc)
 	item := connector.Item{OpID: op.ID, Kind: op.Kind, Effect: e, Mark: op.Mark, Body: enc.Body}
 	t.ch.Ops = append(t.ch.Ops, op)
-	t.busy[op.Subject] = op.Lane
+	keep(&t.busy, op.Subject, op.Lane)
 	t.claim(op)
 	if h.Exception != "" {
 		t.release(h.Exception, "went on", "what it waited for is there")

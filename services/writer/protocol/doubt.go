@@ -18,31 +18,33 @@ const lookAgain = 5 * time.Second
 // no harm, else after the quarantine, on the owner's own clock.
 func (t *turn) resolveAt(c *Call) time.Duration {
 	if t.mayResend(c) {
+		t.m.Soon[c.ID] = true
 		return t.v.Mono + resendAfter
 	}
+	delete(t.m.Soon, c.ID)
 	return t.v.Mono + t.v.Claims.Q()
 }
 
 // mayResend: the target keeps the key long enough (A), or refuses a second one
-// by a unique reference (B: creates only, since nothing else carries one).
+// by a unique reference (B: creates only, since nothing else carries one). All
+// items leave again with the call, so each must be protected, also those that
+// are no longer in doubt; what was refused there must not come after all.
 func (t *turn) mayResend(c *Call) bool {
 	open := false
-	if c.FirstSent == 0 { // of restored tables: what became of it later was forgotten
+	if c.FirstSent == 0 { // what became of its items later was forgotten, or one may have left in another call
 		return false
 	}
 	for _, item := range c.Items {
-		op := t.v.Ops[item.OpID]
-		if op == nil || op.State == Done || op.State == Refused {
-			continue
-		}
-		open = true
+		op := t.opOf(c, item)
+		inDoubt := op != nil && (op.State == Sent || op.State == Doubt)
+		open = open || inDoubt
 		switch t.v.Claims.Ambiguity[item.Kind] {
 		case connector.KeyRemembered:
 			if age := time.Duration(t.v.Now-c.FirstSent) * time.Microsecond; age >= t.v.Claims.KeyLife/2 {
 				return false
 			}
 		case connector.UniqueReference:
-			if item.Effect != connector.Create || c.Sends > 1 {
+			if item.Effect != connector.Create || c.Sends > 1 || !inDoubt {
 				return false
 			}
 		default:
@@ -74,7 +76,7 @@ func (t *turn) doubts() {
 
 func (t *turn) inherit(c *Call) {
 	for _, item := range c.Items {
-		if op := t.v.Ops[item.OpID]; op != nil && op.State == Sent {
+		if op := t.opOf(c, item); op != nil && op.State == Sent {
 			t.doubt(op, "taken over from a former owner")
 		}
 	}
@@ -92,9 +94,14 @@ func (t *turn) resolve(c *Call) {
 		}
 		return
 	}
+	if t.m.Soon[c.ID] { // it was to be sent again, and no longer may: the last copy must rest before a look decides
+		t.m.ResolveAt[c.ID] = t.resolveAt(c)
+		t.wake(t.m.ResolveAt[c.ID])
+		return
+	}
 	open := false
 	for _, item := range c.Items {
-		if op := t.v.Ops[item.OpID]; op != nil && op.State == Doubt {
+		if op := t.opOf(c, item); op != nil && op.State == Doubt {
 			open = !t.resolveOp(op, item) || open
 		}
 	}
@@ -103,13 +110,22 @@ func (t *turn) resolve(c *Call) {
 	}
 }
 
+// opOf is the op of a call's item while it is this call's. One that was absent
+// may have left again in another call, whose own quarantine it then waits for.
+func (t *turn) opOf(c *Call, item connector.Item) *Op {
+	if op := t.v.Ops[item.OpID]; op != nil && op.Call == c.ID {
+		return op
+	}
+	return nil
+}
+
 // resolveOp reports whether the op is no longer in doubt.
 func (t *turn) resolveOp(op *Op, item connector.Item) bool {
 	if t.v.Claims.Ambiguity[op.Kind] == connector.Opaque {
 		t.parkOp(op)
 		return false
 	}
-	key := "resolve|" + op.ID
+	key := "resolve|" + op.ID + ":" + itoa(op.Gen) // what was seen of an earlier generation says nothing
 	answer, ok := t.m.Looks[key]
 	if !ok {
 		t.look(t.probeFor(op, key))
@@ -192,17 +208,17 @@ func sendsText(n int) string {
 
 // look asks for a read, unless it is under way.
 func (t *turn) look(l Look) {
-	if t.m.Looking[l.Key] || !t.leave() {
+	if _, asked := t.m.Looking[l.Key]; asked || !t.leave() {
 		return
 	}
-	t.m.Looking[l.Key] = true
+	t.m.Looking[l.Key] = t.v.Mono
 	t.departs(l.Key)
 	t.eff.Looks = append(t.eff.Looks, l)
 }
 
 func (t *turn) takeLook(l LookAnswer) {
+	l.At = t.m.Looking[l.Key]
 	delete(t.m.Looking, l.Key)
-	l.At = t.v.Mono
 	t.countConnection(l.Key, l.Err)
 	t.m.Looks[l.Key] = l
 }

@@ -157,8 +157,19 @@ func (t *turn) end(h *Head, o Outcome) {
 	t.fact(Fact{Type: "slot.ended", Slot: h.Slot, Outcome: string(o)})
 	if o == Posted || o == Unchanged {
 		t.replaceAside(h.Slot)
+		t.overtakes(h.Slot)
 	}
 	t.next(h)
+}
+
+// overtakes tells the heads of other lanes that were read in this turn: an older
+// revision of the subject comes too late from here on.
+func (t *turn) overtakes(s *Slot) {
+	for _, h := range t.v.Heads {
+		if h.Slot != nil && h.Slot.Subject == s.Subject && h.Slot.Rev < s.Rev {
+			h.Overtaken = true
+		}
+	}
 }
 
 // next lets the lane go on behind a slot that came to its end.

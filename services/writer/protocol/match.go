@@ -172,7 +172,7 @@ func (t *turn) adopt(h *Head, p *document.Part, n int64, c *connector.Posting, f
 	if p.Kind.Financial() && c.Status == connector.Voided {
 		l.State = link.Void
 	}
-	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
+	t.newLink(l)
 	t.ch.Links = append(t.ch.Links, l)
 	t.forgetMatch(p.Kind, p.Subject, p.Name)
 	t.fact(Fact{

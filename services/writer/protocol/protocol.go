@@ -137,7 +137,7 @@ type Call struct {
 	ID                  string // the vendor key
 	State               CallState
 	Sends               int
-	FirstSent, LastSent int64 // µs; FirstSent is 0 for a call of restored tables
+	FirstSent, LastSent int64 // µs; FirstSent is 0 where no copy may leave again: the tables were restored, or an item was refused
 	Items               []connector.Item
 }
 
@@ -196,15 +196,18 @@ type Memory struct {
 	Flying map[string]bool
 	// ResolveAt says when a doubtful call is looked into.
 	ResolveAt map[string]time.Duration
-	// Looks holds answered looks, Looking those under way.
+	// Looks holds answered looks, Looking those under way and since when.
 	Looks   map[string]LookAnswer
-	Looking map[string]bool
+	Looking map[string]time.Duration
 	// Failures counts answers about the connection in a row.
 	Failures int
 	ProbeAt  time.Duration
 	Backoff  time.Duration
 	// Probe is the request that a paused target was last tried with.
 	Probe string
+	// Soon holds doubtful calls that are to be sent again, so that their time to
+	// be looked into is no quarantine.
+	Soon map[string]bool
 	// Spent holds doubtful calls of which no further copy may leave.
 	Spent map[string]bool
 	// HoldUntil is when a throttled connection may be used again.
@@ -219,7 +222,7 @@ type Memory struct {
 func NewMemory() *Memory {
 	return &Memory{
 		Flying: map[string]bool{}, ResolveAt: map[string]time.Duration{},
-		Looks: map[string]LookAnswer{}, Looking: map[string]bool{}, Spent: map[string]bool{},
+		Looks: map[string]LookAnswer{}, Looking: map[string]time.Duration{}, Spent: map[string]bool{}, Soon: map[string]bool{},
 	}
 }
 
@@ -242,7 +245,9 @@ type Look struct {
 
 // LookAnswer is what a look found.
 type LookAnswer struct {
-	Key      string
+	Key string
+	// At is when it was asked for: what was seen may be as old as that, however
+	// long the answer, or the process, took.
 	At       time.Duration
 	Postings []connector.Posting
 	// LockedThrough is YYYY-MM-DD, empty where the books are open.
@@ -363,7 +368,7 @@ type turn struct {
 // heads of the lanes that may move.
 func Step(v *View, m *Memory, in Inputs) (Changes, Effects) {
 	t := &turn{
-		v: v, m: m, busy: map[string]string{}, claimed: map[string]string{},
+		v: v, m: m,
 		budget: v.Budget, realtime: v.RealtimeMost, bulk: v.BulkMost,
 	}
 	for _, l := range in.Looks {
@@ -390,7 +395,7 @@ func Step(v *View, m *Memory, in Inputs) (Changes, Effects) {
 func (t *turn) index() {
 	for _, id := range t.v.OpIDs {
 		if op := t.v.Ops[id]; op.State == Sent || op.State == Doubt {
-			t.busy[op.Subject] = op.Lane
+			keep(&t.busy, op.Subject, op.Lane)
 			t.claim(op)
 		}
 	}
@@ -398,7 +403,7 @@ func (t *turn) index() {
 
 func (t *turn) claim(op *Op) {
 	if op.Effect == connector.Create && op.Fields["name"] != "" {
-		t.claimed[string(op.Kind)+"|"+op.Fields["name"]] = op.ID
+		keep(&t.claimed, string(op.Kind)+"|"+op.Fields["name"], op.ID)
 	}
 }
 

@@ -261,3 +261,93 @@ func TestStepIsDeterministic(t *testing.T) {
 		}
 	}
 }
+
+// Two revisions of a record in two lanes, seen by one turn: a document that the
+// older one made in this turn is voided by the newer one, which no longer names
+// its part.
+func TestAPartMadeInThisTurnIsVoidedByTheNextRevision(t *testing.T) {
+	older, newer := won(1, "a"), won(2, "a")
+	newer.Lane, newer.Slot.Lane = "hubspot/1/company/6", "hubspot/1/company/6"
+	newer.Slot.Rendering.Parts = nil
+	v, m := view(older), NewMemory()
+	v.Own[deal] = nil // read, and nothing was there
+	c := sent(t, v, m)
+	v.Heads = append(v.Heads, newer)
+	ch, eff := Step(v, m, answer(c, connector.Outcome{Posting: posting("a", connector.Open)}))
+	if len(ch.Ended) != 1 || ch.Ended[0].Lane != lane || len(eff.Looks) != 1 {
+		t.Fatalf("ended %v, looks %v: the newer revision must read the document that it is to void", ch.Ended, eff.Looks)
+	}
+}
+
+// A newer revision that ends without a request overtakes the older one of
+// another lane in the same turn.
+func TestARevisionThatEndsInThisTurnOvertakes(t *testing.T) {
+	newer, older := won(3, "a"), won(2, "b")
+	older.Lane, older.Slot.Lane = "hubspot/1/company/6", "hubspot/1/company/6"
+	v := view(newer, older)
+	linked(v, "a")
+	ch, eff := Step(v, NewMemory(), Inputs{})
+	want := []Ended{{Lane: lane, Seq: 3, Outcome: Unchanged}, {Lane: older.Lane, Seq: 2, Outcome: Superseded}}
+	if !reflect.DeepEqual(ch.Ended, want) || len(eff.Send)+len(eff.Looks) != 0 {
+		t.Fatalf("ended %+v, sent %v, looks %v", ch.Ended, eff.Send, eff.Looks)
+	}
+}
+
+// A doubt is not decided by what was seen of an earlier generation of its op.
+func TestALookOfAnEarlierGenerationDecidesNothing(t *testing.T) {
+	v, m := view(won(1, "a")), NewMemory()
+	first := sent(t, v, m)
+	Step(v, m, answer(first, connector.Outcome{Err: fault.New(fault.InDoubt, "reset")}))
+	v.Mono = v.Claims.Q()
+	_, eff := Step(v, m, Inputs{})
+	asked := eff.Looks[0]
+	_, eff = Step(v, m, Inputs{Looks: []LookAnswer{{Key: asked.Key}}})
+	Step(v, m, answer(eff.Send[0], connector.Outcome{Err: fault.New(fault.InDoubt, "reset")}))
+	v.Mono += v.Claims.Q()
+	ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{{Key: asked.Key}}}) // the first question, answered again and late
+	if len(ch.Ops) != 0 || len(eff.Looks) != 1 || eff.Looks[0].Key == asked.Key {
+		t.Fatalf("ops %v, looks %v: the second copy must be looked for by itself", ch.Ops, eff.Looks)
+	}
+}
+
+// A read is as old as its question: an answer that a frozen process takes hours
+// later is asked for again.
+func TestAReadIsAsOldAsItsQuestion(t *testing.T) {
+	v, m := view(won(2, "b")), NewMemory()
+	linked(v, "a")
+	_, eff := Step(v, m, Inputs{})
+	if len(eff.Looks) != 1 {
+		t.Fatalf("looks %v", eff.Looks)
+	}
+	v.Mono += time.Hour
+	_, eff = Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*posting("a", connector.Open)}}}})
+	if len(eff.Looks) != 1 || len(eff.Send) != 0 {
+		t.Fatalf("looks %v, sent %v: what was read an hour ago is written over", eff.Looks, eff.Send)
+	}
+}
+
+// refusedBefore are tables that hold a refused op of the deal's invoice, at a
+// place that its revision had before it was requeued.
+type refusedBefore struct{ Tables }
+
+func (refusedBefore) Invoices(string) ([]*link.Link, error) { return nil, nil }
+func (refusedBefore) Links(link.Key) ([]*link.Link, error)  { return nil, nil }
+func (refusedBefore) OpsFor(subject, part string) ([]*Op, error) {
+	return []*Op{{ID: document.OpID("acme", target, &won(1, "a").Slot.Rendering.Parts[0], 1, "put", 1), Lane: lane, Seq: 1, State: Refused, Gen: 2}}, nil
+}
+
+// A revision that was requeued leaves as the next generation of its op: under
+// the key of the call that was refused, books that remember keys would only
+// repeat their refusal.
+func TestARequeuedRevisionLeavesUnderAnotherKey(t *testing.T) {
+	h := won(1, "a")
+	h.Slot.Seq, h.Slot.Rendering.SlotNo = 4, 2
+	v := view(h)
+	if err := (&loader{Tables: refusedBefore{}, v: v}).parts(h.Slot); err != nil {
+		t.Fatal(err)
+	}
+	ch, eff := Step(v, NewMemory(), Inputs{})
+	if len(eff.Send) != 1 || len(ch.Ops) != 1 || ch.Ops[0].Gen != 3 || ch.Ops[0].Seq != 4 {
+		t.Fatalf("sent %v, ops %+v", eff.Send, ch.Ops)
+	}
+}

@@ -81,21 +81,52 @@ type loader struct {
 
 // Load reads what a turn sees: the heads that may move, the lanes that answers
 // and commands name, every unsettled call, and all ops and links that these
-// mention.
+// mention. A view of an earlier turn may be filled again.
 func Load(tables Tables, v *View, m *Memory, in Inputs) error {
-	l := &loader{Tables: tables, v: v, seen: map[string]bool{}}
-	v.Ops, v.Links, v.Own = map[string]*Op{}, map[link.Key][]*link.Link{}, map[string][]*link.Link{}
-	v.Owners = map[string]link.Key{}
-	steps := []func() error{
-		l.calls, func() error { return l.named(in) }, l.movable, l.around, l.needed, func() error { return l.answered(m, in) }, l.links,
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return fmt.Errorf("load turn of %s: %w", v.Target, err)
-		}
+	l := &loader{Tables: tables, v: v, seen: make(map[string]bool, 8)}
+	v.Heads, v.OpIDs = v.Heads[:0], v.OpIDs[:0]
+	v.Ops, v.Links, v.Own, v.Owners = emptied(v.Ops), emptied(v.Links), emptied(v.Own), emptied(v.Owners)
+	clear(v.Merged)
+	clear(v.Same)
+	clear(v.Queued)
+	clear(v.Waits)
+	clear(v.Follows)
+	clear(v.Aside)
+	if err := l.all(m, in); err != nil {
+		return fmt.Errorf("load turn of %s: %w", v.Target, err)
 	}
 	sort.Strings(v.OpIDs)
 	return nil
+}
+
+func emptied[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	clear(m)
+	return m
+}
+
+func (l *loader) all(m *Memory, in Inputs) error {
+	if err := l.calls(); err != nil {
+		return err
+	}
+	if err := l.named(in); err != nil {
+		return err
+	}
+	if err := l.movable(); err != nil {
+		return err
+	}
+	if err := l.around(); err != nil {
+		return err
+	}
+	if err := l.needed(); err != nil {
+		return err
+	}
+	if err := l.answered(m, in); err != nil {
+		return err
+	}
+	return l.links()
 }
 
 // calls reads what is unsettled, with its ops.
@@ -138,7 +169,7 @@ func (l *loader) named(in Inputs) error {
 			return err
 		}
 		if h != nil {
-			l.take([]*Head{h})
+			l.takeOne(h)
 		}
 	}
 	return nil
@@ -159,28 +190,28 @@ func (l *loader) command(c *Command) (err error) {
 // then the rest, so that a backlog drains fairly; those whose wait is over; and
 // parked ones that go on by themselves.
 func (l *loader) movable() error {
-	questions := []func() ([]*Head, error){
-		func() ([]*Head, error) { return l.ReadyHeads(true, headsMost) },
-		func() ([]*Head, error) { return l.ReadyHeads(false, headsMost) },
-		func() ([]*Head, error) { return l.WakingHeads(l.v.Now, wakingMost) },
-		func() ([]*Head, error) { return l.ReleasedHeads(headsMost) },
-	}
-	for _, ask := range questions {
-		heads, err := ask()
-		if err != nil {
+	for _, realtime := range []bool{true, false} {
+		if err := l.take(l.ReadyHeads(realtime, headsMost)); err != nil {
 			return err
 		}
-		l.take(heads)
 	}
-	return nil
+	if err := l.take(l.WakingHeads(l.v.Now, wakingMost)); err != nil {
+		return err
+	}
+	return l.take(l.ReleasedHeads(headsMost))
 }
 
-func (l *loader) take(heads []*Head) {
+func (l *loader) take(heads []*Head, err error) error {
 	for _, h := range heads {
-		if !l.seen[h.Lane] {
-			l.seen[h.Lane] = true
-			l.v.Heads = append(l.v.Heads, h)
-		}
+		l.takeOne(h)
+	}
+	return err
+}
+
+func (l *loader) takeOne(h *Head) {
+	if !l.seen[h.Lane] {
+		l.seen[h.Lane] = true
+		l.v.Heads = append(l.v.Heads, h)
 	}
 }
 
@@ -293,7 +324,10 @@ func (l *loader) parts(s *Slot) error {
 				return err
 			}
 		}
-		if p.Mode == document.Ensure || p.Kind == document.CustomerKind || p.Kind == document.ItemKind {
+		// a revision that was requeued may have ops at its former place: what
+		// leaves now is their next generation, under another key
+		moved := s.Rendering.SlotNo > 1
+		if moved || p.Mode == document.Ensure || p.Kind == document.CustomerKind || p.Kind == document.ItemKind {
 			if err := l.ops(l.OpsFor(p.Subject, p.Name)); err != nil {
 				return err
 			}

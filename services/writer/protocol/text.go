@@ -12,7 +12,14 @@ import (
 )
 
 // sameFields reports whether got agrees with want on all of want's keys.
-func sameFields(want, got map[string]string) bool { return diffField(want, got) == "" }
+func sameFields(want, got map[string]string) bool {
+	for k, v := range want { // all of them: the order of the map is not seen
+		if got[k] != v {
+			return false
+		}
+	}
+	return true
+}
 
 // diffField returns the first key, in order, on which got differs from want.
 func diffField(want, got map[string]string) string {

@@ -34,28 +34,16 @@ func (t *turn) await(h *Head, need document.Need) verdict {
 	switch {
 	case t.openOp(h):
 		return partPending
-	case t.behind(h, need.Ref):
-		return t.requeue(h, "what it needs stands later in its own lane")
 	case t.ring(h.Lane, need.Ref):
-		return t.requeue(h, "what it needs waits for this lane")
+		return t.requeue(h, "what it needs stands later in its own lane, or waits for it")
 	}
 	t.ch.Waits = append(t.ch.Waits, Wait{Place: Place{h.Lane, h.Slot.Seq}, Need: need})
 	return t.wait(h, "it needs "+need.Ref+" in the books", len(t.v.Queued[need.Ref]) > 0)
 }
 
-// behind reports whether a slot of the needed subject is queued later in the
-// head's own lane.
-func (t *turn) behind(h *Head, ref string) bool {
-	for _, p := range t.v.Queued[ref] {
-		if p.Lane == h.Lane && p.Seq > h.Slot.Seq {
-			return true
-		}
-	}
-	return false
-}
-
 // ring follows what lanes wait for, a link or the end of another lane's slot,
-// and reports whether it comes back to the lane.
+// and reports whether it comes back to the lane: at once where the need stands
+// in the lane itself.
 func (t *turn) ring(lane, ref string) bool {
 	seen := map[string]bool{}
 	var next []string

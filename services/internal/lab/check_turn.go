@@ -1,0 +1,265 @@
+package lab
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
+	"tieout.dev/services/writer/protocol"
+)
+
+// told is what a turn was told before it stepped.
+type told struct {
+	paused, held bool
+	asked        bool // a person asked for something
+}
+
+// checkTurn is I12: what leaves in a turn stays within what may leave.
+func (p *process) checkTurn(before told, v *protocol.View, e *protocol.Effects) {
+	w, n := p.w, len(e.Send)+len(e.Looks)
+	if n == 0 {
+		return
+	}
+	switch {
+	case n > v.Budget:
+		w.violated("I12", "%d requests leave in a turn that may send %d", n, v.Budget)
+	case e.Realtime > v.RealtimeMost, e.Bulk > v.BulkMost:
+		w.violated("I12", "%d realtime and %d bulk requests leave in a turn that may send %d and %d", e.Realtime, e.Bulk, v.RealtimeMost, v.BulkMost)
+	case before.held && v.HeldBy != "":
+		w.violated("I12", "%d requests leave while a person holds the target", n)
+	case w.now < p.hold:
+		w.violated("I12", "%d requests leave %s before the books want the next one", n, time.Duration(p.hold-w.now)*time.Microsecond)
+	case before.paused && v.Paused && n > 1:
+		w.violated("I12", "%d requests leave while the connection is paused, not one probe", n)
+	case before.paused && v.Paused && !before.asked && w.now-p.probed < 5*second:
+		w.violated("I12", "a probe leaves %s after the last one", time.Duration(w.now-p.probed)*time.Microsecond)
+	}
+	if before.paused && v.Paused {
+		p.probed = w.now
+	}
+	shared := 0
+	for _, c := range e.Send {
+		if len(c.Items) > max(1, v.Claims.BatchSize) {
+			w.violated("I12", "a call carries %d items, and the books take %d", len(c.Items), v.Claims.BatchSize)
+		}
+		shared += b2i(len(c.Items) > 1)
+	}
+	if shared > batches {
+		w.violated("I12", "%d shared calls leave in a turn that may send %d", shared, batches)
+	}
+	w.checkLanes()
+}
+
+// throttledBy notes until when the books want no request, as an answer said.
+func (p *process) throttledBy(err error) {
+	if f := fault.As(err); f != nil && f.Kind == fault.RateLimited {
+		p.hold = max(p.hold, p.w.now+max(f.RetryAfter, time.Second).Microseconds())
+	}
+}
+
+// checkLanes: of one lane at most one effect of its own is under way.
+func (w *world) checkLanes() {
+	for i, o := range w.db.ops {
+		if o.Rev == 0 || !open(o) {
+			continue
+		}
+		for _, x := range w.db.ops[:i] {
+			if x.Lane == o.Lane && x.Rev != 0 && open(x) {
+				w.violated("I3", "two effects of lane %s are under way: %s %s and %s %s", laneID(o.Lane), x.Kind, x.Part, o.Kind, o.Part)
+			}
+		}
+	}
+}
+
+// checkFrozen: a call that is sent again is the same call.
+func (b *books) checkFrozen(c connector.Call) {
+	var text []byte
+	for _, item := range c.Items {
+		text = append(append(append(text, item.OpID...), 0), item.Body...)
+	}
+	if first, again := b.bodies[c.Key]; again && first != string(text) {
+		b.w.violated("I1", "call %s was sent again with another body", c.Key[:8])
+		return
+	}
+	b.bodies[c.Key] = string(text)
+}
+
+// checkNeeds: an invoice comes after the customer and the item that it names.
+func (b *books) checkNeeds(made *doc) {
+	for _, d := range b.docs {
+		if d.kind == document.ItemKind {
+			return
+		}
+	}
+	b.w.violated("I5", "invoice %s was made and its item never was", made.id)
+}
+
+// freshFor is how old a read may be when something is written.
+const freshFor = 60 * second
+
+// checkHand: what a person changed in the books is not written over, once
+// there was time to see it.
+func (b *books) checkHand(item connector.Item, r request, d *doc) {
+	o := b.w.db.op(item.OpID)
+	if o == nil {
+		return
+	}
+	late := func(at micros) bool { return at > 0 && o.StartedAt > at+freshFor }
+	switch {
+	case d.kind != document.InvoiceKind, b.w.f.restore > 0: // after a restore a link begins again at what the books say
+	case late(d.settledAt):
+		b.w.violated("I6", "invoice %s was paid or sent, and a %s is written over it", d.id, r.Effect)
+	case r.Effect == connector.Update && late(d.editedAt) && (d.note != r.note || d.net != r.net):
+		b.w.violated("I6", "invoice %s was changed by a person, and an update is written over it", d.id)
+	}
+}
+
+// agreedOn: the writer saw the document as it is now.
+func (b *books) agreedOn(p *connector.Posting) {
+	if d := b.byID[p.Ref.ID]; d != nil && itoa(int64(d.version)) == p.Version {
+		d.editedAt, d.agreed = 0, p.Fields
+	}
+}
+
+func (t *tables) op(id string) *protocol.Op {
+	for _, o := range t.ops {
+		if o.ID == id {
+			return o
+		}
+	}
+	return nil
+}
+
+// checkPlan: a mapping that only updates makes nothing, and a document whose
+// part a new mapping no longer names is not voided without a person.
+func (t *tables) checkPlan(o *protocol.Op) {
+	r := t.lanes[o.Lane].at(o.Seq).Rendering
+	if o.Effect == connector.Create && o.Rev != 0 && r.UpdateOnly {
+		t.w.violated("I11", "a %s of %s is made by a mapping that only updates", o.Kind, o.Subject)
+	}
+	if o.Effect != connector.Void {
+		return
+	}
+	for i := range r.Parts {
+		if r.Parts[i].Name == o.Part {
+			return
+		}
+	}
+	for _, l := range t.links {
+		if l.Key == (link.Key{SourceRef: o.Subject, Kind: o.Kind, Part: o.Part}) && l.N == o.N && l.MappingHash != r.MappingHash {
+			t.w.violated("I11", "%s of %s is voided since another mapping no longer names it, and nobody was asked", o.Part, o.Subject)
+		}
+	}
+}
+
+// checkName: of one name one create is under way.
+func (t *tables) checkName(o *protocol.Op) {
+	for _, x := range t.ops {
+		if name := o.Fields["name"]; name != "" && x.ID != o.ID && open(x) && x.Kind == o.Kind && x.Fields["name"] == name && x.Effect == connector.Create && o.Effect == connector.Create {
+			t.w.violated("I1", "two creates of the name %q are under way, for %s and %s", name, x.Subject, o.Subject)
+		}
+	}
+}
+
+// refusal is a change that was refused since the record had moved.
+type refusal struct{ call, version string }
+
+// checkStale: a change that was refused since the record had moved is not tried
+// again on what was seen before.
+func (b *books) checkStale(c connector.Call, i int, err error) {
+	f := fault.As(err)
+	if f == nil || f.Kind != fault.Conflict || c.Items[i].Effect == connector.Create {
+		return
+	}
+	now := refusal{c.Key, readRequest(c.Items[i].Body).Version}
+	if last := b.stale[c.Items[i].OpID]; last.call != "" && last.call != now.call && last.version == now.version {
+		b.w.violated("I12", "op %s leaves twice for version %q, which the books refused", c.Items[i].OpID[:8], now.version)
+	}
+	b.stale[c.Items[i].OpID] = now
+}
+
+// checkRead: what a read brings is not admitted over a read that began later.
+func (in *ingest) checkRead(r admission.Read) {
+	ref := r.Record.Ref
+	if r.No < in.known[ref] {
+		in.w.violated("I3", "read %d of %s is admitted after read %d", r.No, ref, in.known[ref])
+	}
+	in.known[ref] = max(in.known[ref], r.No)
+}
+
+// checkHalf: a slot that has an effect is not called superseded before a newer
+// revision has one, unless it was in front of a person.
+func (t *tables) checkHalf(e protocol.Ended) {
+	s := t.lanes[e.Lane].at(e.Seq)
+	if slices.ContainsFunc(t.exceptions, func(x *excRow) bool { return x.Lane == e.Lane && x.Seq == e.Seq }) {
+		return
+	}
+	if t.w.f.restore > 0 { // the newer revision may be known from another service alone
+		return
+	}
+	_, _, overtaken, _ := t.Around(&s.Slot)
+	for _, o := range t.ops {
+		if o.Lane == e.Lane && o.Seq == e.Seq && o.Rev != 0 && o.State == protocol.Done && !overtaken {
+			t.w.violated("I2", "slot %d of lane %s has an effect and ended superseded, and no newer revision has one", e.Seq, laneID(e.Lane))
+		}
+	}
+}
+
+// checkEnd: a slot ends after those that it follows, and only what a person named
+// is discarded.
+func (t *tables) checkEnd(e protocol.Ended) {
+	if e.Outcome == protocol.Posted || e.Outcome == protocol.Unchanged {
+		for _, a := range t.lanes[e.Lane].at(e.Seq).Rendering.After {
+			if l := t.lanes[a.Lane]; l == nil || l.next <= a.Seq {
+				t.w.violated("I3", "slot %d of lane %s ended before slot %d of lane %s, which it follows", e.Seq, laneID(e.Lane), a.Seq, laneID(a.Lane))
+			}
+		}
+	}
+	if e.Outcome == protocol.Discarded && t.w.f.restore == 0 && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
+		t.w.violated("I2", "slot %d of lane %s was discarded, and no person asked for it", e.Seq, laneID(e.Lane))
+	}
+}
+
+// checkLinked: a link begins at what the writer saw, and never at a record that
+// it saw out of use.
+func (b *books) checkLinked(f *protocol.Fact) {
+	if f.Posting == nil || f.Type != "link.created" && f.Type != "op.settled" {
+		return
+	}
+	if f.Outcome == "matched" && !f.Posting.Active {
+		b.w.violated("I5", "%s was linked, and the books no longer use it", f.Posting.Ref)
+	}
+	if f.Detail == "by equal name" {
+		for _, l := range b.w.db.links {
+			if l.OtherRef == f.Posting.Ref.String() && l.State == link.Primary && l.SourceRef != f.Op.Subject && f.Op.Kind == document.CustomerKind {
+				b.w.violated("I1", "%s is linked to the customer of %s by its name alone", f.Op.Subject, l.SourceRef)
+			}
+		}
+	}
+	b.agreedOn(f.Posting)
+}
+
+// checkParked: what the connection does is no record's fault.
+func (t *tables) checkParked(e *exception.Exception) {
+	if e.Lane == "" {
+		return
+	}
+	for _, k := range []fault.Kind{fault.Transient, fault.Unauthorized, fault.RateLimited} {
+		if strings.HasPrefix(e.Reason, string(k)) {
+			t.w.violated("I8", "%s is in front of a person, since the connection answered: %s", e.Subject, e.Reason)
+		}
+	}
+}
+
+// checkSettled: what ended does not end again; only another generation may leave.
+func (t *tables) checkSettled(was, o *protocol.Op) {
+	if was.Gen == o.Gen && (was.State == protocol.Done || was.State == protocol.Refused) {
+		t.w.violated("I1", "op %s was %s and is %s, by the same generation", o.ID[:8], was.State, o.State)
+	}
+}
