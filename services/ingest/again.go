@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
@@ -15,13 +16,24 @@ type stored struct {
 	event *event.Event
 	trace string
 	ended bool
+	life  int64 // of the writer: who spoke of it last
+}
+
+// heard is the event that a fact speaks of, or nil if there is none or if the
+// fact does not count.
+func heard(tx *store.Tx, f *trail.Fact) (*stored, error) {
+	s, err := storedEvent(tx, f.SourceEventID)
+	if err != nil || s == nil || !admission.Believed(s.ended, s.life, f.Incarnation) {
+		return nil, err
+	}
+	return s, nil
 }
 
 func storedEvent(tx *store.Tx, id string) (*stored, error) {
 	var body []byte
 	var s stored
 	var ended int64
-	err := tx.QueryRow(`SELECT body, trace, ended_at FROM event WHERE event_id = $1`, id).Scan(&body, &s.trace, &ended)
+	err := tx.QueryRow(`SELECT body, trace, ended_at, life FROM event WHERE event_id = $1`, id).Scan(&body, &s.trace, &ended, &s.life)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -36,16 +48,16 @@ func storedEvent(tx *store.Tx, id string) (*stored, error) {
 // requeued: the slot moved. The same revision gets another one at the lane's
 // tail, unless a later revision of the record is on its way by now.
 func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) error {
-	s, err := storedEvent(tx, f.SourceEventID)
-	if err != nil || s == nil || s.ended {
+	s, err := heard(tx, f)
+	if err != nil || s == nil {
 		return err
 	}
-	return in.moved(ctx, tx, s, nil)
+	return in.moved(ctx, tx, s, f.Incarnation, nil)
 }
 
 // moved ends an event where it stands and gives its revision another place,
 // after the slots that are named, unless a later one is on its way.
-func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, after []event.LaneSeq) error {
+func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64, after []event.LaneSeq) error {
 	e := s.event
 	var later bool
 	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM event WHERE route = $1 AND ref = $2 AND (rev > $3 OR rev = $3 AND slot_no > $4))`, e.Route, e.Ref.String(), e.Rev, e.SlotNo).Scan(&later); err != nil {
@@ -55,7 +67,7 @@ func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, after []ev
 	if later {
 		outcome = "superseded"
 	}
-	if _, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = $2 WHERE event_id = $3`, tx.Now(), outcome, e.ID); err != nil || later {
+	if err := endEvent(tx, e.ID, outcome, life); err != nil || later {
 		return err
 	}
 	route, ok := in.deps.Registry.Route(e.Route)
@@ -66,11 +78,16 @@ func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, after []ev
 	return in.place(ctx, tx, route, e, s.trace)
 }
 
+func endEvent(tx *store.Tx, id, outcome string, life int64) error {
+	_, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = $2, life = $3 WHERE event_id = $4`, tx.Now(), outcome, life, id)
+	return err
+}
+
 // rerender publishes the slot's event once more, to be rendered by the mapping
 // that is in force now.
 func (in *Ingest) rerender(tx *store.Tx, f *trail.Fact) error {
-	s, err := storedEvent(tx, f.SourceEventID)
-	if err != nil || s == nil || s.ended {
+	s, err := heard(tx, f)
+	if err != nil || s == nil {
 		return err
 	}
 	s.event.Render = max(s.event.Render, f.Render) + 1
@@ -78,7 +95,7 @@ func (in *Ingest) rerender(tx *store.Tx, f *trail.Fact) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`UPDATE event SET body = $1, published_at = NULL WHERE event_id = $2`, body, s.event.ID)
+	_, err = tx.Exec(`UPDATE event SET body = $1, published_at = NULL, ended_at = 0, outcome = '', life = $2 WHERE event_id = $3`, body, f.Incarnation, s.event.ID)
 	return err
 }
 

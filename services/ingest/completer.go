@@ -19,8 +19,8 @@ type LaneHead struct {
 	Seq          int64
 }
 
-// complete compares, every minute, what was published and has not ended with
-// what the writer holds, and publishes again what is missing. It finds a hole,
+// complete compares, every minute, what was published and has not ended, or is
+// owed to a restored writer, with what the writer holds, and publishes again what is missing. It finds a hole,
 // a lost tail and a lost last slot alike: nothing else repairs loss in Kafka.
 func (in *Ingest) complete(ctx context.Context) error {
 	for pause(ctx, in.deps.DB.Rest(completeEvery)) {
@@ -54,7 +54,8 @@ func (in *Ingest) completeRound(ctx context.Context) error {
 func (in *Ingest) openLanes(ctx context.Context) ([]LaneHead, error) {
 	var out []LaneHead
 	err := in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT DISTINCT target, lane FROM event WHERE ended_at = 0 AND published_at < $1 ORDER BY target, lane LIMIT 5000`, tx.Now()-settleFor.Microseconds())
+		rows, err := tx.Query(`SELECT target, lane FROM event WHERE ended_at = 0 AND published_at < $1
+			UNION SELECT target, lane FROM event WHERE owed = 1 AND published_at < $1 ORDER BY target, lane LIMIT 5000`, tx.Now()-settleFor.Microseconds())
 		if err != nil {
 			return err
 		}
@@ -78,7 +79,10 @@ func (in *Ingest) republish(ctx context.Context, heads []LaneHead) (int64, error
 	err := in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		total = 0
 		for _, h := range heads {
-			n, err := tx.Exec(`UPDATE event SET published_at = NULL WHERE target = $1 AND lane = $2 AND seq > $3 AND ended_at = 0 AND published_at < $4`,
+			if _, err := tx.Exec(`UPDATE event SET owed = 0 WHERE target = $1 AND lane = $2 AND seq <= $3 AND owed = 1`, h.Target, h.Lane, h.Seq); err != nil {
+				return err
+			}
+			n, err := tx.Exec(`UPDATE event SET published_at = NULL WHERE target = $1 AND lane = $2 AND seq > $3 AND (ended_at = 0 OR owed = 1) AND published_at < $4`,
 				h.Target, h.Lane, h.Seq, tx.Now()-settleFor.Microseconds())
 			if err != nil {
 				return err

@@ -69,7 +69,11 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact, flo
 	case "slot.collided":
 		return in.collided(ctx, tx, f)
 	case "slot.ended":
-		_, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = $2 WHERE event_id = $3 AND ended_at = 0`, tx.Now(), f.Outcome, f.SourceEventID)
+		s, err := heard(tx, f)
+		if err != nil || s == nil {
+			return err
+		}
+		err = endEvent(tx, f.SourceEventID, f.Outcome, f.Incarnation)
 		crash.At(crash.IngestSlotEnded)
 		return err
 	case "slot.requeued":

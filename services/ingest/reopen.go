@@ -21,7 +21,9 @@ func (s *Server) MarkRestored(ctx context.Context, r *controlv1.MarkRestoredRequ
 }
 
 // Reopen publishes events again that a restored writer may have forgotten. How
-// they ended stays here and is told: nothing that ended is planned again.
+// they ended stays here and is told: nothing that ended is planned again. An end
+// that comes too late to be told is not the last word: they are owed until the
+// writer holds them, and what it says of them counts.
 func (s *Server) Reopen(ctx context.Context, r *controlv1.ReopenRequest) (*controlv1.ReopenResponse, error) {
 	out := &controlv1.ReopenResponse{}
 	next := map[string]int64{}
@@ -59,7 +61,7 @@ func (s *Server) Reopen(ctx context.Context, r *controlv1.ReopenRequest) (*contr
 			return err
 		}
 		for _, e := range out.Events {
-			if _, err := tx.Exec(`UPDATE event SET published_at = NULL, ended_at = 0 WHERE event_id = $1`, e.GetEventId()); err != nil {
+			if _, err := tx.Exec(`UPDATE event SET published_at = NULL, owed = 1 WHERE event_id = $1`, e.GetEventId()); err != nil {
 				return err
 			}
 		}
@@ -72,15 +74,14 @@ func (s *Server) Reopen(ctx context.Context, r *controlv1.ReopenRequest) (*contr
 // collided: the writer holds another event at the place. It gets a new one at
 // the lane's tail, after the same slots; what only held a number has done so.
 func (in *Ingest) collided(ctx context.Context, tx *store.Tx, f *trail.Fact) error {
-	s, err := storedEvent(tx, f.SourceEventID)
-	if err != nil || s == nil || s.ended {
+	s, err := heard(tx, f)
+	if err != nil || s == nil {
 		return err
 	}
 	if s.event.Type == event.Empty {
-		_, err := tx.Exec(`UPDATE event SET ended_at = $1, outcome = 'superseded' WHERE event_id = $2`, tx.Now(), s.event.ID)
-		return err
+		return endEvent(tx, s.event.ID, "superseded", f.Incarnation)
 	}
-	return in.moved(ctx, tx, s, s.event.After)
+	return in.moved(ctx, tx, s, f.Incarnation, s.event.After)
 }
 
 // displaced: a fact says which event a slot holds. Numbers go on above it; an
@@ -98,7 +99,7 @@ func (in *Ingest) displaced(ctx context.Context, tx *store.Tx, f *trail.Fact) er
 	if err != nil {
 		return err
 	}
-	return in.collided(ctx, tx, &trail.Fact{SourceEventID: ours})
+	return in.collided(ctx, tx, &trail.Fact{SourceEventID: ours, Incarnation: f.Incarnation})
 }
 
 // fill publishes empty slots for numbers that were given in a life that is lost

@@ -112,7 +112,7 @@ func TestEventsAreReopened(t *testing.T) {
 	if err != nil || len(res.GetEvents()) != 1 || res.GetEvents()[0].GetOutcome() != "posted" || res.GetEvents()[0].GetEventId() != id {
 		t.Fatalf("%v, %v", res, err)
 	}
-	if n := w.count(`SELECT COUNT(*) FROM event WHERE published_at IS NULL AND ended_at = 0`); n != 1 {
+	if n := w.count(`SELECT COUNT(*) FROM event WHERE published_at IS NULL AND owed = 1`); n != 1 {
 		t.Errorf("%d events go out again", n)
 	}
 	res, err = w.in.Server().Reopen(t.Context(), &controlv1.ReopenRequest{Target: w.in.deps.Registry.Routes[0].Target, Lanes: []*controlv1.LaneHead{{Lane: theLane, Seq: 2}}})
@@ -131,5 +131,83 @@ func TestAGapBehindTheGroupMarks(t *testing.T) {
 	}
 	if n := w.count(`SELECT restores FROM book WHERE id = 1`); n != 1 {
 		t.Errorf("marked %d times", n)
+	}
+}
+
+// A person discarded a slot, and the writer's database was set back before
+// ingest heard of it: the slot is open there again, and its late end is not the
+// last word. A requeue moves it, once.
+func TestALateEndOfALostLifeDoesNotSwallowARequeue(t *testing.T) {
+	for _, kind := range []string{"slot.requeued", "slot.collided"} {
+		w := open(t)
+		id := w.reopened()
+		w.fact(trail.Fact{Type: "slot.ended", SourceEventID: id, Outcome: "discarded", Incarnation: 1})
+		for range 2 {
+			w.fact(trail.Fact{Type: kind, SourceEventID: id, Incarnation: 7})
+		}
+		if got := w.outcome(id); got != "moved" || w.count(`SELECT COUNT(*) FROM event WHERE slot_no = 2 AND ended_at = 0`) != 1 || w.count(`SELECT COUNT(*) FROM event`) != 2 {
+			t.Errorf("%s: it ended %q, %d events", kind, got, w.count(`SELECT COUNT(*) FROM event`))
+		}
+	}
+}
+
+// reopened is an event that a restored writer asked for.
+func (w *world) reopened() (id string) {
+	w.t.Helper()
+	id = w.admitted(one)
+	if _, err := w.in.Server().Reopen(w.t.Context(), &controlv1.ReopenRequest{Target: w.in.deps.Registry.Routes[0].Target}); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// Nor does it swallow a rerender, or how the slot ends in the end. After that
+// the lost life has no say.
+func TestALateEndOfALostLifeIsNotTheLast(t *testing.T) {
+	w := open(t)
+	id := w.reopened()
+	w.fact(trail.Fact{Type: "slot.ended", SourceEventID: id, Outcome: "discarded", Incarnation: 1})
+	w.fact(trail.Fact{Type: "slot.rerender", SourceEventID: id, Render: 1, Incarnation: 7})
+	if n := w.count(`SELECT COUNT(*) FROM event WHERE ended_at = 0 AND outcome = '' AND published_at IS NULL`); n != 1 {
+		t.Error("a person's rerender was not published")
+	}
+	w.fact(trail.Fact{Type: "slot.ended", SourceEventID: id, Outcome: "posted", Incarnation: 7})
+	w.fact(trail.Fact{Type: "slot.ended", SourceEventID: id, Outcome: "discarded", Incarnation: 1})
+	w.fact(trail.Fact{Type: "slot.requeued", SourceEventID: id, Incarnation: 1})
+	if got := w.outcome(id); got != "posted" || w.count(`SELECT COUNT(*) FROM event`) != 1 {
+		t.Errorf("it ended %q", got)
+	}
+}
+
+// An event that a restored writer asked for is owed until the writer holds it:
+// the copy that went out may be lost, and a late end must not hide that.
+func TestALateEndOfALostLifeLeavesNoHole(t *testing.T) {
+	w := open(t)
+	id := w.reopened()
+	w.fact(trail.Fact{Type: "slot.ended", SourceEventID: id, Outcome: "discarded", Incarnation: 1})
+	var held int64
+	w.in.deps.Heads = func(_ context.Context, lanes []LaneHead) ([]LaneHead, error) {
+		for i := range lanes {
+			lanes[i].Seq = held
+		}
+		return lanes, nil
+	}
+	for held = range 2 {
+		err := w.db.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(`UPDATE event SET published_at = 1`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.in.completeRound(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.count(`SELECT COUNT(*) FROM event WHERE published_at IS NULL AND owed = 1`); n != 1-held {
+			t.Errorf("the writer holds %d: %d events are sent again", held, n)
+		}
+	}
+	if n := w.count(`SELECT COUNT(*) FROM event WHERE owed = 1`); n != 0 {
+		t.Error("it is owed though the writer holds it")
 	}
 }

@@ -9,7 +9,8 @@ const (
 // too rare for a thousand schedules and are held by the tests of the core:
 // restored calls are not resent, no two lives share a key, all slots of a
 // record come first, an edit by hand is a person's, look before ending a slot,
-// what a fact leaves unknown. Streams have incarnations: the trail's tests.
+// what a fact leaves unknown, a newer life is heard on what had ended. Streams
+// have incarnations: the trail's tests.
 func restored() []mutant {
 	return []mutant{
 		{"suspect by subject", laneFile, "if t.recall(h) != partDone {", "if false {", "restore"},

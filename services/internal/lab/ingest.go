@@ -30,6 +30,7 @@ type admitted struct {
 	data        *state
 	changed     micros
 	outcome     string // "" while it is open
+	life        int64  // of the writer: who spoke of it last
 	filler      bool   // holds a number that nobody holds any more
 }
 
@@ -194,22 +195,10 @@ func (in *ingest) complete() {
 
 // take is a fact of the writer's trail, in order and once.
 func (in *ingest) take(f fact) {
-	e := in.events[f.event]
 	in.displaced(f)
 	switch f.kind {
-	case "slot.ended":
-		if e != nil && e.outcome == "" {
-			e.outcome = f.outcome
-		}
-	case "slot.requeued":
-		in.requeue(e)
-	case "slot.collided":
-		in.collided(e)
-	case "slot.rerender":
-		if e != nil && e.outcome == "" {
-			e.render = max(e.render, f.render) + 1
-			in.w.bus.publish(e)
-		}
+	case "slot.ended", "slot.requeued", "slot.collided", "slot.rerender":
+		in.hear(in.events[f.event], f)
 	case "link.gone":
 		if f.outcome == "reissue" {
 			in.hint(f.source, event.Reissue)
@@ -221,18 +210,38 @@ func (in *ingest) take(f fact) {
 	}
 }
 
-// requeue gives the same revision another place, unless a later one is on its way.
-func (in *ingest) requeue(e *admitted) {
-	if e == nil || e.outcome != "" {
+// hear takes a word about an event, if it counts.
+func (in *ingest) hear(e *admitted, f fact) {
+	if e == nil || !admission.Believed(e.outcome != "", e.life, f.life) {
 		return
 	}
+	if e.outcome != "" {
+		in.w.cover.Faults["ended in a lost life"]++
+	}
+	e.life = f.life
+	switch f.kind {
+	case "slot.ended":
+		e.outcome = f.outcome
+	case "slot.requeued":
+		in.move(e, nil)
+	case "slot.collided":
+		in.collided(e)
+	case "slot.rerender":
+		e.outcome, e.render = "", max(e.render, f.render)+1
+		in.w.bus.publish(e)
+	}
+}
+
+// move gives the same revision another place, after the slots that are named,
+// unless a later one is on its way.
+func (in *ingest) move(e *admitted, after []event.LaneSeq) {
 	if n := in.newest[e.route+e.ref.ID]; n.rev > e.rev || n.rev == e.rev && n.slotNo > e.slotNo {
 		e.outcome = "superseded"
 		return
 	}
 	e.outcome = "moved"
 	again := *e
-	again.outcome, again.slotNo, again.render, again.cause, again.after = "", e.slotNo+1, 1, event.Requeue, nil
+	again.outcome, again.life, again.slotNo, again.render, again.cause, again.after = "", 0, e.slotNo+1, 1, event.Requeue, after
 	in.give(&again)
 }
 
@@ -269,6 +278,7 @@ type fact struct {
 	kind, event, subject, outcome string
 	source                        event.Ref
 	render                        int64
+	life                          int64 // of the writer that says it
 	at                            protocol.Place
 	lost                          bool // with the outbox that it stood in
 	confirmed                     *protocol.Confirmed

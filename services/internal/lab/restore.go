@@ -110,8 +110,9 @@ func (w *world) restoreWriter(b *backup[*tables]) {
 			in.tell(f)
 		}
 	}
-	gens := w.db.gens
+	gens, life := w.db.gens, w.db.life
 	*w.db = *b.of.clone()
+	w.db.life = life + 1
 	w.db.goneBack(b.at, b.facts, gens)
 	w.books.lanes = map[string]int64{} // slots whose facts were lost run again, in order
 	restored := w.db.recovery
@@ -332,18 +333,12 @@ func (in *ingest) lift() {
 // collided: the writer holds another event at the place. It is admitted again
 // at the lane's tail.
 func (in *ingest) collided(e *admitted) {
-	if e == nil || e.outcome != "" {
-		return
-	}
 	in.w.cover.Faults["collision"]++
 	if e.filler { // its place is taken: that was all it was for
 		e.outcome = "superseded"
 		return
 	}
-	e.outcome = "moved"
-	again := *e
-	again.outcome, again.slotNo, again.render, again.cause = "", e.slotNo+1, 1, event.Requeue
-	in.give(&again)
+	in.move(e, e.after)
 }
 
 // fill publishes empty slots for numbers that were given in a life that is lost
@@ -398,7 +393,7 @@ func (in *ingest) displaced(f fact) {
 	}
 	for _, e := range in.order {
 		if e.outcome == "" && e.lane == f.at.Lane && e.seq == f.at.Seq && e.id != f.event {
-			in.collided(e)
+			in.hear(e, fact{kind: "slot.collided", life: f.life})
 			return
 		}
 	}

@@ -62,13 +62,14 @@ type tables struct {
 
 	recovery *protocol.Recovery // set while the tables may be older than the books
 	gens     int64
-	knew     int // facts that the tables knew when they were set back
+	life     int64 // the incarnation of its streams
+	knew     int   // facts that the tables knew when they were set back
 	told     []protocol.Told
 	recalled map[string]protocol.RecallState
 }
 
 func newTables(w *world) *tables {
-	return &tables{w: w, room: w.room, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}}
+	return &tables{w: w, room: w.room, life: 1, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}}
 }
 
 var _ protocol.Tables = (*tables)(nil)
@@ -107,7 +108,7 @@ func (t *tables) again(old *slotRow, r *document.Rendering) {
 			t.w.violated("I2", "slot %s/%d holds event %s, and %s claims it", laneID(r.Lane), r.Seq, old.EventID[:8], r.EventID[:8])
 			return
 		}
-		t.w.ingest.tell(fact{kind: "slot.collided", event: r.EventID, subject: r.Ref})
+		t.w.ingest.tell(fact{kind: "slot.collided", life: t.life, event: r.EventID, subject: r.Ref})
 		return
 	}
 	if !slices.ContainsFunc(old.newer, func(n *document.Rendering) bool { return n.Render == r.Render }) {
