@@ -243,8 +243,34 @@ type condition struct {
 	Value    string `json:"value,omitempty"`
 }
 
+// HubSpot allows five searches a second, apart from all other limits. Three a
+// second with two at once are never more than that.
+const (
+	searchesPerSecond = 3
+	searchesAtOnce    = 2
+	// searchTries bounds how often a search is asked again that somebody else's
+	// searches left no room for.
+	searchTries = 5
+)
+
+// search asks within HubSpot's limit of searches, and again where others have
+// used it up: a listing that ended there would never come to its end.
 func (s *source) search(ctx context.Context, typ, sort string, filters []condition) ([]*object, time.Time, error) {
-	return searchFirst(ctx, s.client, typ, sort, []string{modifiedProperty(typ)}, filters)
+	for try := 1; ; try++ {
+		if err := s.searches.Wait(ctx); err != nil {
+			return nil, time.Time{}, err
+		}
+		page, served, err := searchFirst(ctx, s.client, typ, sort, []string{modifiedProperty(typ)}, filters)
+		f := fault.As(err)
+		if err == nil || f.Kind != fault.RateLimited || f.RetryAfter > 2*time.Second || try == searchTries {
+			return page, served, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, time.Time{}, ctx.Err()
+		case <-time.After(max(f.RetryAfter, 10*time.Millisecond)):
+		}
+	}
 }
 
 // searchFirst is the first page of a search, sorted upwards, and when HubSpot

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
@@ -23,6 +25,8 @@ type source struct {
 	account string
 	schema  schema
 	now     func() time.Time
+	// searches paces what asks the search.
+	searches *rate.Limiter
 }
 
 // Fetch reads aggregates in few requests: for 100 deals one for the deals, one

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
@@ -125,7 +127,7 @@ func Open(cfg connector.Config) (*connector.Connection, error) {
 		cfg.Now = time.Now
 	}
 	conn := &connector.Connection{
-		Source:   &source{client: c, account: account, schema: schema, now: cfg.Now},
+		Source:   &source{client: c, account: account, schema: schema, now: cfg.Now, searches: rate.NewLimiter(searchesPerSecond, searchesAtOnce)},
 		Target:   &target{client: c, account: account},
 		Claims:   claims,
 		Children: map[string]string{typeLineItem: typeDeal},

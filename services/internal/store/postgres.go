@@ -38,7 +38,10 @@ type postgres struct {
 	begin   string
 	conn    *pgx.Conn // the writing connection; nil: to be made; owned by the holder of the turn
 	readers *pgxpool.Pool
+	closed  bool
 }
+
+var errClosed = errors.New("the database was closed")
 
 // ErrAway means that the database cannot be reached, or does not let us in, now.
 var ErrAway = errors.New("the database is away")
@@ -119,8 +122,10 @@ func (p *postgres) connect(ctx context.Context) (err error) {
 	return err
 }
 
+// close is final: who writes afterwards gets no new connection.
 func (p *postgres) close() error {
 	p.drop()
+	p.closed = true
 	p.readers.Close()
 	return nil
 }
@@ -137,6 +142,9 @@ func (p *postgres) drop() {
 }
 
 func (p *postgres) beginWrite(ctx context.Context) (session, error) {
+	if p.closed {
+		return nil, errClosed
+	}
 	err := reconnecting(ctx, func() error {
 		if err := p.connect(ctx); err != nil {
 			return err

@@ -84,7 +84,7 @@ func (s *story) backlog(old, won int) ([]time.Duration, error) {
 			return nil, err
 		}
 	}
-	if err := s.settle(24 * time.Hour); err != nil {
+	if err := s.settle(30 * time.Minute); err != nil {
 		return nil, err
 	}
 	return s.waited(at, old+won)
