@@ -262,7 +262,7 @@ func (s *source) search(ctx context.Context, typ, sort string, filters []conditi
 		}
 		page, served, err := searchFirst(ctx, s.client, typ, sort, []string{modifiedProperty(typ)}, filters)
 		f := fault.As(err)
-		if err == nil || f.Kind != fault.RateLimited || f.RetryAfter > 2*time.Second || try == searchTries {
+		if err == nil || f.Kind != fault.RateLimited || f.RetryAfter > 10*time.Second || try == searchTries {
 			return page, served, err
 		}
 		select {

@@ -60,6 +60,22 @@ func (c *clock) move(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
+// run lets the clock go on with ours, until it is stopped.
+func (c *clock) run(step time.Duration) (stop func()) {
+	tick, done := time.NewTicker(step), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-tick.C:
+				c.move(step)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { tick.Stop(); close(done) }
+}
+
 // stage is a portal, a connection to it and a person with a script of their own.
 type stage struct {
 	t      *testing.T

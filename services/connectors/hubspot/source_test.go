@@ -297,6 +297,28 @@ func TestMoreThanAPageInOneMoment(t *testing.T) {
 	drill.Injected(t, int64(len(want)-1), 91)
 }
 
+// A listing of many pages keeps to what HubSpot allows its search in a second.
+func TestALongListingKeepsToTheSearchsLimit(t *testing.T) {
+	s := newStage(t, nil)
+	const n = 1500
+	for range n / 100 {
+		var inputs []any
+		for range 100 {
+			inputs = append(inputs, map[string]any{"properties": props{"dealname": "imported"}})
+		}
+		s.call("POST", "/crm/v3/objects/deals/batch/create", map[string]any{"inputs": inputs})
+		s.clock.move(time.Second)
+	}
+	s.control("settings", map[string]any{"limits": map[string]int{"ten_secondly_rolling": 0, "secondly": 5}})
+	defer s.clock.run(50 * time.Millisecond)()
+	began := len(s.requests())
+	ids, _ := s.changes("deal", "")
+	slices.Sort(ids)
+	if got, searches := len(slices.Compact(ids)), len(s.requests())-began; got != n || searches <= 5 {
+		t.Errorf("%d of %d seen by %d searches", got, n, searches)
+	}
+}
+
 func TestACursorOfAnotherShapeIsRefused(t *testing.T) {
 	s := newStage(t, nil)
 	for _, bad := range []string{"yesterday", "2026-11-24T12:00:00.000Z/1"} {
