@@ -20,8 +20,9 @@ type LaneHead struct {
 }
 
 // complete compares, every minute, what was published and has not ended, or is
-// owed to a restored writer, with what the writer holds, and publishes again what is missing. It finds a hole,
-// a lost tail and a lost last slot alike: nothing else repairs loss in Kafka.
+// owed to a restored writer, with what the writer holds, and publishes again
+// what is missing. It finds a hole, a lost tail and a lost last slot alike:
+// nothing else repairs loss in Kafka.
 func (in *Ingest) complete(ctx context.Context) error {
 	for pause(ctx, in.deps.DB.Rest(completeEvery)) {
 		if err := in.completeRound(ctx); err != nil && ctx.Err() == nil {
@@ -52,10 +53,14 @@ func (in *Ingest) completeRound(ctx context.Context) error {
 }
 
 func (in *Ingest) openLanes(ctx context.Context) ([]LaneHead, error) {
-	var out []LaneHead
-	err := in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT target, lane FROM event WHERE ended_at = 0 AND published_at < $1
-			UNION SELECT target, lane FROM event WHERE owed = 1 AND published_at < $1 ORDER BY target, lane LIMIT 5000`, tx.Now()-settleFor.Microseconds())
+	return in.lanes(ctx, `SELECT target, lane FROM event WHERE ended_at = 0 AND published_at < $1
+		UNION SELECT target, lane FROM event WHERE owed = 1 AND published_at < $1 ORDER BY target, lane LIMIT 5000`, in.deps.DB.Now()-settleFor.Microseconds())
+}
+
+// lanes are those that a query names, by target and lane.
+func (in *Ingest) lanes(ctx context.Context, query string, args ...any) (out []LaneHead, err error) {
+	err = in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(query, args...)
 		if err != nil {
 			return err
 		}

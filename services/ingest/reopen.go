@@ -126,24 +126,9 @@ func (in *Ingest) fill(ctx context.Context) error {
 }
 
 // brokenLanes are those of which numbers are missing here, after a restore.
-func (in *Ingest) brokenLanes(ctx context.Context) (out []LaneHead, err error) {
-	err = in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT l.target, l.lane FROM lane l WHERE (SELECT floor FROM book WHERE id = 1) > 0 AND (SELECT lifting FROM book WHERE id = 1) = 0
-			AND l.last_seq > (SELECT COUNT(*) FROM event e WHERE e.target = l.target AND e.lane = l.lane) ORDER BY l.target, l.lane`)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var l LaneHead
-			if err := rows.Scan(&l.Target, &l.Lane); err != nil {
-				return err
-			}
-			out = append(out, l)
-		}
-		return rows.Err()
-	})
-	return out, err
+func (in *Ingest) brokenLanes(ctx context.Context) ([]LaneHead, error) {
+	return in.lanes(ctx, `SELECT l.target, l.lane FROM lane l WHERE (SELECT floor FROM book WHERE id = 1) > 0 AND (SELECT lifting FROM book WHERE id = 1) = 0
+		AND l.last_seq > (SELECT COUNT(*) FROM event e WHERE e.target = l.target AND e.lane = l.lane) ORDER BY l.target, l.lane`)
 }
 
 // fillLane fills the first gap behind a head, if nobody holds its number.

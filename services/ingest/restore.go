@@ -23,19 +23,13 @@ const askAgain = time.Second
 // lookBack asks the audit, once per process start and before anything is
 // admitted, whether it has facts of ours that this database does not know.
 func (in *Ingest) lookBack(ctx context.Context) error {
-	for ask := in.deps.Takers["audit"]; ask != nil && ctx.Err() == nil; {
-		back, err := trail.WentBack(ctx, in.deps.DB, ask)
-		switch {
-		case err != nil:
-			in.deps.Log.WarnContext(ctx, "nothing is admitted before the audit has told what it knows of this database", "error", err)
-			pause(ctx, askAgain)
-			continue
-		case back:
-			_, err = in.MarkRestored(ctx, "the audit has facts that this database does not know")
-		}
-		return err
+	back, err := trail.LookBack(ctx, in.deps.DB, in.deps.Takers["audit"], func(err error) {
+		in.deps.Log.WarnContext(ctx, "nothing is admitted before the audit has told what it knows of this database", "error", err)
+	})
+	if back {
+		_, err = in.MarkRestored(ctx, "the audit has facts that this database does not know")
 	}
-	return nil
+	return err
 }
 
 // onGap: the group had read facts that this database does not know.

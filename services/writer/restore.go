@@ -17,20 +17,13 @@ const askAgain = time.Second
 // whether it has facts of ours that this database does not know. While it is
 // silent nothing leaves.
 func (w *Writer) lookBack(ctx context.Context) error {
-	ask := w.deps.Takers["audit"]
-	for ask != nil && ctx.Err() == nil {
-		back, err := trail.WentBack(ctx, w.deps.DB, ask)
-		switch {
-		case err != nil:
-			w.deps.Log.WarnContext(ctx, "nothing is sent before the audit has told what it knows of this database", "error", err)
-			pause(ctx, askAgain)
-			continue
-		case back:
-			_, err = w.MarkRestored(ctx, "the audit has facts that this database does not know", Name)
-		}
-		return err
+	back, err := trail.LookBack(ctx, w.deps.DB, w.deps.Takers["audit"], func(err error) {
+		w.deps.Log.WarnContext(ctx, "nothing is sent before the audit has told what it knows of this database", "error", err)
+	})
+	if back {
+		_, err = w.MarkRestored(ctx, "the audit has facts that this database does not know", Name)
 	}
-	return nil
+	return err
 }
 
 // onGap: the group's offset is written after our row. If it is ahead of it,

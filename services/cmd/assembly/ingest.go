@@ -49,9 +49,14 @@ func (s *Site) heads(ctx context.Context, lanes []ingest.LaneHead) ([]ingest.Lan
 	if err != nil {
 		return nil, err
 	}
-	out := make([]ingest.LaneHead, 0, len(res.GetLanes()))
-	for _, l := range res.GetLanes() {
+	return laneHeads(res.GetLanes()), nil
+}
+
+// laneHeads takes lanes with a number each out of a message.
+func laneHeads(lanes []*controlv1.LaneHead) []ingest.LaneHead {
+	out := make([]ingest.LaneHead, 0, len(lanes))
+	for _, l := range lanes {
 		out = append(out, ingest.LaneHead{Target: l.GetTarget(), Lane: l.GetLane(), Seq: l.GetSeq()})
 	}
-	return out, nil
+	return out
 }

@@ -41,9 +41,5 @@ func (s *Site) tops(ctx context.Context, after ingest.LaneHead) ([]ingest.LaneHe
 	if err != nil {
 		return nil, err
 	}
-	out := make([]ingest.LaneHead, 0, len(res.GetLanes()))
-	for _, l := range res.GetLanes() {
-		out = append(out, ingest.LaneHead{Target: l.GetTarget(), Lane: l.GetLane(), Seq: l.GetSeq()})
-	}
-	return out, nil
+	return laneHeads(res.GetLanes()), nil
 }

@@ -115,20 +115,28 @@ func after(o *outside, d *deals, invoices int) {
 	d.checkWrittenBack()
 }
 
-// The writer's database set back to a copy from before some invoices were
-// posted, changed and voided: still one invoice a deal, and changes flow.
-func TestTheWritersDatabaseIsSetBack(t *testing.T) {
-	t.Parallel()
-	o := start(t)
-	d := newDeals(o, 3)
+// setBack posts some deals, copies a service's database, lets life go on, and
+// sets the database back to the copy. It returns how many invoices there were.
+func setBack(t *testing.T, service string) (o *outside, d *deals, invoices int) {
+	t.Helper()
+	o = start(t)
+	d = newDeals(o, 3)
 	for i := range 4 {
 		d.win(fmt.Sprintf("Before %d", i))
 	}
 	o.settle(4)
-	goBack := o.backUp("writer")
+	goBack := o.backUp(service)
 	between(o, d)
-	invoices := len(o.invoices())
+	invoices = len(o.invoices())
 	goBack()
+	return o, d, invoices
+}
+
+// The writer's database set back to a copy from before some invoices were
+// posted, changed and voided: still one invoice a deal, and changes flow.
+func TestTheWritersDatabaseIsSetBack(t *testing.T) {
+	t.Parallel()
+	o, d, invoices := setBack(t, "writer")
 	o.until("the books in recovery", func() bool { return o.states()["books"] == "recovery" })
 	o.until("everything at rest", func() bool {
 		o.settle(1)
@@ -141,16 +149,7 @@ func TestTheWritersDatabaseIsSetBack(t *testing.T) {
 // The same of ingest's: numbers that were given are not given again.
 func TestIngestsDatabaseIsSetBack(t *testing.T) {
 	t.Parallel()
-	o := start(t)
-	d := newDeals(o, 3)
-	for i := range 4 {
-		d.win(fmt.Sprintf("Before %d", i))
-	}
-	o.settle(4)
-	goBack := o.backUp("ingest")
-	between(o, d)
-	invoices := len(o.invoices())
-	goBack()
+	o, d, invoices := setBack(t, "ingest")
 	o.settle(1)
 	after(o, d, invoices)
 }

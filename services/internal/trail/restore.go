@@ -2,7 +2,6 @@ package trail
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"tieout.dev/services/internal/store"
@@ -11,10 +10,29 @@ import (
 // askFor bounds one question: a consumer that hangs is asked again.
 const askFor = 10 * time.Second
 
-// WentBack reports whether a consumer of the trail has facts of this database's
-// streams that the database does not know: it was set back to an older copy.
-func WentBack(ctx context.Context, db *store.DB, ask AskHeads) (bool, error) {
-	known, err := Known(ctx, db)
+// askAgain is how long a consumer that does not answer is left alone.
+const askAgain = time.Second
+
+// LookBack asks a consumer of the trail, until it answers, whether it has facts
+// of this database's streams that the database does not know: it was set back to
+// an older copy. Each failure is told to late. Without a consumer nobody knows.
+func LookBack(ctx context.Context, db *store.DB, ask AskHeads, late func(error)) (back bool, err error) {
+	for ask != nil && ctx.Err() == nil {
+		if back, err = wentBack(ctx, db, ask); err == nil {
+			return back, nil
+		}
+		late(err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(askAgain):
+		}
+	}
+	return false, nil
+}
+
+func wentBack(ctx context.Context, db *store.DB, ask AskHeads) (bool, error) {
+	var known []Head
+	err := db.Read(ctx, func(tx *store.Tx) (err error) { known, err = Told(tx); return err })
 	if err != nil || len(known) == 0 {
 		return false, err
 	}
@@ -34,29 +52,6 @@ func WentBack(ctx context.Context, db *store.DB, ask AskHeads) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// Known lists this database's streams with the last number of each.
-func Known(ctx context.Context, db *store.DB) (out []Head, err error) {
-	err = db.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT stream, incarnation, last_seq FROM fact_stream WHERE stream <> '' ORDER BY stream`)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var h Head
-			if err := rows.Scan(&h.Stream, &h.Incarnation, &h.Seq); err != nil {
-				return err
-			}
-			out = append(out, h)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list streams: %w", err)
-	}
-	return out, nil
 }
 
 // MarkRestored begins every stream anew, for a service whose own tables need

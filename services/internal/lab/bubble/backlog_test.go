@@ -92,6 +92,31 @@ func (s *story) backlog(old, won int) ([]time.Duration, error) {
 
 // waited is how long each of these deals took until its invoice was made.
 func (s *story) waited(at map[string]time.Time, all int) ([]time.Duration, error) {
+	made, err := s.made()
+	if err != nil {
+		return nil, err
+	}
+	var took []time.Duration
+	for _, x := range made {
+		if from, mine := at[x.deal]; mine {
+			took = append(took, x.at.Sub(from))
+		}
+	}
+	n := len(made)
+	if n != all || len(took) != len(at) {
+		return nil, fmt.Errorf("%d invoices, %d wanted; %d of the %d that were won meanwhile", n, all, len(took), len(at))
+	}
+	return took, nil
+}
+
+// made is an invoice that the books were ever given: its deal, and when.
+type made struct {
+	deal string
+	at   time.Time
+}
+
+// made lists the invoices that the books ever had, also those taken back.
+func (s *story) made() ([]made, error) {
 	var out struct {
 		Objects []struct {
 			Type      string
@@ -104,20 +129,12 @@ func (s *story) waited(at map[string]time.Time, all int) ([]time.Duration, error
 	if err := s.control(http.MethodGet, "quickbooks", "export", nil, &out); err != nil {
 		return nil, err
 	}
-	var took []time.Duration
-	n := 0
+	var list []made
 	for _, o := range out.Objects {
-		if !strings.EqualFold(o.Type, "invoice") || len(o.Versions) == 0 {
-			continue
-		}
-		n++
-		_, name, _ := strings.Cut(o.Versions[0].Data.PrivateNote, " · ")
-		if from, mine := at[name]; mine {
-			took = append(took, o.CreatedAt.Sub(from))
+		if strings.EqualFold(o.Type, "invoice") && len(o.Versions) > 0 {
+			_, deal, _ := strings.Cut(o.Versions[0].Data.PrivateNote, " · ")
+			list = append(list, made{deal, o.CreatedAt})
 		}
 	}
-	if n != all || len(took) != len(at) {
-		return nil, fmt.Errorf("%d invoices, %d wanted; %d of the %d that were won meanwhile", n, all, len(took), len(at))
-	}
-	return took, nil
+	return list, nil
 }

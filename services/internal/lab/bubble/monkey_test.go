@@ -3,10 +3,8 @@ package bubble
 import (
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/cmd/tieout/crm"
@@ -281,24 +279,14 @@ func (m *monkey) checkTied() {
 // checkHistory: the books never had more invoices of a deal than it was won
 // times, not even ones that were taken back.
 func (m *monkey) checkHistory() {
-	var out struct {
-		Objects []struct {
-			Type     string
-			Versions []struct {
-				Data struct{ PrivateNote string }
-			}
-		}
-	}
-	if err := m.control(http.MethodGet, "quickbooks", "export", nil, &out); err != nil {
+	list, err := m.made()
+	if err != nil {
 		m.t.Error(err)
 		return
 	}
 	made := map[string]int{}
-	for _, o := range out.Objects {
-		if strings.EqualFold(o.Type, "invoice") && len(o.Versions) > 0 {
-			_, deal, _ := strings.Cut(o.Versions[0].Data.PrivateNote, " · ")
-			made[deal]++
-		}
+	for _, x := range list {
+		made[x.deal]++
 	}
 	for deal, n := range made {
 		if w := m.want[deal]; w == nil || n > w.wins {
