@@ -84,9 +84,6 @@ func (s *source) archived(ctx context.Context, typ string, at time.Time) error {
 func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, typ string) error {
 	page := make([]event.Ref, 0, archivePage)
 	keep := func() error {
-		if err := s.listing(ctx); err != nil {
-			return err
-		}
 		gone, err := s.takenForLive(ctx, page)
 		page = page[:0]
 		if err != nil || len(gone) == 0 {
@@ -94,7 +91,7 @@ func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, t
 		}
 		return s.in.storeHints(ctx, gone, event.Change, event.Bulk, nil)
 	}
-	for ref, err := range archiver.Archived(ctx, typ) {
+	for ref, err := range archiver.Archived(s.listing(ctx, inBulk), typ) {
 		if err != nil {
 			return err
 		}

@@ -124,7 +124,7 @@ var errGone = errors.New("the record that the listing had come to is gone")
 func (s *source) listFrom(ctx context.Context, r *run, after string) (bool, error) {
 	var page []event.Ref
 	passed := after == ""
-	for ref, err := range s.conn.Source.List(ctx, r.typ) {
+	for ref, err := range s.conn.Source.List(s.listing(ctx, inBulk), r.typ) {
 		switch {
 		case err != nil:
 			return false, err
@@ -153,9 +153,6 @@ func (s *source) listFrom(ctx context.Context, r *run, after string) (bool, erro
 // storeRunPage makes a page of refs bulk hints and moves the run with them. It
 // waits while enough of the run is under way.
 func (s *source) storeRunPage(ctx context.Context, r *run, page []event.Ref) error {
-	if err := s.listing(ctx); err != nil {
-		return err
-	}
 	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		why, err := s.held(tx, r)
 		if err != nil {

@@ -18,7 +18,6 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
-	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 )
@@ -187,7 +186,7 @@ func (c *crm) inOrder() {
 // CRM: what came is read as it is now, and what was lost the poll finds.
 func TestDisorderedWebhooksEndInTheStateOfTheCRM(t *testing.T) {
 	c := openCRM(t)
-	c.in.sources[0].limit = quota.New(nil, ingestShare)
+	c.in.sources[0].share = newShare(nil)
 	const n = 500
 	ids := c.deals(n+1, 20)
 	c.run()

@@ -11,8 +11,6 @@ import (
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
-	"tieout.dev/services/internal/meter"
-	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/store"
 )
 
@@ -100,7 +98,7 @@ func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
 // low it waits a little: a batch costs the same for one record as for many.
 func (s *source) fetchType(ctx context.Context, typ string, class event.Class) (worked bool, err error) {
 	cost := s.cost(typ)
-	if wait := min(s.limit.Pace(s.in.deps.Now(), cost), gatherMost); wait > 0 && !pause(ctx, wait) {
+	if wait := min(s.share.all.Pace(s.in.deps.Now(), cost), gatherMost); wait > 0 && !pause(ctx, wait) {
 		return false, ctx.Err()
 	}
 	return s.metered(ctx, cost, class, func(ctx context.Context) (bool, error) {
@@ -122,77 +120,6 @@ func (s *source) cost(typ string) int {
 		}
 	}
 	return requestsPerObjects
-}
-
-// keptFree is what bulk leaves of our share to what somebody waits for: three
-// batches of aggregates.
-const keptFree = 3 * requestsPerAggregates
-
-// lookUp is how often one that waits in bulk looks whether somebody waits.
-const lookUp = 200 * time.Millisecond
-
-// reserve waits until our share allows n requests more, and takes them. Bulk
-// keeps some free, and steps aside while somebody waits: ok is then false.
-func (s *source) reserve(ctx context.Context, n int, class event.Class) (r quota.Reservation, ok bool, err error) {
-	kept := 0
-	if class == event.Bulk {
-		kept = keptFree
-	}
-	began, waited := s.in.deps.Now(), false
-	for {
-		now := s.in.deps.Now()
-		r, again, ok := s.limit.Reserve(now, n, kept)
-		if ok {
-			if waited {
-				s.in.deps.Meter.Took(ctx, meter.QuotaWait, now.Sub(began), s.config.ID, string(class))
-			}
-			return r, true, nil
-		}
-		waited = true
-		wait := max(again.Sub(now), 10*time.Millisecond)
-		if class == event.Bulk {
-			wait = min(wait, lookUp)
-		}
-		if !pause(ctx, wait) {
-			return quota.Reservation{}, false, ctx.Err()
-		}
-		if class == event.Bulk {
-			if urgent, err := s.urgent(ctx); err != nil || urgent {
-				return quota.Reservation{}, false, err
-			}
-		}
-	}
-}
-
-// listing waits until bulk may send one request more.
-func (s *source) listing(ctx context.Context) error {
-	for {
-		_, ok, err := s.reserve(ctx, 1, event.Bulk)
-		if ok || err != nil {
-			return err
-		}
-		if !pause(ctx, lookUp) {
-			return ctx.Err()
-		}
-	}
-}
-
-// metered does a task that is expected to cost so many requests, and charges
-// what it took. A source that does not count is charged what was expected. The
-// task says whether it asked the vendor at all.
-func (s *source) metered(ctx context.Context, cost int, class event.Class, task func(context.Context) (asked bool, err error)) (asked bool, err error) {
-	r, ok, err := s.reserve(ctx, cost, class)
-	if err != nil || !ok {
-		return !ok && err == nil, err // stepping aside is work too: what is urgent comes next
-	}
-	ctx, meter := connector.WithMeter(ctx)
-	asked, err = task(ctx)
-	used := meter.Requests()
-	if asked && used == 0 {
-		used = cost
-	}
-	s.limit.Settle(s.in.deps.Now(), r, used)
-	return asked, err
 }
 
 // fetchBatch reads and admits. The read's number is taken before it starts, so

@@ -20,7 +20,6 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/meter"
-	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
@@ -34,9 +33,6 @@ var Migrations embed.FS
 
 // Name is the service's name.
 const Name = "ingest"
-
-// ingestShare is our part of a source connection's limits, in percent.
-const ingestShare = 70
 
 // Deps are what ingest runs on.
 type Deps struct {
@@ -148,7 +144,7 @@ type source struct {
 	in     *Ingest
 	config registry.Connection
 	conn   *connector.Connection
-	limit  *quota.Log
+	share  *share
 	due    chan struct{} // a hint was stored
 	ask    chan struct{} // a poll is wanted now
 
@@ -159,7 +155,7 @@ type source struct {
 
 func newSource(in *Ingest, c registry.Connection, conn *connector.Connection) *source {
 	return &source{
-		in: in, config: c, conn: conn, limit: quota.New(conn.Claims.Limits, ingestShare),
+		in: in, config: c, conn: conn, share: newShare(conn.Claims.Limits),
 		due: make(chan struct{}, 1), ask: make(chan struct{}, 1),
 	}
 }

@@ -18,7 +18,7 @@ func (in *Ingest) measure() {
 	in.deps.Meter.Watch(func(ctx context.Context, put func(meter.Name) meter.Put) error {
 		now := in.deps.Now()
 		for _, s := range in.sources {
-			used, limit, _ := s.limit.Used(now)
+			used, limit, _ := s.share.all.Used(now)
 			put(meter.QuotaUsed)(float64(used), s.config.ID)
 			put(meter.QuotaLimit)(float64(limit), s.config.ID)
 		}

@@ -20,9 +20,7 @@ const (
 	// pollRealtime is how many changes of one poll are taken in real time; what
 	// comes beyond it was changed by a machine, and is bulk.
 	pollRealtime = 100
-	// requestsPerPoll is what listing the changes of a type costs at least.
-	requestsPerPoll = 1
-	defaultPoll     = time.Minute
+	defaultPoll  = time.Minute
 )
 
 // poll lists what changed, for ever. It is the truth that webhooks only hint at.
@@ -74,12 +72,9 @@ func (s *source) pollOnce(ctx context.Context) {
 }
 
 func (s *source) pollType(ctx context.Context, typ string) error {
-	_, err := s.metered(ctx, requestsPerPoll, event.Realtime, func(ctx context.Context) (bool, error) {
-		started := s.in.deps.Now()
-		err := s.listChanges(ctx, typ)
-		s.vendor(ctx, "changes", started, err)
-		return true, err
-	})
+	started := s.in.deps.Now()
+	err := s.listChanges(ctx, typ)
+	s.vendor(ctx, "changes", started, err)
 	return err
 }
 
@@ -90,7 +85,8 @@ func (s *source) listChanges(ctx context.Context, typ string) error {
 	}
 	var page []connector.Change
 	cursor, listed := since, 0
-	for change, err := range s.conn.Source.Changes(ctx, typ, since) {
+	asked := s.listing(ctx, func() event.Class { return classOf(listed) })
+	for change, err := range s.conn.Source.Changes(asked, typ, since) {
 		if err != nil {
 			return err
 		}

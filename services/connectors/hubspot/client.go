@@ -102,6 +102,9 @@ func (c *client) readAt(ctx context.Context, method, path string, body, into any
 // send sends a request once. Its error is a fault of kind Transient where
 // nothing can have left, else InDoubt for writes and Transient for reads.
 func (c *client) send(ctx context.Context, method, path string, body any) (answer, error) {
+	if err := connector.CountRequest(ctx); err != nil {
+		return answer{}, &fault.Error{Kind: fault.Transient, Text: "not sent", Err: err}
+	}
 	token, err := c.tokens.Token(ctx)
 	if err != nil {
 		return answer{}, &fault.Error{Kind: fault.Unauthorized, Text: "no access token", Err: err}
@@ -110,7 +113,6 @@ func (c *client) send(ctx context.Context, method, path string, body any) (answe
 	if err != nil {
 		return answer{}, &fault.Error{Kind: fault.Internal, Err: err}
 	}
-	connector.CountRequest(ctx)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer{}, lost(err, kindOf(method, path))

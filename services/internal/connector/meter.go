@@ -12,7 +12,10 @@ type Meter struct{ n atomic.Int64 }
 // Requests is how many were counted.
 func (m *Meter) Requests() int { return int(m.n.Load()) }
 
-type meterKey struct{}
+type (
+	meterKey struct{}
+	gateKey  struct{}
+)
 
 // WithMeter counts the requests that are sent under the context it returns.
 func WithMeter(ctx context.Context) (context.Context, *Meter) {
@@ -20,9 +23,22 @@ func WithMeter(ctx context.Context) (context.Context, *Meter) {
 	return context.WithValue(ctx, meterKey{}, m), m
 }
 
-// CountRequest notes one request; a client calls it before it sends.
-func CountRequest(ctx context.Context) {
+// WithGate has each request under the context it returns wait for pass: a
+// listing takes as many as it finds pages, which nobody knows before.
+func WithGate(ctx context.Context, pass func(context.Context) error) context.Context {
+	return context.WithValue(ctx, gateKey{}, pass)
+}
+
+// CountRequest waits until one request may leave, and notes it; a client calls
+// it before it sends.
+func CountRequest(ctx context.Context) error {
+	if pass, ok := ctx.Value(gateKey{}).(func(context.Context) error); ok {
+		if err := pass(ctx); err != nil {
+			return err
+		}
+	}
 	if m, ok := ctx.Value(meterKey{}).(*Meter); ok {
 		m.n.Add(1)
 	}
+	return nil
 }

@@ -89,16 +89,16 @@ type Reservation struct {
 	n  int
 }
 
-// Reserve notes n departures if all of them may leave now with so many more
-// kept free, and otherwise says when to ask again. A task that would take more
-// than a whole window gets the window.
-func (l *Log) Reserve(now time.Time, n, kept int) (r Reservation, again time.Time, ok bool) {
+// Reserve notes n departures if all of them may leave now, and otherwise says
+// when to ask again. A task that would take more than a whole window gets the
+// window.
+func (l *Log) Reserve(now time.Time, n int) (r Reservation, again time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	again = now
 	for i := range l.windows {
 		w := &l.windows[i]
-		if at := w.when(now, min(n+kept, w.limit)); at.After(again) {
+		if at := w.when(now, min(n, w.limit)); at.After(again) {
 			again = at
 		}
 	}

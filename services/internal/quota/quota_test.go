@@ -71,7 +71,7 @@ func TestReservationsKeepTheShareAndGiveBack(t *testing.T) {
 				}
 			}
 			n := 1 + r.IntN(8)
-			res, again, ok := l.Reserve(now, n, 0)
+			res, again, ok := l.Reserve(now, n)
 			switch {
 			case ok:
 				open = append(open, task{res, r.IntN(n + 1), now.Add(time.Duration(r.IntN(100)) * time.Millisecond)})
@@ -104,14 +104,14 @@ func TestReservationsKeepTheShareAndGiveBack(t *testing.T) {
 func TestATaskLargerThanAWindow(t *testing.T) {
 	l := New([]connector.Limit{{Requests: 5, Window: time.Second}}, 100)
 	now := time.Unix(0, 0)
-	if _, _, ok := l.Reserve(now, 8, 0); !ok {
+	if _, _, ok := l.Reserve(now, 8); !ok {
 		t.Fatal("an empty window refuses it")
 	}
-	_, again, ok := l.Reserve(now, 8, 0)
+	_, again, ok := l.Reserve(now, 8)
 	if ok || again != now.Add(time.Second) {
 		t.Fatalf("%v, again at %v", ok, again)
 	}
-	if _, _, ok := l.Reserve(again, 8, 0); !ok {
+	if _, _, ok := l.Reserve(again, 8); !ok {
 		t.Error("refused at the moment that it named")
 	}
 }
@@ -131,20 +131,5 @@ func TestThePaceSpreadsTheRest(t *testing.T) {
 	}
 	if w := l.Pace(now.Add(10*time.Second), 8); w != 0 {
 		t.Errorf("waits %s in a new window", w)
-	}
-}
-
-// What keeps some free leaves that to others.
-func TestAReservationKeepsSomeFree(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
-	l := New([]connector.Limit{{Requests: 10, Window: time.Second}}, 100)
-	if _, _, ok := l.Reserve(now, 6, 4); !ok {
-		t.Fatal("six of ten, four kept, are refused")
-	}
-	if _, again, ok := l.Reserve(now, 1, 4); ok || !again.After(now) {
-		t.Error("a seventh was let into what is kept")
-	}
-	if _, _, ok := l.Reserve(now, 4, 0); !ok {
-		t.Error("what was kept is not there for others")
 	}
 }
