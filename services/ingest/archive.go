@@ -91,7 +91,7 @@ func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, t
 		}
 		return s.in.storeHints(ctx, gone, event.Change, event.Bulk, nil)
 	}
-	for ref, err := range archiver.Archived(s.listing(ctx, inBulk), typ) {
+	for ref, err := range archiver.Archived(s.gated(ctx, inBulk), typ) {
 		if err != nil {
 			return err
 		}

@@ -124,7 +124,7 @@ var errGone = errors.New("the record that the listing had come to is gone")
 func (s *source) listFrom(ctx context.Context, r *run, after string) (bool, error) {
 	var page []event.Ref
 	passed := after == ""
-	for ref, err := range s.conn.Source.List(s.listing(ctx, inBulk), r.typ) {
+	for ref, err := range s.conn.Source.List(s.gated(ctx, inBulk), r.typ) {
 		switch {
 		case err != nil:
 			return false, err

@@ -17,8 +17,8 @@ import (
 const (
 	// pollPage is how many changes are stored with their cursor at once.
 	pollPage = 100
-	// pollRealtime is how many changes of one poll are taken in real time; what
-	// comes beyond it was changed by a machine, and is bulk.
+	// pollRealtime is how many changes of one poll are taken in real time: more
+	// were changed by a machine, and are bulk.
 	pollRealtime = 100
 	defaultPoll  = time.Minute
 )
@@ -83,49 +83,76 @@ func (s *source) listChanges(ctx context.Context, typ string) error {
 	if err != nil {
 		return err
 	}
-	var page []connector.Change
-	cursor, listed := since, 0
-	asked := s.listing(ctx, func() event.Class { return classOf(listed) })
-	for change, err := range s.conn.Source.Changes(asked, typ, since) {
+	l := &listing{source: s, typ: typ, cursor: since, class: event.Realtime}
+	gated := s.gated(ctx, func() event.Class { return l.class })
+	for change, err := range s.conn.Source.Changes(gated, typ, since) {
 		if err != nil {
 			return err
 		}
-		if change.Cursor != "" {
-			cursor = change.Cursor
-		}
-		if change.Ref != (event.Ref{}) {
-			page = append(page, change)
-		}
-		if len(page) == pollPage {
-			if err := s.storePage(ctx, typ, page, cursor, classOf(listed)); err != nil {
-				return err
-			}
-			listed, page = listed+len(page), page[:0]
+		if err := l.take(ctx, change); err != nil {
+			return err
 		}
 	}
-	return s.storePage(ctx, typ, page, cursor, classOf(listed))
-}
-
-// classOf is the class of changes after so many of the same poll.
-func classOf(listed int) event.Class {
-	if listed >= pollRealtime {
-		return event.Bulk
+	if err := l.look(ctx); err != nil {
+		return err
 	}
-	return event.Realtime
+	return l.store(ctx)
 }
 
-// storePage makes the changes hints and moves the cursor with them.
-func (s *source) storePage(ctx context.Context, typ string, page []connector.Change, cursor string, class event.Class) error {
-	unknown, err := s.unknown(ctx, page)
+// listing is one run through the changes of a type. It is realtime until it
+// brings more than people change in a poll's time; all of it is bulk then, the
+// first as well: whoever wins a deal meanwhile would queue behind them.
+type listing struct {
+	source *source
+	typ    string
+	class  event.Class
+	cursor string
+	page   []connector.Change // listed, and not yet looked up
+	fresh  []connector.Hint   // to be read, and not yet stored; the stored cursor stays before them
+}
+
+func (l *listing) take(ctx context.Context, c connector.Change) error {
+	if c.Cursor != "" {
+		l.cursor = c.Cursor
+	}
+	if c.Ref != (event.Ref{}) {
+		l.page = append(l.page, c)
+	}
+	if len(l.page) < pollPage {
+		return nil
+	}
+	if err := l.look(ctx); err != nil {
+		return err
+	}
+	if len(l.fresh) > 0 && l.class == event.Realtime {
+		return nil // whether more come is not known yet
+	}
+	return l.store(ctx)
+}
+
+// look finds what of a page has to be read.
+func (l *listing) look(ctx context.Context) error {
+	unknown, err := l.source.unknown(ctx, l.page)
 	if err != nil {
 		return err
 	}
+	l.fresh, l.page = append(l.fresh, unknown...), l.page[:0]
+	if len(l.fresh) > pollRealtime {
+		l.class = event.Bulk
+	}
+	return nil
+}
+
+// store makes the changes hints and moves the cursor with them.
+func (l *listing) store(ctx context.Context) error {
+	s := l.source
 	crash.At(crash.IngestPollListed)
-	err = s.in.storeHints(ctx, unknown, event.Change, class, func(tx *store.Tx) error {
-		_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`, s.config.ID, typ, cursor)
+	err := s.in.storeHints(ctx, l.fresh, event.Change, l.class, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`, s.config.ID, l.typ, l.cursor)
 		return err
 	})
 	crash.At(crash.IngestPollStored)
+	l.fresh = nil
 	return err
 }
 

@@ -85,9 +85,9 @@ func (s *source) reserve(ctx context.Context, n int, class event.Class, giveUp f
 	}
 }
 
-// listing has each request of a listing wait for our share, in the class that
+// gated has each request of a listing wait for our share, in the class that
 // the listing has come to.
-func (s *source) listing(ctx context.Context, class func() event.Class) context.Context {
+func (s *source) gated(ctx context.Context, class func() event.Class) context.Context {
 	return connector.WithGate(ctx, func(ctx context.Context) error {
 		_, _, err := s.reserve(ctx, 1, class(), nil)
 		return err

@@ -56,7 +56,7 @@ func TestALongListingKeepsWithinItsPart(t *testing.T) {
 	s.share = newShare([]connector.Limit{{Requests: 10, Window: time.Hour}})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	asked := s.listing(ctx, inBulk)
+	asked := s.gated(ctx, inBulk)
 	for n := 1; ; n++ {
 		for _, err := range c.conn.Source.Changes(asked, "company", "") {
 			if err == nil {
