@@ -231,8 +231,8 @@ func TestDisorderedWebhooksEndInTheStateOfTheCRM(t *testing.T) {
 	if got := c.count(`SELECT COUNT(*) FROM event WHERE class = $1 AND rev = 1`, string(event.Realtime)); got != 0 {
 		t.Errorf("%d of a first reading of %d are realtime", got, n+1)
 	}
-	if got := c.count(`SELECT COUNT(*) FROM event WHERE class = $1 AND rev = 2`, string(event.Realtime)); int(got) < n+1-lost {
-		t.Errorf("%d of %d changes are realtime, and %d webhooks came", got, n+1, n+1-lost)
+	if got := c.count(`SELECT COUNT(*) FROM event WHERE class = $1 AND rev = 2`, string(event.Realtime)); int(got) != n+1 {
+		t.Errorf("%d of %d changes are realtime; %d webhooks were lost, which is few enough for a poll", got, n+1, lost)
 	}
 	c.inOrder()
 	drill.Injected(t, int64(twice), 85, 86)
