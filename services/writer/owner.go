@@ -145,7 +145,7 @@ func (o *owner) turn(ctx context.Context, draining bool) (time.Duration, error) 
 	in := o.takeInputs()
 	crash.At(crash.WriterTurnBegun)
 	now := o.w.deps.Now()
-	most := o.limit.most(now, len(o.memory.Flying)+len(o.memory.Looking))
+	most := o.limit.most(now, underWay(o.memory, in))
 	if draining {
 		most = budget{}
 	}
@@ -246,6 +246,24 @@ func (o *owner) nextTurn(e protocol.Effects, free, rest time.Duration) time.Dura
 		next = min(next, 200*time.Millisecond) // the budget may have cut the turn short
 	}
 	return max(next, time.Millisecond)
+}
+
+// underWay is how many requests are in flight. What this turn is about to take
+// the answers of no longer is: counted, a full flight whose answers came at once
+// would leave the turn nothing to send and nobody to wake the next.
+func underWay(m *protocol.Memory, in protocol.Inputs) int {
+	n := len(m.Flying) + len(m.Looking)
+	for _, a := range in.Answers {
+		if m.Flying[a.Call] {
+			n--
+		}
+	}
+	for _, l := range in.Looks {
+		if _, asked := m.Looking[l.Key]; asked {
+			n--
+		}
+	}
+	return n
 }
 
 func (o *owner) takeInputs() protocol.Inputs {
