@@ -12,12 +12,10 @@ import (
 
 const (
 	// realtimeFloor and bulkFloor are what each class always gets of our share,
-	// in percent of it.
+	// in percent of it. Realtime's stands free also while nobody uses it: a window
+	// that bulk had spent whole would have the next one wait until it is over.
 	realtimeFloor = 25
 	bulkFloor     = 10
-	// realtimeLasts is how long after a realtime request its floor is kept
-	// free: without one bulk may have it all.
-	realtimeLasts = 10 * time.Second
 	// flyingKept is how many requests in flight bulk leaves to realtime.
 	flyingKept = 2
 )
@@ -27,7 +25,6 @@ const (
 type limits struct {
 	all, realtime, bulk, batches *quota.Log
 	inFlight                     int
-	lastRealtime                 time.Time
 	bulkWaits                    bool // the last turn saw bulk
 }
 
@@ -60,11 +57,9 @@ func (l *limits) most(now time.Time, flying int) budget {
 	if l.bulkWaits {
 		b.realtime = max(0, min(b.all, n-bulkLeft))
 	}
-	if now.Sub(l.lastRealtime) < realtimeLasts {
-		b.bulk = max(0, min(b.all, n-realtimeLeft))
-		if l.inFlight > flyingKept {
-			b.bulk = min(b.bulk, max(0, l.inFlight-flyingKept-flying))
-		}
+	b.bulk = max(0, min(b.all, n-realtimeLeft))
+	if l.inFlight > flyingKept {
+		b.bulk = min(b.bulk, max(0, l.inFlight-flyingKept-flying))
 	}
 	if bulkLeft > 0 { // its floor is never taken by the other's
 		b.bulk = max(b.bulk, min(b.all, bulkLeft))
@@ -87,9 +82,6 @@ func (l *limits) spend(now time.Time, e protocol.Effects) {
 	l.all.Spend(now, len(e.Send)+len(e.Looks))
 	l.realtime.Spend(now, e.Realtime)
 	l.bulk.Spend(now, e.Bulk)
-	if e.Realtime > 0 {
-		l.lastRealtime = now
-	}
 	for _, c := range e.Send {
 		if len(c.Items) > 1 {
 			l.batches.Spend(now, 1)

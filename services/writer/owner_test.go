@@ -29,3 +29,21 @@ func TestATurnMaySendWhatItsAnswersMadeRoomFor(t *testing.T) {
 		}
 	}
 }
+
+// Bulk leaves realtime's floor alone although nobody has used it for long: the
+// next won deal finds room in the window.
+func TestBulkLeavesRoomForTheNextWonDeal(t *testing.T) {
+	l := newLimits(connector.Claims{Limits: []connector.Limit{{Requests: 500, Window: time.Minute}}}, 80)
+	now := time.Unix(1_800_000_000, 0)
+	for {
+		n := l.most(now, 0).bulk
+		if n == 0 {
+			break
+		}
+		l.all.Spend(now, n)
+		l.bulk.Spend(now, n)
+	}
+	if b := l.most(now, 0); b.realtime != 100 {
+		t.Errorf("%d requests are left to realtime, want a quarter of 400", b.realtime)
+	}
+}
