@@ -34,7 +34,8 @@ import (
 type portal struct {
 	mu      sync.Mutex
 	records map[string]connector.Record
-	fail    int // so many fetches fail
+	fail    int  // so many fetches fail
+	breaks  bool // a listing ends with an error
 	fetched int
 }
 
@@ -53,6 +54,9 @@ func (p *portal) Changes(_ context.Context, _, _ string) iter.Seq2[connector.Cha
 			if !yield(connector.Change{Ref: r.Ref, Cursor: "c", Version: r.Version}, nil) {
 				return
 			}
+		}
+		if p.breaks {
+			yield(connector.Change{}, fault.New(fault.Transient, "the portal is away"))
 		}
 	}
 }

@@ -86,17 +86,14 @@ func (s *source) listChanges(ctx context.Context, typ string) error {
 	l := &listing{source: s, typ: typ, cursor: since, class: event.Realtime}
 	gated := s.gated(ctx, func() event.Class { return l.class })
 	for change, err := range s.conn.Source.Changes(gated, typ, since) {
-		if err != nil {
-			return err
+		if err != nil { // what was listed so far need not be listed again
+			return errors.Join(err, l.end(ctx))
 		}
 		if err := l.take(ctx, change); err != nil {
 			return err
 		}
 	}
-	if err := l.look(ctx); err != nil {
-		return err
-	}
-	return l.store(ctx)
+	return l.end(ctx)
 }
 
 // listing is one run through the changes of a type. It is realtime until it
@@ -126,6 +123,13 @@ func (l *listing) take(ctx context.Context, c connector.Change) error {
 	}
 	if len(l.fresh) > 0 && l.class == event.Realtime {
 		return nil // whether more come is not known yet
+	}
+	return l.store(ctx)
+}
+
+func (l *listing) end(ctx context.Context) error {
+	if err := l.look(ctx); err != nil {
+		return err
 	}
 	return l.store(ctx)
 }
