@@ -279,6 +279,11 @@ func TestRelaySendsInOrderAndResumesAtTheFirstUnsent(t *testing.T) {
 	if got := w.details(t); !slices.Equal(got, []string{"1", "2", "3", "4"}) {
 		t.Fatalf("sent %v", got)
 	}
+	// stopped between sending and marking it would rightly leave its last row
+	until(t, "marked", func() bool {
+		rows, err := trail.Outbox(db).Unpublished(t.Context(), 10)
+		return err == nil && len(rows) == 0
+	})
 	stop()
 	if rows, err := trail.Outbox(db).Unpublished(t.Context(), 10); err != nil || len(rows) != 0 {
 		t.Fatalf("unpublished %v, %v", rows, err)
