@@ -92,12 +92,16 @@ func (t tables) Head(lane string) (*protocol.Head, error) {
 	return heads[0], nil
 }
 
-func (t tables) ReadyHeads(realtime bool, limit int) ([]*protocol.Head, error) {
-	class := `l.realtime = 0`
-	if realtime {
-		class = `l.realtime > 0`
-	}
-	return t.heads(`AND l.state = 'ready' AND `+class+` ORDER BY s.changed_at, s.lane LIMIT $2`, limit)
+// ofRank tells the ranks apart by a head's own class and its lane's count of
+// realtime slots, which counts the head too.
+var ofRank = map[protocol.Rank]string{
+	protocol.Awaited:   `s.class = 'realtime'`,
+	protocol.Lifted:    `s.class <> 'realtime' AND l.realtime > 0`,
+	protocol.Unhurried: `s.class <> 'realtime' AND l.realtime = 0`,
+}
+
+func (t tables) ReadyHeads(rank protocol.Rank, limit int) ([]*protocol.Head, error) {
+	return t.heads(`AND l.state = 'ready' AND `+ofRank[rank]+` ORDER BY s.changed_at, s.lane LIMIT $2`, limit)
 }
 
 func (t tables) WakingHeads(now int64, limit int) ([]*protocol.Head, error) {
@@ -110,7 +114,7 @@ func (t tables) ReleasedHeads(limit int) ([]*protocol.Head, error) {
 }
 
 func (t tables) heads(where string, args ...any) ([]*protocol.Head, error) {
-	rows, err := t.tx.Query(`SELECT l.lane, l.state, l.exception, l.realtime, s.seq, s.event_id, s.subject, s.customer, s.route, s.rev, s.class, s.doc, s.trace, s.wait_since, s.attempts
+	rows, err := t.tx.Query(`SELECT l.lane, l.state, l.exception, s.seq, s.event_id, s.subject, s.customer, s.route, s.rev, s.class, s.doc, s.trace, s.wait_since, s.attempts
 		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane AND l.next = s.seq
 		WHERE s.target = $1 AND s.state = 'queued' `+where, append([]any{t.target}, args...)...)
 	if err != nil {
@@ -121,18 +125,14 @@ func (t tables) heads(where string, args ...any) ([]*protocol.Head, error) {
 	for rows.Next() {
 		h, s := &protocol.Head{}, &protocol.Slot{}
 		var state, class string
-		var realtime int64
 		var doc []byte
-		if err := rows.Scan(&h.Lane, &state, &h.Exception, &realtime, &s.Seq, &s.EventID, &s.Subject, &s.Customer, &s.Route, &s.Rev, &class, &doc, &s.Trace, &s.WaitSince, &s.Attempts); err != nil {
+		if err := rows.Scan(&h.Lane, &state, &h.Exception, &s.Seq, &s.EventID, &s.Subject, &s.Customer, &s.Route, &s.Rev, &class, &doc, &s.Trace, &s.WaitSince, &s.Attempts); err != nil {
 			return nil, err
 		}
 		if s.Rendering, err = document.Decode(doc); err != nil {
 			return nil, err
 		}
 		h.State, s.Lane, s.Class, h.Slot = protocol.LaneState(state), h.Lane, event.Class(class), s
-		if realtime > 0 { // a lane's class is the best of its queued slots
-			s.Class = event.Realtime
-		}
 		out = append(out, h)
 	}
 	return out, rows.Err()

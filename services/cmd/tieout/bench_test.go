@@ -31,20 +31,16 @@ func BenchmarkWonDeals(b *testing.B) {
 		started := time.Now()
 		o := start(b)
 		b.ReportMetric(time.Since(started).Seconds(), "start-s")
-		company, err := o.portal.Company(b.Context(), map[string]string{"name": "Quay Fittings Ltd"})
-		if err != nil {
-			b.Fatal(err)
-		}
-		o.settle(1)
-		report(b, o, "idle", o.winOneByOne(company, benchWon, time.Second))
+		companies := o.newCompanies("Quay Fittings", 8)
+		o.settle(len(companies))
+		report(b, o, "idle", o.winOneByOne(companies, benchWon, time.Second))
 		old := benchOld
 		if n, err := strconv.Atoi(os.Getenv("BENCH_OLD")); err == nil {
 			old = n
 		}
 		o.backlog(old)
 		since := time.Now()
-		during := o.winOneByOne(company, benchWon, 2*time.Second)
-		report(b, o, "busy", during)
+		report(b, o, "busy", o.winOneByOne(companies, benchWon, 2*time.Second))
 		o.until10m("the backlog is posted", func() bool { return len(o.created()) >= old+2*benchWon })
 		took := time.Since(since)
 		b.ReportMetric(float64(old)/took.Seconds(), "bulk-docs/s")
@@ -63,14 +59,14 @@ func report(b *testing.B, o *outside, name string, times []time.Duration) {
 	o.t.Logf("%s: min %s, p50 %s, p90 %s, p99 %s", name, times[0], times[len(times)/2], times[len(times)*9/10], times[len(times)*99/100])
 }
 
-// winOneByOne wins deals, one every so often, and returns how long each took
-// until the books had its invoice.
-func (o *outside) winOneByOne(company string, n int, every time.Duration) []time.Duration {
+// winOneByOne wins deals of the companies in turn, one every so often, and
+// returns how long each took until the books had its invoice.
+func (o *outside) winOneByOne(companies []string, n int, every time.Duration) []time.Duration {
 	won := map[string]time.Time{}
 	ctx := context.Background()
 	for i := range n {
 		name := fmt.Sprintf("Won %s %d", time.Now().Format("150405"), i)
-		id, err := o.portal.Deal(ctx, crm.Deal{Name: name, Company: company, Currency: "EUR", Lines: []crm.Line{{Name: "Widget", Quantity: "3", Price: "33.33"}}})
+		id, err := o.portal.Deal(ctx, crm.Deal{Name: name, Company: companies[i%len(companies)], Currency: "EUR", Lines: []crm.Line{{Name: "Widget", Quantity: "3", Price: "33.33"}}})
 		if err != nil {
 			o.t.Fatal(err)
 		}
@@ -128,14 +124,7 @@ func (o *outside) backlog(n int) {
 	o.settings("hubspot", `{"limits":{"ten_secondly_rolling":0,"secondly":0},"webhooks":{"deliver":false}}`)
 	o.fault("hubspot", `{"match":{"app":"app"},"effect":"status","status":503}`)
 	ctx := context.Background()
-	var companies []string
-	for i := range 40 {
-		id, err := o.portal.Company(ctx, map[string]string{"name": fmt.Sprintf("Old customer %d", i)})
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		companies = append(companies, id)
-	}
+	companies := o.newCompanies("Old customer", 40)
 	work := make(chan int)
 	failed := make(chan error, 8)
 	for range 8 {
@@ -164,6 +153,19 @@ func (o *outside) backlog(n int) {
 	}
 	o.clearFaults("hubspot")
 	o.settings("hubspot", `{"limits":{"ten_secondly_rolling":100,"secondly":5},"webhooks":{"deliver":true}}`)
+}
+
+// newCompanies makes so many, numbered from 0.
+func (o *outside) newCompanies(name string, n int) []string {
+	var out []string
+	for i := range n {
+		id, err := o.portal.Company(context.Background(), map[string]string{"name": fmt.Sprintf("%s %d", name, i)})
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		out = append(out, id)
+	}
+	return out
 }
 
 // share is the part of the books' limit of requests that was used in a time.

@@ -214,9 +214,6 @@ func (t *tables) Head(lane string) (*protocol.Head, error) {
 
 func (t *tables) headOf(l *laneRow) *protocol.Head {
 	s := t.room.slots.copyOf(&l.head().Slot)
-	if l.realtime > 0 {
-		s.Class = event.Realtime
-	}
 	return t.room.heads.copyOf(&protocol.Head{Lane: l.lane, State: l.state, Slot: s, Exception: l.exception})
 }
 
@@ -235,8 +232,19 @@ func (t *tables) headsWhere(limit int, keep func(*laneRow) bool) ([]*protocol.He
 	return out, nil
 }
 
-func (t *tables) ReadyHeads(realtime bool, limit int) ([]*protocol.Head, error) {
-	return t.headsWhere(limit, func(l *laneRow) bool { return l.state == protocol.Ready && (l.realtime > 0) == realtime })
+func (t *tables) ReadyHeads(rank protocol.Rank, limit int) ([]*protocol.Head, error) {
+	return t.headsWhere(limit, func(l *laneRow) bool { return l.state == protocol.Ready && l.rank() == rank })
+}
+
+// rank is that of the lane's head.
+func (l *laneRow) rank() protocol.Rank {
+	switch {
+	case l.head().Class == event.Realtime:
+		return protocol.Awaited
+	case l.realtime > 0:
+		return protocol.Lifted
+	}
+	return protocol.Unhurried
 }
 
 func (t *tables) WakingHeads(now int64, limit int) ([]*protocol.Head, error) {

@@ -76,6 +76,15 @@ type Slot struct {
 	ended     bool
 }
 
+// Rank orders the heads of ready lanes.
+type Rank int
+
+const (
+	Awaited   Rank = iota // realtime itself
+	Lifted                // bulk, and something realtime stands behind it in its lane
+	Unhurried             // bulk, and nobody waits
+)
+
 // Head is a lane with its next slot, and what is known around it.
 type Head struct {
 	Lane  string

@@ -32,9 +32,8 @@ type Tables interface {
 
 	// Head is the lane's next slot if it is queued, or nil.
 	Head(lane string) (*Head, error)
-	// ReadyHeads are ready to move, the oldest change first: those of lanes
-	// that hold something realtime, or the others.
-	ReadyHeads(realtime bool, limit int) ([]*Head, error)
+	// ReadyHeads of a rank are ready to move, the oldest change first.
+	ReadyHeads(rank Rank, limit int) ([]*Head, error)
 	// WakingHeads wait and are due.
 	WakingHeads(now int64, limit int) ([]*Head, error)
 	// ReleasedHeads are parked and go on by themselves: a newer revision of the
@@ -186,12 +185,11 @@ func (l *loader) command(c *Command) (err error) {
 	return err
 }
 
-// movable reads the heads that may move: lanes with something realtime first,
-// then the rest, so that a backlog drains fairly; those whose wait is over; and
-// parked ones that go on by themselves.
+// movable reads the heads that may move, rank by rank, so that a backlog drains
+// fairly; those whose wait is over; and parked ones that go on by themselves.
 func (l *loader) movable() error {
-	for _, realtime := range []bool{true, false} {
-		if err := l.take(l.ReadyHeads(realtime, headsMost)); err != nil {
+	for _, rank := range []Rank{Awaited, Lifted, Unhurried} {
+		if err := l.take(l.ReadyHeads(rank, headsMost)); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,55 @@
+package writer
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/writer/protocol"
+)
+
+// What is awaited itself goes before bulk that only stands in its way, and keeps
+// its own class: ten old deals of a customer whose record changed are no ten
+// deals won just now.
+func TestRealtimeGoesBeforeWhatItLifts(t *testing.T) {
+	d := newDesk(t)
+	slot := func(lane string, seq int64, class event.Class) {
+		r := &document.Rendering{EventID: lane + string(class), Target: "books", Lane: lane, Seq: seq, Class: class, Ref: lane, Verdict: document.Nothing, OccurredAt: time.Unix(1_800_000_000, 0)}
+		doc, err := document.Encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.db.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := d.server.w.storeSlot(tx, r, doc, "")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slot("old", 1, event.Bulk)
+	slot("behind", 1, event.Bulk)
+	slot("behind", 2, event.Realtime)
+	slot("won", 1, event.Realtime)
+	for rank, want := range map[protocol.Rank]struct {
+		lane  string
+		class event.Class
+	}{
+		protocol.Awaited:   {"won", event.Realtime},
+		protocol.Lifted:    {"behind", event.Bulk},
+		protocol.Unhurried: {"old", event.Bulk},
+	} {
+		var got []*protocol.Head
+		if err := d.db.Write(t.Context(), func(tx *store.Tx) (err error) {
+			got, err = tables{tx, "books"}.ReadyHeads(rank, 10)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.EqualFunc(got, []string{want.lane}, func(h *protocol.Head, lane string) bool { return h.Lane == lane && h.Slot.Class == want.class }) {
+			t.Errorf("of rank %d come %+v, want %s alone", rank, got, want.lane)
+		}
+	}
+}
