@@ -11,6 +11,7 @@ import (
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/audit/notify"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/store"
 )
 
@@ -20,10 +21,15 @@ func (s *Server) ListNotifications(ctx context.Context, r *controlv1.ListNotific
 	if limit <= 0 {
 		limit = searchPage
 	}
+	scope, err := control.Scope(ctx, s.a.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
+	theirs, args := store.Under("tenant", scope.Tenants, []any{min(limit, searchMost)})
 	out := &controlv1.ListNotificationsResponse{}
-	err := s.a.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		rows, err := tx.Query(`SELECT id, channel, kind, target, count, state, attempts, made_at, sent_at, error FROM message ORDER BY made_at DESC, id, channel LIMIT $1`,
-			min(limit, searchMost))
+	err = s.a.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		rows, err := tx.Query(`SELECT id, channel, kind, target, count, state, attempts, made_at, sent_at, error FROM message WHERE `+theirs+` ORDER BY made_at DESC, id, channel LIMIT $1`,
+			args...)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/store"
 )
 
@@ -26,10 +27,16 @@ func (s *Server) Search(ctx context.Context, r *controlv1.SearchRequest) (*contr
 		limit = searchPage
 	}
 	limit = min(limit, searchMost)
+	scope, err := control.Scope(ctx, s.a.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	where, args, err := conditions(r)
 	if err != nil {
 		return nil, err
 	}
+	theirs, args := store.Under("tenant", scope.Tenants, args)
+	where = " WHERE " + theirs + where
 	order := " ORDER BY taken_at, event_id"
 	if r.GetNewest() {
 		order = " ORDER BY taken_at DESC, event_id DESC"
@@ -82,7 +89,7 @@ func conditions(r *controlv1.SearchRequest) (string, []any, error) {
 	if len(parts) == 0 {
 		return "", nil, nil
 	}
-	return " WHERE " + strings.Join(parts, " AND "), args, nil
+	return " AND " + strings.Join(parts, " AND "), args, nil
 }
 
 func entries(tx *store.Tx, rest string, args []any, limit int64) ([]*controlv1.Entry, string, error) {

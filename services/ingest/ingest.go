@@ -115,6 +115,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 		return fmt.Errorf("ingest: %w", err)
 	}
 	in.looked.Store(true)
+	start(in.watchReplicas)
 	start(in.lifts)
 	for _, s := range in.sources {
 		start(s.poll)

@@ -14,6 +14,7 @@ import (
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 )
@@ -91,9 +92,14 @@ func (s *Server) ListRuns(ctx context.Context, r *controlv1.ListRunsRequest) (*c
 	if limit <= 0 {
 		limit = 100
 	}
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
+	theirs, args := store.Under("connection", scope.Connections, []any{r.GetId(), limit})
 	out := &controlv1.ListRunsResponse{}
-	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		runs, err := runsWhere(tx, `WHERE $1 = '' OR id = $1 ORDER BY started_at DESC, id LIMIT $2`, r.GetId(), limit)
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		runs, err := runsWhere(tx, `WHERE ($1 = '' OR id = $1) AND `+theirs+` ORDER BY started_at DESC, id LIMIT $2`, args...)
 		for _, x := range runs {
 			out.Items = append(out.Items, toRun(x, s.in.deps.Now()))
 		}

@@ -15,6 +15,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 )
 
@@ -29,6 +30,11 @@ func (in *Ingest) Server() *Server { return &Server{in: in} }
 
 // IngestStatus tells what was admitted and what is still due.
 func (s *Server) IngestStatus(ctx context.Context, _ *controlv1.IngestStatusRequest) (*controlv1.IngestStatusResponse, error) {
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
+	theirs, args := store.Under("subject", scope.Accounts, nil)
 	out := &controlv1.IngestStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.in.deps.Version}}
 	for _, n := range s.in.consumer.Lag() {
 		out.Service.Lag += n
@@ -36,18 +42,20 @@ func (s *Server) IngestStatus(ctx context.Context, _ *controlv1.IngestStatusRequ
 	for _, src := range s.in.sources {
 		out.Polls = append(out.Polls, src.state())
 	}
-	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		if err := tx.QueryRow(`SELECT COUNT(*) FROM exception WHERE state = 'open' AND `+theirs, args...).Scan(&out.Exceptions); err != nil {
+			return err
+		}
 		for query, dest := range map[string]*int64{
 			`SELECT (SELECT COUNT(*) FROM hint) + (SELECT lifting FROM book WHERE id = 1)`: &out.Hints, // set back: every record is due
 			`SELECT COUNT(*) FROM event WHERE published_at IS NULL`:                        &out.Unpublished,
 			`SELECT records FROM book WHERE id = 1`:                                        &out.Records,
-			`SELECT COUNT(*) FROM exception WHERE state = 'open'`:                          &out.Exceptions,
 		} {
 			if err := tx.QueryRow(query).Scan(dest); err != nil {
 				return err
 			}
 		}
-		return s.routes(tx, out)
+		return s.routes(tx, scope, out)
 	})
 	return out, err
 }
@@ -58,9 +66,12 @@ func (s *source) state() *controlv1.PollState {
 	return &controlv1.PollState{Connection: s.config.ID, Account: s.config.Account, Started: s.started, Completed: s.completed, Error: s.pollErr}
 }
 
-func (s *Server) routes(tx *store.Tx, out *controlv1.IngestStatusResponse) error {
+func (s *Server) routes(tx *store.Tx, scope registry.Scope, out *controlv1.IngestStatusResponse) error {
 	counts := map[string]*controlv1.RouteCount{}
 	for _, r := range s.in.deps.Registry.Routes {
+		if scope.Routes != nil && !slices.Contains(scope.Routes, r.ID) {
+			continue
+		}
 		c := &controlv1.RouteCount{Route: r.ID, WriteBack: r.WriteBack}
 		counts[r.ID], out.Routes = c, append(out.Routes, c)
 	}
@@ -167,14 +178,20 @@ func (s *Server) ListEvents(ctx context.Context, r *controlv1.ListEventsRequest)
 	if limit <= 0 {
 		limit = 100
 	}
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ListEventsResponse{}
-	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		if r.GetAfter() != "" {
-			out.Items, err = events(tx, `WHERE ($1 = '' OR ref = $1) AND (admitted_at, event_id) > (SELECT admitted_at, event_id FROM event WHERE event_id = $2) ORDER BY admitted_at, event_id LIMIT $3`,
-				r.GetRef(), r.GetAfter(), limit)
+			theirs, args := store.Under("route", scope.Routes, []any{r.GetRef(), limit, r.GetAfter()})
+			out.Items, err = events(tx, `WHERE ($1 = '' OR ref = $1) AND (admitted_at, event_id) > (SELECT admitted_at, event_id FROM event WHERE event_id = $3) AND `+theirs+
+				` ORDER BY admitted_at, event_id LIMIT $2`, args...)
 			return err
 		}
-		out.Items, err = events(tx, `WHERE $1 = '' OR ref = $1 ORDER BY admitted_at DESC, event_id DESC LIMIT $2`, r.GetRef(), limit)
+		theirs, args := store.Under("route", scope.Routes, []any{r.GetRef(), limit})
+		out.Items, err = events(tx, `WHERE ($1 = '' OR ref = $1) AND `+theirs+` ORDER BY admitted_at DESC, event_id DESC LIMIT $2`, args...)
 		slices.Reverse(out.Items)
 		return err
 	})
@@ -226,10 +243,15 @@ func (s *Server) ListExceptions(ctx context.Context, f *controlv1.ListExceptions
 	if limit <= 0 {
 		limit = 100
 	}
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
+	theirs, args := store.Under("subject", scope.Accounts, []any{state, f.GetId(), f.GetKind(), limit})
 	page := &controlv1.ListExceptionsResponse{}
-	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT id, kind, state, owner, subject, customer, reason, fix, opened_at FROM exception
-			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) ORDER BY opened_at, id LIMIT $4`, state, f.GetId(), f.GetKind(), limit)
+			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,12 @@ func newShare(limits []connector.Limit) *share {
 	return &share{all: quota.New(limits, ingestShare), bulk: quota.New(limits, ingestShare*bulkMost/100)}
 }
 
+// divide leaves us one part of so many.
+func (s *share) divide(parts int) {
+	s.all.Divide(parts)
+	s.bulk.Divide(parts)
+}
+
 // taken is what a task may use of a share.
 type taken struct {
 	all, bulk quota.Reservation

@@ -72,3 +72,25 @@ func TestALongListingKeepsWithinItsPart(t *testing.T) {
 		}
 	}
 }
+
+// Replicas read beside each other: each takes its part of our share, and what
+// one leaves when it ends is the others' again.
+func TestReplicasDivideTheShare(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	s := newShare([]connector.Limit{{Requests: 100, Window: 10 * time.Second}})
+	left := func() (n int) {
+		n, _ = s.all.Available(now)
+		return n
+	}
+	for _, c := range []struct{ replicas, left int }{{1, 70}, {3, 23}, {100, 1}, {1, 70}} {
+		if s.divide(c.replicas); left() != c.left {
+			t.Errorf("one of %d has %d requests, want %d", c.replicas, left(), c.left)
+		}
+	}
+	if _, _, ok := s.take(now, 40, event.Realtime); !ok {
+		t.Fatal("nothing was left")
+	}
+	if s.divide(2); left() != 0 {
+		t.Errorf("with 40 of its 35 spent it may send %d more", left())
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -43,19 +45,42 @@ func (s *Server) StreamHeads(ctx context.Context, r *controlv1.StreamHeadsReques
 
 // Reconcile compares source, journal and books of an entity and a period.
 func (s *Server) Reconcile(ctx context.Context, r *controlv1.ReconcileRequest) (*controlv1.ReconcileResponse, error) {
-	if _, ok := s.r.deps.Registry.Entity(r.GetEntity()); r.GetEntity() != "" && !ok {
-		return nil, status.Errorf(codes.NotFound, "there is no fiscal entity %q", r.GetEntity())
+	entity, err := s.entity(ctx, r.GetEntity())
+	if err != nil {
+		return nil, err
 	}
 	if _, _, err := bounds(r.GetPeriod()); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	run, report, err := s.r.reconcile(ctx, r.GetEntity(), r.GetPeriod())
+	run, report, err := s.r.reconcile(ctx, entity, r.GetPeriod())
 	if err != nil {
 		return nil, status.Errorf(codes.Unavailable, "the lists were not read whole, and nothing is inferred from half of one: %v", err)
 	}
-	out := answer(run, r.GetEntity(), r.GetPeriod(), report)
+	out := answer(run, entity, r.GetPeriod(), report)
 	out.EndedAt = timestamppb.New(s.r.deps.Now())
 	return out, nil
+}
+
+// entity is the one that is asked about; "" is all of them, which a tenant has
+// for itself only where it is the only one.
+func (s *Server) entity(ctx context.Context, id string) (string, error) {
+	scope, err := control.Scope(ctx, s.r.deps.Registry)
+	if err != nil {
+		return "", err
+	}
+	_, known := s.r.deps.Registry.Entity(id)
+	theirs := scope.Entities == nil || slices.Contains(scope.Entities, id)
+	switch {
+	case known && theirs:
+		return id, nil
+	case id != "":
+		return "", status.Errorf(codes.NotFound, "there is no fiscal entity %q", id)
+	case scope.Entities == nil || len(scope.Entities) == len(s.r.deps.Registry.Entities):
+		return "", nil
+	case len(scope.Entities) == 1:
+		return scope.Entities[0], nil
+	}
+	return "", status.Errorf(codes.InvalidArgument, "the tenant has several fiscal entities: name one of %s", strings.Join(scope.Entities, ", "))
 }
 
 // LastReport returns the newest report of an entity and a period.

@@ -131,7 +131,7 @@ func TestConsentReplacesTheGrant(t *testing.T) {
 		t.Error("the grant is not sealed")
 	}
 	res := &controlv1.WriterStatusResponse{}
-	if err := d.db.Read(t.Context(), func(tx *store.Tx) error { return d.server.targets(tx, res) }); err != nil {
+	if err := d.db.Read(t.Context(), func(tx *store.Tx) error { return d.server.targets(tx, registry.Scope{}, res) }); err != nil {
 		t.Fatal(err)
 	}
 	if ends := res.GetTargets()[0].GetGrantExpires(); ends == nil || ends.AsTime().Before(d.now.Add(99*24*time.Hour)) {
@@ -236,7 +236,7 @@ func TestWithoutATokenNothingIsSent(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	res := &controlv1.WriterStatusResponse{}
-	if err := d.db.Read(t.Context(), func(tx *store.Tx) error { return d.server.targets(tx, res) }); err != nil {
+	if err := d.db.Read(t.Context(), func(tx *store.Tx) error { return d.server.targets(tx, registry.Scope{}, res) }); err != nil {
 		t.Fatal(err)
 	}
 	if got := res.GetTargets()[0]; got.GetState() != "paused" || !strings.Contains(got.GetReason(), "consented") {

@@ -15,6 +15,7 @@ import (
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/money"
+	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 )
@@ -30,13 +31,18 @@ func (w *Writer) Server() *Server { return &Server{w: w} }
 
 // WriterStatus tells what is open, held and parked.
 func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequest) (*controlv1.WriterStatusResponse, error) {
+	scope, err := control.Scope(ctx, s.w.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.WriterStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.w.deps.Version}}
 	for _, n := range s.w.consumer.Lag() {
 		out.Service.Lag += n
 	}
-	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		var oldest int64
-		if err := tx.QueryRow(`SELECT COUNT(*), COALESCE(MIN(opened_at), 0) FROM exception WHERE state = 'open'`).Scan(&out.Exceptions, &oldest); err != nil {
+		theirs, args := store.Under("target", scope.Accounts, nil)
+		if err := tx.QueryRow(`SELECT COUNT(*), COALESCE(MIN(opened_at), 0) FROM exception WHERE state = 'open' AND `+theirs, args...).Scan(&out.Exceptions, &oldest); err != nil {
 			return err
 		}
 		if oldest > 0 {
@@ -53,20 +59,21 @@ func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequ
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM outbox WHERE published_at IS NULL`).Scan(&out.Unpublished); err != nil {
 			return err
 		}
-		if err := s.routes(tx, out); err != nil {
+		if err := s.routes(tx, scope, out); err != nil {
 			return err
 		}
-		return s.targets(tx, out)
+		return s.targets(tx, scope, out)
 	})
 	return out, err
 }
 
-func (s *Server) routes(tx *store.Tx, out *controlv1.WriterStatusResponse) error {
+func (s *Server) routes(tx *store.Tx, scope registry.Scope, out *controlv1.WriterStatusResponse) error {
+	theirs, args := store.Under("s.route", scope.Routes, nil)
 	rows, err := tx.Query(`SELECT s.route, COUNT(*),
 		SUM(CASE WHEN s.state = 'queued' AND l.exception <> '' AND l.next = s.seq THEN 1 ELSE 0 END),
 		SUM(CASE WHEN s.state = 'queued' AND (l.state = 'waiting' AND l.exception = '' OR l.exception <> '' AND l.next < s.seq) THEN 1 ELSE 0 END),
 		SUM(CASE WHEN s.state = 'aside' THEN 1 ELSE 0 END)
-		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state IN ('queued', 'aside') GROUP BY s.route ORDER BY s.route`)
+		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state IN ('queued', 'aside') AND `+theirs+` GROUP BY s.route ORDER BY s.route`, args...)
 	if err != nil {
 		return err
 	}
@@ -81,8 +88,9 @@ func (s *Server) routes(tx *store.Tx, out *controlv1.WriterStatusResponse) error
 	return rows.Err()
 }
 
-func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) error {
-	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by, recovery_since FROM target ORDER BY target`)
+func (s *Server) targets(tx *store.Tx, scope registry.Scope, out *controlv1.WriterStatusResponse) error {
+	theirs, args := store.Under("target", scope.Accounts, nil)
+	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by, recovery_since FROM target WHERE `+theirs+` ORDER BY target`, args...)
 	if err != nil {
 		return err
 	}
@@ -123,6 +131,10 @@ func (s *Server) targets(tx *store.Tx, out *controlv1.WriterStatusResponse) erro
 
 // ListExceptions lists exceptions, oldest first.
 func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+	scope, err := control.Scope(ctx, s.w.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ListExceptionsResponse{}
 	limit := int64(r.GetLimit())
 	if limit <= 0 {
@@ -132,9 +144,10 @@ func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptions
 	if state == "" && r.GetId() == "" {
 		state = string(exception.Open)
 	}
-	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+	theirs, args := store.Under("target", scope.Accounts, []any{state, r.GetId(), r.GetKind(), limit})
+	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT id, kind, state, owner, target, lane, seq, subject, customer, reason, field, fix, vendor_code, vendor_text, rule, trace_id, opened_at, waiting_until
-			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) ORDER BY opened_at, id LIMIT $4`, state, r.GetId(), r.GetKind(), limit)
+			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
 		if err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ func (p *process) run(ctx context.Context) (err error) {
 	p.status = run.NewStatus(p.control.Health)
 	p.control.Waiting("it waits for its parts")
 	defer p.close()
-	if p.rt, err = run.New(p.runtime()); err != nil {
+	if p.rt, err = run.New(Runtime(p.cfg, p.version, p.base)); err != nil {
 		return err
 	}
 	set, metrics, err := p.rt.Metrics(p.name)
@@ -162,21 +162,22 @@ func (p *process) until(ctx context.Context, what string, tell func(what, why st
 	}
 }
 
-func (p *process) runtime() run.Config {
+// Runtime is what a configuration says about the parts.
+func Runtime(cfg *config.Config, version string, log *slog.Logger) run.Config {
 	c := run.Config{
-		Dir: p.cfg.SQLiteDir, Postgres: p.cfg.Postgres.URL, Schema: p.cfg.Postgres.Schema, Kafka: p.cfg.Kafka.Brokers, Redis: p.cfg.Redis.Address,
-		Shown: p.shown(), Partitions: p.cfg.Kafka.Partitions, Replication: p.cfg.Kafka.Replication, Version: p.version, Log: p.base, Now: time.Now,
+		Dir: cfg.SQLiteDir, Postgres: cfg.Postgres.URL, Schema: cfg.Postgres.Schema, Kafka: cfg.Kafka.Brokers, Redis: cfg.Redis.Address,
+		Shown: shown(cfg), Partitions: cfg.Kafka.Partitions, Replication: cfg.Kafka.Replication, Version: version, Log: log, Now: time.Now,
 	}
-	if p.cfg.OTLP != "" {
-		c.Exporter = func(ctx context.Context) (telemetry.Exporter, error) { return otlp.New(ctx, p.cfg.OTLP) }
+	if cfg.OTLP != "" {
+		c.Exporter = func(ctx context.Context) (telemetry.Exporter, error) { return otlp.New(ctx, cfg.OTLP) }
 	}
 	return c
 }
 
-func (p *process) shown() run.Shown {
-	k, r := p.cfg.Kafka, p.cfg.Redis
+func shown(cfg *config.Config) run.Shown {
+	k, r := cfg.Kafka, cfg.Redis
 	return run.Shown{
-		Kafka: k.TLS, Postgres: p.cfg.Postgres.TLS, Redis: r.TLS, PostgresPassword: p.cfg.Postgres.Password, RedisUser: r.User, RedisPassword: r.Password,
+		Kafka: k.TLS, Postgres: cfg.Postgres.TLS, Redis: r.TLS, PostgresPassword: cfg.Postgres.Password, RedisUser: r.User, RedisPassword: r.Password,
 		KafkaLogin: stream.Login{Mechanism: k.Mechanism, User: k.User, Password: k.Password},
 	}
 }

@@ -214,4 +214,23 @@ func TestBackfillLetsWonDealsPass(t *testing.T) {
 		t.Fatalf("run %+v", r)
 	}
 	d.check("after a backfill of what was known")
+	o.narrows()
+	if out := o.run("topics", "apply", "--plan", "-o", "json"); !strings.Contains(out, `"items": []`) {
+		t.Errorf("the topics of a running installation differ: %s", out)
+	}
+}
+
+// narrows: the only tenant has all there is, and nobody else is known.
+func (o *outside) narrows() {
+	o.t.Helper()
+	for _, list := range [][]string{{"connections", "list"}, {"exceptions", "list"}, {"runs", "list"}, {"events", "tail"}, {"audit", "search", "--limit", "5"}, {"notifications", "list"}} {
+		args := append(list, "-o", "json")
+		whole, theirs := o.run(args...), o.run(append(args, "--tenant", "acme")...)
+		if whole != theirs {
+			o.t.Errorf("%v: the tenant is shown\n%s, the installation has\n%s", list, theirs, whole)
+		}
+		if said, code := o.try(append(args, "--tenant", "nobody")...); code != 4 || !strings.Contains(said, `no tenant \"nobody\"`) {
+			o.t.Errorf("%v: of a tenant that is not there: %d %s", list, code, said)
+		}
+	}
 }

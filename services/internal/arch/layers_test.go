@@ -66,7 +66,7 @@ var between = map[string][]string{
 	"internal/store":   {"internal/crash", "internal/trust"},
 	"internal/stream":  {"internal/crash", "internal/meter", "internal/trust"},
 	"internal/trail":   {"internal/store", "internal/stream", "internal/crash"},
-	"internal/control": {"internal/store", "internal/trail", "internal/meter"},
+	"internal/control": {"internal/store", "internal/trail", "internal/meter", "internal/registry"},
 	"internal/mapping": {"internal/registry"},
 	"internal/config":  {"internal/registry", "internal/trust"},
 }

@@ -17,7 +17,8 @@ type Log struct {
 }
 
 type window struct {
-	limit int
+	limit int // ours
+	whole int // of all of us
 	size  time.Duration
 	sent  []departure // oldest first
 	total int         // of sent
@@ -39,9 +40,20 @@ func New(limits []connector.Limit, percent int) *Log {
 	l := &Log{}
 	for _, x := range limits {
 		n := max(1, x.Requests*percent/100)
-		l.windows = append(l.windows, window{limit: n, size: x.Window})
+		l.windows = append(l.windows, window{limit: n, whole: n, size: x.Window})
 	}
 	return l
+}
+
+// Divide leaves this process one part of so many: those that share a limit and
+// do not ask each other take equal parts. What left already stays counted.
+func (l *Log) Divide(parts int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.windows {
+		w := &l.windows[i]
+		w.limit = max(1, w.whole/max(1, parts))
+	}
 }
 
 // Available returns how many requests may leave now, and when the next one may

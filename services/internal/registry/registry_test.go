@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -43,5 +45,27 @@ func TestLookups(t *testing.T) {
 	}
 	if _, ok := r.Route("lost"); ok {
 		t.Error("a route that is not there was found")
+	}
+}
+
+func TestScopeIsWhatATenantHas(t *testing.T) {
+	r := &Registry{
+		Entities:    []Entity{{ID: "ie", Tenant: "acme"}, {ID: "us", Tenant: "other"}},
+		Connections: []Connection{{ID: "crm", Tenant: "acme", Account: "hubspot/1"}, {ID: "books", Tenant: "other", Account: "quickbooks/1"}},
+		Routes:      []Route{{ID: "deals", Entity: "ie"}, {ID: "more", Entity: "us"}},
+	}
+	s, ok := r.Scope("acme")
+	want := Scope{Tenants: []string{"acme"}, Connections: []string{"crm"}, Accounts: []string{"hubspot/1"}, Entities: []string{"ie"}, Routes: []string{"deals"}}
+	if !ok || !reflect.DeepEqual(s, want) {
+		t.Errorf("acme has %+v, want %+v", s, want)
+	}
+	if s, ok := r.Scope(""); !ok || !reflect.DeepEqual(s, Scope{}) {
+		t.Errorf("the installation has %+v", s)
+	}
+	if _, ok := r.Scope("nobody"); ok {
+		t.Error("nobody has something")
+	}
+	if got := r.Tenants(); !slices.Equal(got, []string{"acme", "other"}) {
+		t.Errorf("tenants %v", got)
 	}
 }

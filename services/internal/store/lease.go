@@ -27,6 +27,27 @@ func (db *DB) Lease(ctx context.Context, name, owner string) (held bool, err err
 	return held, nil
 }
 
+// Present says that owner is one of a group, for the time of a lease, and
+// counts those that are.
+func (db *DB) Present(ctx context.Context, group, owner string) (n int, err error) {
+	if _, err := db.Lease(ctx, Presence(group, owner), owner); err != nil {
+		return 0, err
+	}
+	err = db.Write(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(`DELETE FROM lease WHERE substr(name, 1, length($1)) = $1 AND valid_until <= $2`, Presence(group, ""), tx.Now()); err != nil {
+			return err
+		}
+		return tx.QueryRow(`SELECT COUNT(*) FROM lease WHERE substr(name, 1, length($1)) = $1`, Presence(group, "")).Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", group, err)
+	}
+	return n, nil
+}
+
+// Presence is the lease by which owner is one of a group.
+func Presence(group, owner string) string { return group + "/" + owner }
+
 // Release gives a lease back, if owner has it.
 func (db *DB) Release(ctx context.Context, name, owner string) error {
 	return db.Write(ctx, func(tx *Tx) error {

@@ -287,6 +287,32 @@ func testLeaseHasOneOwnerUntilItEnds(t *testing.T, where on) {
 	lease("b", true)
 }
 
+func TestThePresentAreCounted(t *testing.T) {
+	storetest.Both(t, testThePresentAreCounted)
+}
+
+func testThePresentAreCounted(t *testing.T, where on) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), func() time.Time { return now })
+	present := func(group, owner string, want int) {
+		t.Helper()
+		if n, err := db.Present(t.Context(), group, owner); n != want || err != nil {
+			t.Fatalf("with %s of %s there are %d (%v), want %d", owner, group, n, err, want)
+		}
+	}
+	present("replicas", "a", 1)
+	present("replicas", "b", 2)
+	present("others", "c", 1)
+	now = now.Add(9 * time.Second)
+	present("replicas", "b", 2)
+	now = now.Add(time.Second) // a has said nothing for the time of a lease
+	present("replicas", "b", 1)
+	if err := db.Release(t.Context(), store.Presence("replicas", "b"), "b"); err != nil {
+		t.Fatal(err)
+	}
+	present("replicas", "a", 1)
+}
+
 func TestNoRowsIsNoFailure(t *testing.T) { storetest.Both(t, testNoRowsIsNoFailure) }
 
 func testNoRowsIsNoFailure(t *testing.T, where on) {
@@ -354,5 +380,40 @@ func testACallerThatGivesUpLeavesNothingOpen(t *testing.T, where on) {
 	}
 	if gaveUp == 0 {
 		t.Fatal("nobody gave up")
+	}
+}
+
+// What lies under a name is that and what it is the folder of, nothing that
+// begins alike.
+func TestUnder(t *testing.T) {
+	storetest.Both(t, testUnder)
+}
+
+func testUnder(t *testing.T, where on) {
+	db := open(t, where, filepath.Join(t.TempDir(), "a.db"), nil)
+	if err := db.Write(t.Context(), func(tx *store.Tx) error {
+		for _, id := range []string{"a/1", "a/1/deal/7", "a/12", "b/1"} {
+			if _, err := tx.Exec(`INSERT INTO note (id, n) VALUES ($1, 1)`, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		these []string
+		want  int
+	}{{nil, 4}, {[]string{}, 0}, {[]string{"a/1"}, 2}, {[]string{"a/1", "b"}, 3}} {
+		where, args := store.Under("id", c.these, []any{1})
+		if err := db.Read(t.Context(), func(tx *store.Tx) error {
+			var n int
+			if err := tx.QueryRow(`SELECT COUNT(*) FROM note WHERE n = $1 AND `+where, args...).Scan(&n); err != nil || n != c.want {
+				t.Errorf("under %q are %d (%v), want %d", c.these, n, err, c.want)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

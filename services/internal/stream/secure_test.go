@@ -154,3 +154,37 @@ func TestTopicsOfAnotherRetentionAreRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A plan makes what is missing and alters what may be altered; what would lose
+// records or scatter keys is named and left.
+func TestTopicsArePlannedAndApplied(t *testing.T) {
+	cl := client(t, cluster(t))
+	topic := func(name string, partitions int, retention string) stream.Topic {
+		return stream.Topic{Name: name, Partitions: partitions, Config: map[string]string{"cleanup.policy": "delete", "retention.ms": retention}}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := cl.EnsureTopics(ctx, []stream.Topic{topic("longer", 2, "1000"), topic("shorter", 2, "-1"), topic("wider", 2, "1000"), topic("same", 2, "1000")}); err != nil {
+		t.Fatal(err)
+	}
+	want := []stream.Topic{topic("wider", 3, "1000"), topic("longer", 2, "2000"), topic("shorter", 2, "5000"), topic("same", 2, "1000"), topic("new", 2, "1000")}
+	plan := func() (out string) {
+		changes, err := cl.PlanTopics(ctx, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range changes {
+			out += x.Action + " " + x.Topic + " " + x.Is + ">" + x.Want + "; "
+		}
+		if err := cl.ApplyTopics(ctx, want, changes); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if got := plan(); got != "refuse wider 2>3; alter longer 1000>2000; refuse shorter -1>5000; make new >2 partitions; " {
+		t.Errorf("the plan is %s", got)
+	}
+	if got := plan(); got != "refuse wider 2>3; refuse shorter -1>5000; " {
+		t.Errorf("once it was applied the plan is %s", got)
+	}
+}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -62,70 +59,53 @@ type DiffersError struct{ Topic, What, Is, Want string }
 
 // Error says what differs, and what an operator can do.
 func (e *DiffersError) Error() string {
-	next := "alter the topic's configuration (kafka-configs --alter)"
+	next := "see what 'tieout topics apply --plan' would change"
 	if e.What == differsPartitions {
 		next = "set kafka.partitions to what the topic has: the keys of what it holds lie by that number"
 	}
 	return fmt.Sprintf("topic %s has %s %s, this program wants %s; operator: %s", e.Topic, e.What, e.Is, e.Want, next)
 }
 
-const differsPartitions = "partitions"
-
 func (c *Client) ensureTopics(ctx context.Context, topics []Topic) error {
-	missing := make([]kafka.TopicConfig, 0, len(topics))
-	for _, t := range topics {
-		switch n, err := c.partitions(ctx, t.Name); {
-		case errors.Is(err, kafka.UnknownTopicOrPartition):
-			missing = append(missing, t.request())
-		case err != nil:
-			return err
-		case n != t.Partitions:
-			return &DiffersError{t.Name, differsPartitions, strconv.Itoa(n), strconv.Itoa(t.Partitions)}
+	plan, err := c.PlanTopics(ctx, topics)
+	if err != nil {
+		return err
+	}
+	for _, x := range plan {
+		if x.Action != Make {
+			return &DiffersError{x.Topic, x.What, x.Is, x.Want}
 		}
 	}
-	if len(missing) == 0 {
-		return c.checkConfigs(ctx, topics)
+	if len(plan) == 0 {
+		return nil
+	}
+	if err := c.makeTopics(ctx, topics, plan); err != nil {
+		return err
+	}
+	return errors.New("topics were made and are not known everywhere yet")
+}
+
+func (c *Client) makeTopics(ctx context.Context, topics []Topic, plan []TopicChange) error {
+	req := &kafka.CreateTopicsRequest{}
+	for _, x := range plan {
+		for _, t := range topics {
+			if x.Action == Make && x.Topic == t.Name {
+				req.Topics = append(req.Topics, t.request())
+			}
+		}
+	}
+	if len(req.Topics) == 0 {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	res, err := c.kafka.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
+	res, err := c.kafka.CreateTopics(ctx, req)
 	if err != nil {
 		return err
 	}
 	for name, err := range res.Errors {
 		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 			return fmt.Errorf("topic %s: %w", name, err)
-		}
-	}
-	return errors.New("topics were made and are not known everywhere yet")
-}
-
-// checkConfigs compares what the topics are told with what they were told.
-func (c *Client) checkConfigs(ctx context.Context, topics []Topic) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req := &kafka.DescribeConfigsRequest{}
-	want := map[string]Topic{}
-	for _, t := range topics {
-		if want[t.Name] = t; len(t.Config) > 0 {
-			req.Resources = append(req.Resources, kafka.DescribeConfigRequestResource{ResourceType: kafka.ResourceTypeTopic, ResourceName: t.Name, ConfigNames: slices.Sorted(maps.Keys(t.Config))})
-		}
-	}
-	if len(req.Resources) == 0 {
-		return nil
-	}
-	res, err := c.kafka.DescribeConfigs(ctx, req)
-	if err != nil {
-		return err
-	}
-	for _, r := range res.Resources {
-		if r.Error != nil {
-			return fmt.Errorf("configuration of topic %s: %w", r.ResourceName, r.Error)
-		}
-		for _, e := range r.ConfigEntries {
-			if value, told := want[r.ResourceName].Config[e.ConfigName]; told && e.ConfigValue != value {
-				return &DiffersError{r.ResourceName, e.ConfigName, e.ConfigValue, value}
-			}
 		}
 	}
 	return nil

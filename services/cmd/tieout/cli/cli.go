@@ -27,6 +27,7 @@ const DefaultDir = ".tieout/dev"
 type app struct {
 	server, token, dir string
 	context            string // a named installation
+	tenant             string // lists show its alone; "" for the whole installation
 	output             string
 	yes                bool // ask nothing
 	out, err           io.Writer
@@ -57,6 +58,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetContext(control.ForTenant(cmd.Context(), a.tenant))
 			switch a.output {
 			case "table", "json", "yaml":
 				return nil
@@ -77,10 +79,11 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.dir, "dir", DefaultDir, "state folder whose endpoints.json names address and token")
 	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	flags.StringVar(&a.context, "context", os.Getenv("TIEOUT_CONTEXT"), "named installation of ~/.config/tieout/config.yaml (TIEOUT_CONTEXT)")
+	flags.StringVar(&a.tenant, "tenant", "", "lists show what is this tenant's alone; a connection that is added is its")
 	flags.BoolVar(&a.yes, "yes", false, "do it without asking")
 	flags.Bool("no-color", false, "no colours; there are none to begin with, so scripts may say so")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.restore(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.notifications(), a.reconcile(), a.mapping(), a.config(), a.open(),
+	root.AddCommand(a.dev(), a.status(), a.wait(), a.journey(), a.exceptions(), a.lanes(), a.restore(), a.connections(), a.backfill(), a.runs(), a.events(), a.audit(), a.notifications(), a.reconcile(), a.mapping(), a.config(), a.topics(), a.open(),
 		a.doctor(), a.sandbox(), a.version())
 	a.watchLists(root)
 	return root

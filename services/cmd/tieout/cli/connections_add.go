@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,7 @@ func (a *app) connectionsAdd() *cobra.Command {
 		Example: "  tieout connections add --system hubspot --account 48213 --id crm --public-url https://example.com/webhooks/hubspot\n" +
 			"  tieout connections add --system quickbooks --account 4620816365 --id books -o yaml",
 		RunE: func(*cobra.Command, []string) error {
+			x.block.Tenant = cmp.Or(a.tenant, "main")
 			if err := x.check(); err != nil {
 				return usage("%v", err)
 			}
@@ -74,7 +76,6 @@ func (a *app) connectionsAdd() *cobra.Command {
 	f.StringVar(&x.block.System, "system", "", "the vendor's system: "+strings.Join(slices.Sorted(maps.Keys(connectors.All())), ", "))
 	f.StringVar(&x.block.Account, "account", "", "the portal's or company's id at the vendor; what is written is bound to it")
 	f.StringVar(&x.block.ID, "id", "", "a short name for it; the system's name if left out")
-	f.StringVar(&x.block.Tenant, "tenant", "main", "the tenant that it belongs to")
 	f.StringVar(&x.block.BaseURL, "base-url", "", "where the vendor answers, if not where it usually does")
 	f.StringVar(&x.block.PublicURL, "public-url", "", "address of webhooks as the vendor knows it")
 	f.DurationVar(&x.poll, "poll-every", 0, "how often changes are listed, for a source")
