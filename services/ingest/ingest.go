@@ -70,6 +70,7 @@ type Ingest struct {
 	restored chan struct{} // the database was set back
 	marked   atomic.Bool   // that was said in this process
 	looked   atomic.Bool   // it is known whether it was
+	polls    atomic.Bool   // this replica is the one that polls
 }
 
 // New makes the service; Run does the work.

@@ -23,23 +23,28 @@ const (
 	defaultPoll  = time.Minute
 )
 
-// poll lists what changed, for ever. It is the truth that webhooks only hint at.
+// poll lists what changed, for ever: where this replica is the one that polls,
+// and whenever it is asked. It is the truth that webhooks only hint at.
 func (s *source) poll(ctx context.Context) error {
 	every := s.config.PollEvery
 	if every <= 0 {
 		every = defaultPoll
 	}
-	for ctx.Err() == nil {
-		s.pollOnce(ctx)
-		t := time.NewTimer(every)
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
 		select {
 		case <-ctx.Done():
+			return nil
 		case <-s.ask:
 		case <-t.C:
+			if !s.in.polls.Load() {
+				continue
+			}
 		}
-		t.Stop()
+		s.pollOnce(ctx)
+		t.Reset(every)
 	}
-	return nil
 }
 
 // pollOnce is complete only if every type was listed to its end.

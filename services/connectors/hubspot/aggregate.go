@@ -226,21 +226,23 @@ func (a *aggregate) refers() map[string][]string {
 }
 
 // owners are the deals that line items belong to.
-func (s *source) owners(ctx context.Context, lines []string) ([]string, error) {
-	var deals []string
+func (s *source) owners(ctx context.Context, lines []string) (deals, orphans []string, err error) {
 	ids := unique(lines)
 	for len(ids) > 0 {
 		n := min(batchMax, len(ids))
 		links, err := s.associations(ctx, typeLineItem, typeDeal, ids[:n])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		for _, list := range links {
-			for _, e := range list {
+		for _, id := range ids[:n] {
+			for _, e := range links[id] {
 				deals = append(deals, e.ID)
+			}
+			if len(links[id]) == 0 {
+				orphans = append(orphans, id)
 			}
 		}
 		ids = ids[n:]
 	}
-	return unique(deals), nil
+	return unique(deals), orphans, nil
 }

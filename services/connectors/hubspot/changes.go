@@ -85,7 +85,7 @@ func (s *source) Changes(ctx context.Context, typ, since string) iter.Seq2[conne
 			yield(connector.Change{}, err)
 			return
 		}
-		p := &poll{source: s, at: at, yield: yield}
+		p := &poll{source: s, at: at, yield: yield, lines: s.listed.after(since)}
 		for i, t := range searched {
 			if err := p.walk(ctx, i, t); err != nil {
 				p.fail(err)
@@ -106,6 +106,7 @@ type poll struct {
 	at     cursor
 	held   *connector.Change
 	yield  func(connector.Change, error) bool
+	lines  *lines
 }
 
 func (p *poll) emit(c connector.Change) error {
@@ -129,7 +130,9 @@ func (p *poll) end() {
 		p.held = &connector.Change{}
 	}
 	p.held.Cursor = p.at.String()
-	p.yield(*p.held, nil)
+	if p.yield(*p.held, nil) {
+		p.source.listed.end(p.held.Cursor, p.lines)
+	}
 }
 
 // walk yields what changed of one type, oldest first. Each page begins at the
@@ -198,16 +201,20 @@ func (p *poll) take(ctx context.Context, i int, typ string, page []*object) erro
 }
 
 // takeLines yields the deals of changed line items, without a version: the
-// deal's own may be an old one.
+// deal's own may be an old one. Lines that the run before has yielded as they
+// are now are left out.
 func (p *poll) takeLines(ctx context.Context, i int, page []*object) error {
 	var ids []string
 	for _, o := range page {
-		ids = append(ids, o.ID)
+		if p.lines.changed(o) {
+			ids = append(ids, o.ID)
+		}
 	}
-	deals, err := p.source.owners(ctx, ids)
+	deals, orphans, err := p.source.owners(ctx, ids)
 	if err != nil {
 		return err
 	}
+	p.lines.forget(orphans)
 	for n, id := range deals {
 		if n == len(deals)-1 { // only then is the whole page accounted for
 			p.move(i, typeLineItem, page[len(page)-1])

@@ -27,6 +27,7 @@ type source struct {
 	now     func() time.Time
 	// searches paces what asks the search.
 	searches *rate.Limiter
+	listed   lineMemory
 }
 
 // Fetch reads aggregates in few requests: for 100 deals one for the deals, one
@@ -37,7 +38,7 @@ type source struct {
 // (type line_item, from webhooks) are answered by the deals they belong to.
 func (s *source) Fetch(ctx context.Context, typ string, ids []string) ([]connector.Record, error) {
 	if typ == typeLineItem {
-		deals, err := s.owners(ctx, ids)
+		deals, _, err := s.owners(ctx, ids)
 		if err != nil {
 			return nil, err
 		}

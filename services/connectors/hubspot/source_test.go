@@ -263,6 +263,36 @@ func TestAChangedLineItemNamesItsDeal(t *testing.T) {
 	}
 }
 
+// A changed line names its deal once to a reader that keeps what it is told, and
+// again to one that comes back with an older cursor, or when it has no deal yet.
+func TestAChangedLineNamesItsDealOnce(t *testing.T) {
+	s := newStage(t, nil)
+	w := s.world()
+	_, first := s.changes("deal", "")
+	s.clock.move(10 * time.Minute) // the deal itself is out of the overlap
+	_, first = s.changes("deal", first)
+	s.change("line_items", w.line, props{"description": "only words"})
+	late := s.create("line_items", props{"name": "of no deal yet"})
+	ids, second := s.changes("deal", first)
+	if !slices.Equal(ids, []string{w.deal}) {
+		t.Fatalf("%v, want the deal", ids)
+	}
+	if ids, _ := s.changes("deal", first); !slices.Equal(ids, []string{w.deal}) {
+		t.Errorf("to whoever did not keep it: %v, want the deal again", ids)
+	}
+	ids, second = s.changes("deal", first)
+	if ids, second = s.changes("deal", second); len(ids) != 1 || ids[0] != "" {
+		t.Errorf("once it is kept: %v", ids)
+	}
+	s.call("POST", "/crm/v4/associations/line_items/deals/batch/create", map[string]any{"inputs": []any{map[string]any{
+		"from": map[string]string{"id": late}, "to": map[string]string{"id": w.deal},
+		"types": []any{map[string]any{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 20}},
+	}}})
+	if ids, _ = s.changes("deal", second); !slices.Contains(ids, w.deal) {
+		t.Errorf("a line that got its deal late: %v", ids)
+	}
+}
+
 // An import changes more objects in one millisecond than a page of a search holds.
 func TestMoreThanAPageInOneMoment(t *testing.T) {
 	s := newStage(t, nil)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
@@ -109,6 +110,8 @@ func TestAPollThatBreaksOffKeepsItsCursor(t *testing.T) {
 	s.clock.move(0)
 	s.change("deals", w.deal, props{"dealname": "2nd"})
 	for _, path := range []string{"/crm/v3/objects/line_items/search", "/crm/v3/objects/deals/search", "/crm/v4/**"} {
+		s.clock.move(time.Second)
+		s.change("line_items", w.line, props{"description": path})
 		s.control("faults", map[string]any{"effect": "fault_in_200", "match": map[string]any{"path": path}, "times": 1})
 		var failed error
 		moved := cursor
