@@ -21,6 +21,9 @@ const (
 	// were changed by a machine, and are bulk.
 	pollRealtime = 100
 	defaultPoll  = time.Minute
+	// pollRests is how many times as long as it took a poll is followed by none:
+	// the same minutes listed again and again would leave little to read with.
+	pollRests = 3
 )
 
 // poll lists what changed, for ever: where this replica is the one that polls,
@@ -42,8 +45,9 @@ func (s *source) poll(ctx context.Context) error {
 				continue
 			}
 		}
+		began := s.in.deps.Now()
 		s.pollOnce(ctx)
-		t.Reset(every)
+		t.Reset(max(every, pollRests*s.in.deps.Now().Sub(began)))
 	}
 }
 

@@ -85,7 +85,10 @@ func (s *source) Changes(ctx context.Context, typ, since string) iter.Seq2[conne
 			yield(connector.Change{}, err)
 			return
 		}
-		p := &poll{source: s, at: at, yield: yield, lines: s.listed.after(since)}
+		p := &poll{source: s, at: at, yield: yield}
+		if typ == typeDeal {
+			p.lines = s.listed.after(since)
+		}
 		for i, t := range searched {
 			if err := p.walk(ctx, i, t); err != nil {
 				p.fail(err)
@@ -130,7 +133,7 @@ func (p *poll) end() {
 		p.held = &connector.Change{}
 	}
 	p.held.Cursor = p.at.String()
-	if p.yield(*p.held, nil) {
+	if p.yield(*p.held, nil) && p.lines != nil {
 		p.source.listed.end(p.held.Cursor, p.lines)
 	}
 }

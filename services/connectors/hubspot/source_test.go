@@ -281,6 +281,7 @@ func TestAChangedLineNamesItsDealOnce(t *testing.T) {
 		t.Errorf("to whoever did not keep it: %v, want the deal again", ids)
 	}
 	ids, second = s.changes("deal", first)
+	s.changes("company", "") // another type's run between them
 	if ids, second = s.changes("deal", second); len(ids) != 1 || ids[0] != "" {
 		t.Errorf("once it is kept: %v", ids)
 	}
