@@ -25,7 +25,8 @@ const (
 type limits struct {
 	all, realtime, bulk, batches *quota.Log
 	inFlight                     int
-	bulkWaits                    bool // the last turn saw bulk
+	bulkWaits                    bool      // the last turn saw bulk
+	batched                      time.Time // when the last shared call left
 }
 
 func newLimits(c connector.Claims, share int) *limits {
@@ -38,7 +39,7 @@ func newLimits(c connector.Claims, share int) *limits {
 // budget is what may leave in a turn.
 type budget struct {
 	all, realtime, bulk, batches int
-	free                         time.Duration // until more may, 0 if some may now
+	free                         time.Duration // until more may of a class that may not now, 0 if each may
 }
 
 // most returns what may leave now, with so many requests under way. A floor
@@ -46,9 +47,17 @@ type budget struct {
 func (l *limits) most(now time.Time, flying int) budget {
 	n, at := l.all.Available(now)
 	b := budget{free: at.Sub(now)}
-	b.batches, _ = l.batches.Available(now)
-	realtimeLeft, _ := l.realtime.Available(now)
-	bulkLeft, _ := l.bulk.Available(now)
+	realtimeLeft, realtimeAt := l.realtime.Available(now)
+	bulkLeft, bulkAt := l.bulk.Available(now)
+	if l.bulkWaits && n > 0 { // what is left may be the other class's alone
+		if bulkLeft == 0 && n <= realtimeLeft {
+			b.wait(now, l.all.When(now, realtimeLeft+1), bulkAt)
+		}
+		if realtimeLeft == 0 && n <= bulkLeft {
+			b.wait(now, l.all.When(now, bulkLeft+1), realtimeAt)
+		}
+	}
+	l.paceBatches(now, &b)
 	b.all = n
 	if l.inFlight > 0 {
 		b.all = min(n, max(0, l.inFlight-flying))
@@ -70,6 +79,32 @@ func (l *limits) most(now time.Time, flying int) budget {
 	return b
 }
 
+// paceBatches spreads shared calls over their window. Spent at once they would
+// carry what few lanes have ready in each, and the rest of the window none.
+func (l *limits) paceBatches(now time.Time, b *budget) {
+	next := l.batched.Add(l.batches.Every())
+	if !now.Before(next) {
+		b.batches, next = l.batches.Available(now)
+		if l.batches.Every() > 0 {
+			b.batches = min(b.batches, 1)
+		}
+	}
+	if b.batches == 0 && l.bulkWaits {
+		b.wait(now, next, next)
+	}
+}
+
+// wait has the next turn come when a class that may send nothing now may: once
+// the other's floor leaves it something, or its own is free again.
+func (b *budget) wait(now, either, or time.Time) {
+	if or.Before(either) {
+		either = or
+	}
+	if d := max(either.Sub(now), time.Millisecond); b.free == 0 || d < b.free {
+		b.free = d
+	}
+}
+
 // sees notes whether bulk waits.
 func (l *limits) sees(heads []*protocol.Head) {
 	l.bulkWaits = slices.ContainsFunc(heads, func(h *protocol.Head) bool {
@@ -85,6 +120,7 @@ func (l *limits) spend(now time.Time, e protocol.Effects) {
 	for _, c := range e.Send {
 		if len(c.Items) > 1 {
 			l.batches.Spend(now, 1)
+			l.batched = now
 		}
 	}
 }

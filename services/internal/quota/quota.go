@@ -72,6 +72,34 @@ func (l *Log) Available(now time.Time) (int, time.Time) {
 	return n, at
 }
 
+// When is the moment from which on n more may leave: at most a whole window.
+func (l *Log) When(now time.Time, n int) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.whenever(now, n)
+}
+
+func (l *Log) whenever(now time.Time, n int) time.Time {
+	at := now
+	for i := range l.windows {
+		w := &l.windows[i]
+		if next := w.when(now, min(n, w.limit)); next.After(at) {
+			at = next
+		}
+	}
+	return at
+}
+
+// Every is how far apart requests leave that use a limit up evenly.
+func (l *Log) Every() (d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.windows {
+		d = max(d, l.windows[i].size/time.Duration(l.windows[i].limit))
+	}
+	return d
+}
+
 // Spend notes n departures.
 func (l *Log) Spend(now time.Time, n int) {
 	l.mu.Lock()
@@ -107,14 +135,7 @@ type Reservation struct {
 func (l *Log) Reserve(now time.Time, n int) (r Reservation, again time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	again = now
-	for i := range l.windows {
-		w := &l.windows[i]
-		if at := w.when(now, min(n, w.limit)); at.After(again) {
-			again = at
-		}
-	}
-	if again.After(now) {
+	if again = l.whenever(now, n); again.After(now) {
 		return Reservation{}, again, false
 	}
 	for i := range l.windows {
