@@ -149,10 +149,6 @@ type source struct {
 	share  *share
 	due    chan struct{} // a hint was stored
 	ask    chan struct{} // a poll is wanted now
-
-	mu                 sync.Mutex
-	started, completed int64
-	pollErr            string
 }
 
 func newSource(in *Ingest, c registry.Connection, conn *connector.Connection) *source {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
@@ -53,31 +54,54 @@ func (s *source) poll(ctx context.Context) error {
 
 // pollOnce is complete only if every type was listed to its end.
 func (s *source) pollOnce(ctx context.Context) {
-	s.mu.Lock()
-	s.started++
-	no := s.started
-	s.mu.Unlock()
-	var errs []error
-	for _, typ := range s.types() {
-		if err := s.pollType(ctx, typ); err != nil {
-			errs = append(errs, fmt.Errorf("list changes of type %s: %w", typ, err))
-		}
-	}
-	err := errors.Join(errs...)
-	if ctx.Err() == nil {
-		s.in.deps.Meter.Count(ctx, meter.PollsCompleted, 1, s.config.ID, completeness(err))
-	}
-	s.mu.Lock()
-	s.pollErr = ""
+	no, err := s.beginPoll(ctx)
 	if err == nil {
-		s.completed = no
-	} else {
-		s.pollErr = err.Error()
+		var errs []error
+		for _, typ := range s.types() {
+			if err := s.pollType(ctx, typ); err != nil {
+				errs = append(errs, fmt.Errorf("list changes of type %s: %w", typ, err))
+			}
+		}
+		err = errors.Join(append(errs, s.endPoll(ctx, no, errors.Join(errs...)))...)
 	}
-	s.mu.Unlock()
-	if err != nil && ctx.Err() == nil {
+	if ctx.Err() != nil {
+		return
+	}
+	s.in.deps.Meter.Count(ctx, meter.PollsCompleted, 1, s.config.ID, completeness(err))
+	if err != nil {
 		s.in.deps.Log.WarnContext(ctx, "the poll is not complete", "connection", s.config.ID, "error", err)
 	}
+}
+
+// beginPoll numbers a poll: whoever waits for one that starts later waits for a
+// higher number, whichever replica does it.
+func (s *source) beginPoll(ctx context.Context) (no int64, err error) {
+	err = s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`INSERT INTO poll (connection, started) VALUES ($1, 1) ON CONFLICT (connection) DO UPDATE SET started = poll.started + 1 RETURNING started`, s.config.ID).Scan(&no)
+	})
+	return no, err
+}
+
+// endPoll notes that a poll is complete, or why it is not.
+func (s *source) endPoll(ctx context.Context, no int64, failed error) error {
+	completed, why := no, ""
+	if failed != nil {
+		completed, why = 0, failed.Error()
+	}
+	return s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE poll SET error = $1, completed = CASE WHEN completed < $2 THEN $2 ELSE completed END WHERE connection = $3`, why, completed, s.config.ID)
+		return err
+	})
+}
+
+// polled tells how far the polls are.
+func (s *source) polled(tx *store.Tx) (*controlv1.PollState, error) {
+	p := &controlv1.PollState{Connection: s.config.ID, Account: s.config.Account}
+	err := tx.QueryRow(`SELECT started, completed, error FROM poll WHERE connection = $1`, s.config.ID).Scan(&p.Started, &p.Completed, &p.Error)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return p, err
 }
 
 func (s *source) pollType(ctx context.Context, typ string) error {

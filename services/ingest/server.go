@@ -39,9 +39,6 @@ func (s *Server) IngestStatus(ctx context.Context, _ *controlv1.IngestStatusRequ
 	for _, n := range s.in.consumer.Lag() {
 		out.Service.Lag += n
 	}
-	for _, src := range s.in.sources {
-		out.Polls = append(out.Polls, src.state())
-	}
 	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM exception WHERE state = 'open' AND `+theirs, args...).Scan(&out.Exceptions); err != nil {
 			return err
@@ -55,15 +52,12 @@ func (s *Server) IngestStatus(ctx context.Context, _ *controlv1.IngestStatusRequ
 				return err
 			}
 		}
+		if out.Polls, err = s.polls(tx); err != nil {
+			return err
+		}
 		return s.routes(tx, scope, out)
 	})
 	return out, err
-}
-
-func (s *source) state() *controlv1.PollState {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return &controlv1.PollState{Connection: s.config.ID, Account: s.config.Account, Started: s.started, Completed: s.completed, Error: s.pollErr}
 }
 
 func (s *Server) routes(tx *store.Tx, scope registry.Scope, out *controlv1.IngestStatusResponse) error {
@@ -111,13 +105,28 @@ func count(c *controlv1.RouteCount, outcome string, n int64) {
 
 // Poll asks for a poll of each connection now. The numbers to wait for are
 // those of polls that start after this call.
-func (s *Server) Poll(context.Context, *controlv1.PollRequest) (*controlv1.PollResponse, error) {
+func (s *Server) Poll(ctx context.Context, _ *controlv1.PollRequest) (*controlv1.PollResponse, error) {
 	out := &controlv1.PollResponse{}
+	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		out.Polls, err = s.polls(tx)
+		return err
+	})
+	for _, p := range out.GetPolls() {
+		p.Started++
+	}
 	for _, src := range s.in.sources {
-		st := src.state()
-		st.Started++
-		out.Polls = append(out.Polls, st)
 		signal(src.ask)
+	}
+	return out, err
+}
+
+func (s *Server) polls(tx *store.Tx) (out []*controlv1.PollState, err error) {
+	for _, src := range s.in.sources {
+		p, err := src.polled(tx)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
 	}
 	return out, nil
 }

@@ -273,14 +273,14 @@ func TestAChangedLineNamesItsDealOnce(t *testing.T) {
 	_, first = s.changes("deal", first)
 	s.change("line_items", w.line, props{"description": "only words"})
 	late := s.create("line_items", props{"name": "of no deal yet"})
-	ids, second := s.changes("deal", first)
+	ids, _ := s.changes("deal", first)
 	if !slices.Equal(ids, []string{w.deal}) {
 		t.Fatalf("%v, want the deal", ids)
 	}
 	if ids, _ := s.changes("deal", first); !slices.Equal(ids, []string{w.deal}) {
 		t.Errorf("to whoever did not keep it: %v, want the deal again", ids)
 	}
-	ids, second = s.changes("deal", first)
+	_, second := s.changes("deal", first)
 	s.changes("company", "") // another type's run between them
 	if ids, second = s.changes("deal", second); len(ids) != 1 || ids[0] != "" {
 		t.Errorf("once it is kept: %v", ids)

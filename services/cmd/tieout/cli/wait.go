@@ -57,16 +57,8 @@ func (a *app) runWait(ctx context.Context, w waiting) error {
 	defer cancel()
 	polls := map[string]int64{}
 	if w.settled {
-		var p *controlv1.PollResponse
-		err := patiently(ctx, func() (err error) {
-			p, err = c.ingest.Poll(ctx, &controlv1.PollRequest{})
+		if err := askPolls(ctx, c, polls); err != nil {
 			return err
-		})
-		if err != nil {
-			return err
-		}
-		for _, s := range p.GetPolls() {
-			polls[s.GetConnection()] = s.GetStarted()
 		}
 	}
 	for {
@@ -87,6 +79,17 @@ func (a *app) runWait(ctx context.Context, w waiting) error {
 		case <-time.After(look):
 		}
 	}
+}
+
+// askPolls asks for polls, and notes the numbers of those that start after that.
+func askPolls(ctx context.Context, c clients, polls map[string]int64) error {
+	return patiently(ctx, func() error {
+		p, err := c.ingest.Poll(ctx, &controlv1.PollRequest{})
+		for _, s := range p.GetPolls() {
+			polls[s.GetConnection()] = s.GetStarted()
+		}
+		return err
+	})
 }
 
 // patience is how long a service may be away before there is none: whoever keeps
@@ -128,8 +131,10 @@ func (a *app) stillOpen(ctx context.Context, c clients, w waiting, polls map[str
 	var open []string
 	if w.settled {
 		for _, s := range p.ingest.GetPolls() {
-			if s.GetStarted() < polls[s.GetConnection()] { // another process by now: all its polls started after the call
-				polls[s.GetConnection()] = 1
+			if s.GetStarted() < polls[s.GetConnection()]-1 { // the database was set back
+				if err := askPolls(ctx, c, polls); err != nil {
+					return nil, err
+				}
 			}
 			if s.GetCompleted() < polls[s.GetConnection()] {
 				open = append(open, strings.TrimSpace("a complete poll of "+s.GetConnection()+" "+s.GetError()))

@@ -130,9 +130,9 @@ func (s *story) atRest(polls **controlv1.PollResponse) error {
 	}
 	for i, p := range in.GetPolls() {
 		switch asked := (*polls).GetPolls()[i].GetStarted(); {
-		case p.GetStarted() < asked-1: // another process by now, which counts anew
+		case p.GetStarted() < asked-1: // the database was set back
 			*polls = nil
-			return errors.New("ingest was started again")
+			return errors.New("ingest was set back")
 		case p.GetCompleted() < asked:
 			return fmt.Errorf("poll %d of %s is not complete: %s", asked, p.GetConnection(), p.GetError())
 		}
