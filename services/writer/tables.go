@@ -60,6 +60,10 @@ func (t tables) OpsFor(subject, part string) ([]*protocol.Op, error) {
 	return t.ops(`target = $1 AND subject = $2 AND part = $3`, t.target, subject, part)
 }
 
+func (t tables) OpsMaking(otherRef string, now int64) ([]*protocol.Op, error) {
+	return t.ops(`target = $1 AND target_ref = $2 AND effect = 'create' AND state = 'done' AND ended_at > $3`, t.target, otherRef, now)
+}
+
 func (t tables) ops(where string, args ...any) ([]*protocol.Op, error) {
 	rows, err := t.tx.Query(`SELECT op_id, lane, seq, part, n, kind, effect, subject, rev, state, gen, call, mark, request_hash, fields,
 		target_ref, target_version, attempts, started_at, ended_at FROM op WHERE `+where+` ORDER BY op_id`, args...)

@@ -34,10 +34,7 @@ func BenchmarkWonDeals(b *testing.B) {
 		companies := o.newCompanies("Quay Fittings", 8)
 		o.settle(len(companies))
 		report(b, o, "idle", o.winOneByOne(companies, benchWon, time.Second))
-		old := benchOld
-		if n, err := strconv.Atoi(os.Getenv("BENCH_OLD")); err == nil {
-			old = n
-		}
+		old := backlogSize()
 		o.backlog(old)
 		since := time.Now()
 		report(b, o, "busy", o.winOneByOne(companies, benchWon, 2*time.Second))
@@ -50,6 +47,13 @@ func BenchmarkWonDeals(b *testing.B) {
 		o.up()
 		b.ReportMetric(time.Since(again).Seconds(), "warm-start-s")
 	}
+}
+
+func backlogSize() int {
+	if n, err := strconv.Atoi(os.Getenv("BENCH_OLD")); err == nil {
+		return n
+	}
+	return benchOld
 }
 
 func report(b *testing.B, o *outside, name string, times []time.Duration) {

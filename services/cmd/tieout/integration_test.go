@@ -45,7 +45,7 @@ func onRealParts(t *testing.T) (*outside, *lab.Lab) {
 }
 
 // onParts starts a lab with other options than the usual ones.
-func onParts(t *testing.T, change func(*lab.Options)) (*outside, *lab.Lab) {
+func onParts(t testing.TB, change func(*lab.Options)) (*outside, *lab.Lab) {
 	t.Helper()
 	bin := t.TempDir()
 	if out, err := exec.Command("go", "build", "-o", bin+"/", "tieout.dev/services/cmd/...").CombinedOutput(); err != nil {
@@ -71,7 +71,7 @@ func onParts(t *testing.T, change func(*lab.Options)) (*outside, *lab.Lab) {
 }
 
 // endsWithNothingLeft: no process of the folder and no address of it remains.
-func endsWithNothingLeft(t *testing.T, dir string, l *lab.Lab) {
+func endsWithNothingLeft(t testing.TB, dir string, l *lab.Lab) {
 	f := l.File()
 	if t.Failed() {
 		logs, _ := filepath.Glob(filepath.Join(dir, "logs", "*.log"))
@@ -105,7 +105,7 @@ func endsWithNothingLeft(t *testing.T, dir string, l *lab.Lab) {
 	}
 }
 
-func address(t *testing.T, text string) string {
+func address(t testing.TB, text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		t.Fatal(err)

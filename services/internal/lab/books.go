@@ -56,7 +56,7 @@ type books struct {
 func newBooks(w *world) *books {
 	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}, stale: map[string]refusal{}, dislikes: map[string]bool{}, bodies: map[string]string{}}
 	financial, masters := w.class, connector.UniqueReference
-	if (w.class == connector.Searchable || w.class == connector.Opaque) && w.chance(0.4) {
+	if (w.class == connector.Searchable || w.class == connector.Opaque) && (w.chance(0.4) || w.f.hasty > 0) {
 		masters = connector.Searchable // two customers may bear one name there
 	}
 	b.tokens = w.class != connector.Opaque && w.chance(0.6)

@@ -23,6 +23,7 @@ type told struct {
 // checkTurn is I12: what leaves in a turn stays within what may leave.
 func (p *process) checkTurn(before told, v *protocol.View, e *protocol.Effects) {
 	w, n := p.w, len(e.Send)+len(e.Looks)
+	p.asked = p.asked || before.asked
 	if n == 0 {
 		return
 	}
@@ -37,11 +38,11 @@ func (p *process) checkTurn(before told, v *protocol.View, e *protocol.Effects) 
 		w.violated("I12", "%d requests leave %s before the books want the next one", n, time.Duration(p.hold-w.now)*time.Microsecond)
 	case before.paused && v.Paused && n > 1:
 		w.violated("I12", "%d requests leave while the connection is paused, not one probe", n)
-	case before.paused && v.Paused && !before.asked && w.now-p.probed < 5*second:
+	case before.paused && v.Paused && !p.asked && w.now-p.probed < 5*second:
 		w.violated("I12", "a probe leaves %s after the last one", time.Duration(w.now-p.probed)*time.Microsecond)
 	}
 	if before.paused && v.Paused {
-		p.probed = w.now
+		p.probed, p.asked = w.now, false
 	}
 	shared := 0
 	for _, c := range e.Send {

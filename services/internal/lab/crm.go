@@ -22,6 +22,7 @@ type record struct {
 	matchOnly bool
 	strict    bool    // its customer is made by the company's own record alone
 	payer     *record // a company that is billed instead
+	product   string  // what it is about; "": what all are about
 	deleted   bool
 	into      *record // merged away
 	losers    []event.Ref
@@ -91,6 +92,9 @@ func (w *world) populate() {
 func (w *world) newDeal(companies int, strict bool) {
 	r := w.newRecord("deal")
 	r.company, r.amount, r.day, r.shipping = w.crm.records[w.n(companies)], int64(1+w.n(9)), 1+w.n(3), w.chance(0.15)
+	if w.f.products {
+		r.product = r.ref.ID
+	}
 	r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
 	if strict && w.chance(0.5) {
 		r.payer = w.crm.records[w.n(companies)]

@@ -26,6 +26,8 @@ type faults struct {
 	rest                                            micros  // of an owner that nothing wakes
 	rebalance, replay, outage, hand, operator, poll micros  // mean intervals, 0: never
 	holds                                           float64 // of what a person at the console does
+	products                                        bool    // each deal is about a product of its own
+	hasty                                           float64 // of a person's actions: says at once what became of a doubt
 	lock                                            bool    // the books close a period
 	lasts                                           micros  // how long faults go on
 	backup, restore                                 micros  // mean intervals, 0: never
@@ -39,7 +41,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "hasty"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -49,6 +51,9 @@ func classesOf(mix, class string) ([]connector.Ambiguity, error) {
 		class = only
 	}
 	if class == "" || class == "all" {
+		if mix == "hasty" { // the others know a copy by themselves
+			return every[2:], nil
+		}
 		return every, nil
 	}
 	if !slices.Contains(every, connector.Ambiguity(class)) {
@@ -121,6 +126,10 @@ func (w *world) stress(mix string) {
 		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
 		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
 		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
+	case "hasty": // a record has two doubts, and a person who sees the one says what became of both
+		f.operator, f.hasty, f.products, f.companies, f.deals, f.edits = 2*second, 0.9, true, 6, 8+w.n(6), w.n(4)
+		f.rejected, f.lostAnswer, f.late, f.lasts, f.freeze = 0.2+0.2*w.rng.Float64(), 0.1, 0.6, 5*minute, 0
+		f.hand, f.outage, f.lookFails = 0, 0, 0
 	case "batch": // many customers in bulk at once, so that calls hold several documents
 		f.companies, f.deals, f.edits, f.lasts, f.winsWithin = 6, 6+w.n(4), w.n(4), 10*minute, 10*second
 		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, []int{2, 5}[w.n(2)], 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0

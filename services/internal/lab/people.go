@@ -85,7 +85,11 @@ func (w *world) operator() {
 	if len(list) == 0 || !w.changes("a person acts") {
 		return
 	}
-	w.actOn(list[w.n(len(list))], w.n(8))
+	choice := w.n(8)
+	if w.chance(w.f.hasty) {
+		choice = 5 + w.n(2)
+	}
+	w.actOn(list[w.n(len(list))], choice)
 }
 
 // hold pauses the target, or lets it go on.

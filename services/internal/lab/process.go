@@ -26,6 +26,7 @@ type process struct {
 	turnAt  micros // the next turn that is planned
 	hold    micros // the books want no request until then
 	probed  micros // when it last tried a paused connection
+	asked   bool   // since then a person asked for something
 }
 
 // batches is how many shared calls may leave in a turn.
@@ -36,7 +37,7 @@ func (w *world) assign(p *process) {
 	w.owner = p
 	p.life++
 	p.alive, p.memory, p.started, p.in, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 0
-	p.hold, p.probed = 0, 0
+	p.hold, p.probed, p.asked = 0, 0, false
 	w.db.lease = protocol.Lease{Epoch: w.db.lease.Epoch + 1, Owner: p.id + itoa(int64(p.life))}
 	p.lease = w.db.lease
 	w.log("%s takes the target: epoch %d", p.id, p.lease.Epoch)

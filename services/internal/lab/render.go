@@ -41,7 +41,13 @@ func party(name string) *document.Party {
 	return &document.Party{DisplayName: name, Currency: "EUR"}
 }
 
-const itemRef = "crm/1/product/1"
+// itemOf is what a deal is about: one item for all, or its own.
+func itemOf(d *state) (ref, name string) {
+	if d.product != "" {
+		return "crm/1/product/" + d.product, "Widget " + d.product
+	}
+	return "crm/1/product/1", "Widget"
+}
 
 // deal is one invoice, or two; while it is not won they shall not stand.
 func deal(e *admitted) []document.Part {
@@ -61,9 +67,10 @@ func deal(e *admitted) []document.Part {
 		billed = d.payer
 	}
 	customer := billed.ref.String()
+	itemRef, item := itemOf(d)
 	out := []document.Part{
 		{Name: "customer", Kind: document.CustomerKind, Mode: document.Ensure, Desired: document.Issued, Subject: customer, Party: party(billed.name)},
-		{Name: "item", Kind: document.ItemKind, Mode: document.Ensure, Desired: document.Issued, Subject: itemRef, Item: &document.Item{Name: "Widget", Account: "sales"}},
+		{Name: "item", Kind: document.ItemKind, Mode: document.Ensure, Desired: document.Issued, Subject: itemRef, Item: &document.Item{Name: item, Account: "sales"}},
 	}
 	if d.strict { // it waits for the company's own record
 		out = out[1:]

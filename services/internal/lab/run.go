@@ -193,6 +193,10 @@ func (w *world) disturb() {
 // rounds bounds how long everything may take to come to rest.
 const rounds = 48
 
+// waitRounds is what a record waits in vain for what it needs: those of one lane
+// do so one after the other.
+const waitRounds = 8
+
 // patience is how many rounds people try before they give up.
 const patience = 17
 
@@ -210,7 +214,7 @@ func (w *world) heal() {
 			p.die("frozen for too long, and killed")
 		}
 	}
-	for n := range rounds {
+	for n := range max(rounds, patience+waitRounds*w.f.deals) {
 		if len(w.bad) > 0 {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
@@ -202,6 +203,12 @@ func (t *tables) OpsAt(p protocol.Place) ([]*protocol.Op, error) {
 
 func (t *tables) OpsFor(subject, part string) ([]*protocol.Op, error) {
 	return t.opsWhere(func(o *protocol.Op) bool { return o.Subject == subject && o.Part == part })
+}
+
+func (t *tables) OpsMaking(otherRef string, now int64) ([]*protocol.Op, error) {
+	return t.opsWhere(func(o *protocol.Op) bool {
+		return o.TargetRef == otherRef && o.Effect == connector.Create && o.State == protocol.Done && o.EndsAt > now
+	})
 }
 
 func (t *tables) Head(lane string) (*protocol.Head, error) {

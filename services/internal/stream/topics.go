@@ -59,7 +59,7 @@ type DiffersError struct{ Topic, What, Is, Want string }
 
 // Error says what differs, and what an operator can do.
 func (e *DiffersError) Error() string {
-	next := "see what 'tieout topics apply --plan' would change"
+	next := "alter the topic's configuration: 'tieout topics apply --plan' shows what would change"
 	if e.What == differsPartitions {
 		next = "set kafka.partitions to what the topic has: the keys of what it holds lie by that number"
 	}

@@ -509,7 +509,7 @@ func TestANameIsKeptWhileCopiesFly(t *testing.T) {
 	tn := &turn{v: v, m: NewMemory(), busy: map[string]string{}, claimed: map[string]string{}}
 	tn.done(op, posting("a", connector.Open), "")
 	want := v.Now + (v.Claims.Guard + v.Claims.LongestRequest).Microseconds()
-	if got := tn.nameHeld(&document.Part{Name: "customer", Kind: document.CustomerKind, Subject: "c"}); got != want {
+	if got := tn.nameHeld(posting("a", connector.Open).Ref.String()); got != want {
 		t.Errorf("the name is held until %d, want %d", got, want)
 	}
 	v.Calls[0].Sends = 1

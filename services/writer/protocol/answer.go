@@ -153,11 +153,12 @@ func (t *turn) lastCopy(op *Op) int64 {
 }
 
 // nameHeld is until when a record must keep its name: given up sooner, a copy
-// of its create that still flies would make it once more.
-func (t *turn) nameHeld(p *document.Part) int64 {
+// of its create that still flies would make it once more, also where the create
+// was for another record that was merged into this one.
+func (t *turn) nameHeld(otherRef string) int64 {
 	until := int64(0)
 	for _, id := range t.v.OpIDs {
-		if op := t.v.Ops[id]; op.Subject == p.Subject && op.Part == p.Name && op.Kind == p.Kind && op.Effect == connector.Create && op.State == Done {
+		if op := t.v.Ops[id]; op.Effect == connector.Create && op.State == Done && op.TargetRef == otherRef {
 			until = max(until, op.EndsAt)
 		}
 	}

@@ -24,6 +24,9 @@ func (t *turn) countConnection(request string, err error) {
 	switch k := fault.KindOf(err); {
 	case k == fault.RateLimited: // it answers, and wants us to wait
 		t.m.HoldUntil = max(t.m.HoldUntil, t.v.Mono+max(f.RetryAfter, time.Second))
+		if request == t.m.Probe {
+			t.m.Probe = ""
+		}
 	case !k.OfConnection() && k != fault.InDoubt:
 		t.m.Failures = 0
 		t.resume()

@@ -318,7 +318,7 @@ func (t *turn) commandTarget(c Command) {
 		t.reissueRef(c)
 	case t.v.Paused && c.Exception == t.v.Alert:
 		t.ch.Commands = append(t.ch.Commands, c.ID)
-		if c.Action == Retry {
+		if c.Action == Retry && t.m.Probe == "" { // else the one under way answers
 			t.m.ProbeAt = t.v.Mono
 		}
 	case c.Action == Discard:

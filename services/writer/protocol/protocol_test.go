@@ -250,6 +250,20 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
+// A person's retry brings the next probe forward, and adds none to one that is
+// under way.
+func TestARetryAddsNoSecondProbe(t *testing.T) {
+	for probe, want := range map[string]time.Duration{"": 0, "under way": firstProbe} {
+		v, m := view(won(1, "a")), NewMemory()
+		v.Paused, v.Alert, v.Budget = true, "alert", 0
+		m.Backoff, m.ProbeAt, m.Probe = firstProbe, firstProbe, probe
+		ch, _ := Step(v, m, Inputs{Commands: []Command{{ID: "c", Exception: "alert", Action: Retry}}})
+		if len(ch.Commands) != 1 || m.ProbeAt != want {
+			t.Errorf("probe %q: the next one is due after %s, want %s", probe, m.ProbeAt, want)
+		}
+	}
+}
+
 // Equal inputs give equal outputs.
 func TestStepIsDeterministic(t *testing.T) {
 	play := func() (Changes, Effects) { return Step(view(won(1, "a")), NewMemory(), Inputs{}) }

@@ -54,7 +54,7 @@ func (t *turn) mergeFields(h *Head, p *document.Part, l *link.Link, cur *connect
 		t.ch.Links = append(t.ch.Links, l)
 		return partDone
 	}
-	if until := t.nameHeld(p); until > t.v.Now {
+	if until := t.nameHeld(l.OtherRef); until > t.v.Now {
 		t.wake(t.v.Mono + time.Duration(until-t.v.Now)*time.Microsecond)
 		return partPending
 	}

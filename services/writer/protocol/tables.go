@@ -29,6 +29,9 @@ type Tables interface {
 	OpsAt(Place) ([]*Op, error)
 	// OpsFor are all ops of a part, whoever did them.
 	OpsFor(subject, part string) ([]*Op, error)
+	// OpsMaking made a record of the books, and may have a copy on its way at
+	// that moment: whoever it belongs to by now.
+	OpsMaking(otherRef string, now int64) ([]*Op, error)
 
 	// Head is the lane's next slot if it is queued, or nil.
 	Head(lane string) (*Head, error)
@@ -302,6 +305,9 @@ func (l *loader) merged(r *document.Rendering) error {
 				return err
 			}
 		}
+		if err := l.makers(links); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -333,10 +339,26 @@ func (l *loader) parts(s *Slot) error {
 				return err
 			}
 		}
-		if moved || p.Mode == document.Ensure || p.Kind == document.CustomerKind || p.Kind == document.ItemKind {
+		master := p.Kind == document.CustomerKind || p.Kind == document.ItemKind
+		if moved || p.Mode == document.Ensure || master {
 			if err := l.ops(l.OpsFor(p.Subject, p.Name)); err != nil {
 				return err
 			}
+		}
+		if master && p.Mode == document.Own {
+			if err := l.makers(l.v.Links[link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// makers reads what made the records of links that were once another's.
+func (l *loader) makers(links []*link.Link) error {
+	for _, x := range links {
+		if err := l.ops(l.OpsMaking(x.OtherRef, l.v.Now)); err != nil {
+			return err
 		}
 	}
 	return nil
