@@ -11,6 +11,9 @@ const (
 	completeEvery = time.Minute
 	// settleFor is how long an event may be on its way before it is asked for.
 	settleFor = time.Minute
+	// doubtAfter is how long an event may be open, in a book that was set back,
+	// before the writer is asked whether the slot it holds there is this one.
+	doubtAfter = 10 * time.Minute
 )
 
 // LaneHead is a lane of a target, and the highest slot without a gap below.
@@ -78,10 +81,17 @@ func (in *Ingest) lanes(ctx context.Context, query string, args ...any) (out []L
 }
 
 // republish marks the events above each head as unpublished; the relay does
-// the rest, and a repeat is harmless.
+// the rest, and a repeat is harmless. In a book that was set back, those below
+// may have given their number to an event of a lost life, which the writer
+// heard of late: it says so when it hears of them again, which is done ever more
+// seldom while they stay open.
 func (in *Ingest) republish(ctx context.Context, heads []LaneHead) (int64, error) {
 	var total int64
 	err := in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		floor, err := floorOf(tx)
+		if err != nil {
+			return err
+		}
 		total = 0
 		for _, h := range heads {
 			if _, err := tx.Exec(`UPDATE event SET owed = 0 WHERE target = $1 AND lane = $2 AND seq <= $3 AND owed = 1`, h.Target, h.Lane, h.Seq); err != nil {
@@ -89,6 +99,15 @@ func (in *Ingest) republish(ctx context.Context, heads []LaneHead) (int64, error
 			}
 			n, err := tx.Exec(`UPDATE event SET published_at = NULL WHERE target = $1 AND lane = $2 AND seq > $3 AND (ended_at = 0 OR owed = 1) AND published_at < $4`,
 				h.Target, h.Lane, h.Seq, tx.Now()-settleFor.Microseconds())
+			if err != nil {
+				return err
+			}
+			total += n
+			if floor == 0 {
+				continue
+			}
+			n, err = tx.Exec(`UPDATE event SET published_at = NULL WHERE target = $1 AND lane = $2 AND seq <= $3 AND ended_at = 0 AND 2 * published_at < $4 + admitted_at`,
+				h.Target, h.Lane, h.Seq, tx.Now()-doubtAfter.Microseconds())
 			if err != nil {
 				return err
 			}

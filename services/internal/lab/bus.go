@@ -17,6 +17,7 @@ type bus struct {
 // publish renders the event by the mapping in force and appends it some time later.
 func (b *bus) publish(e *admitted) {
 	w := b.w
+	e.published = w.now
 	lag := w.exp(20 * milli)
 	if w.hits(w.f.busLag, "record late") {
 		lag = w.exp(2 * minute)

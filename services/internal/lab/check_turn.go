@@ -228,12 +228,12 @@ func (t *tables) checkEnd(e protocol.Ended) {
 }
 
 // checkLinked: a link begins at what the writer saw, and never at a record that
-// it saw out of use.
+// it saw out of use, unless it made the record itself and lost the link.
 func (b *books) checkLinked(f *protocol.Fact) {
 	if f.Posting == nil || f.Type != "link.created" && f.Type != "op.settled" {
 		return
 	}
-	if f.Outcome == "matched" && !f.Posting.Active {
+	if f.Outcome == "matched" && !f.Posting.Active && f.Detail != "by our mark" {
 		b.w.violated("I5", "%s was linked, and the books no longer use it", f.Posting.Ref)
 	}
 	if f.Detail == "by equal name" {

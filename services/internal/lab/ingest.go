@@ -29,6 +29,8 @@ type admitted struct {
 	losers      []string
 	data        *state
 	changed     micros
+	admitted    micros
+	published   micros // last
 	outcome     string // "" while it is open
 	life        int64  // of the writer: who spoke of it last
 	filler      bool   // holds a number that nobody holds any more
@@ -128,7 +130,7 @@ func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 	in.objects[ref] = d.Object
 	e := &admitted{
 		route: customers, ref: ref, rev: d.Object.Rev, slotNo: 1, render: 1, class: event.Realtime, cause: r.Cause, typ: d.Type, lane: lane,
-		after: after, losers: losers, data: s, changed: in.w.now,
+		after: after, losers: losers, data: s, changed: in.w.now, admitted: in.w.now,
 	}
 	if ref.Type == "deal" {
 		e.route = invoices
@@ -186,7 +188,8 @@ func (in *ingest) knows(s *state) bool {
 func (in *ingest) complete() {
 	for _, e := range in.order {
 		next, _, _ := in.w.db.Next(e.lane)
-		if (e.outcome == "" || e.seq >= next) && !in.w.db.stored(e.lane, e.seq) {
+		doubtful := in.floor > 0 && e.outcome == "" && 2*e.published < in.w.now-10*minute+e.admitted
+		if doubtful || (e.outcome == "" || e.seq >= next) && !in.w.db.stored(e.lane, e.seq) {
 			in.w.bus.publish(e)
 		}
 	}
