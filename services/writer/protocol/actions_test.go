@@ -394,6 +394,8 @@ func TestTheLadder(t *testing.T) {
 	two.Ref.ID = "59"
 	inactive, dollars := one, one
 	inactive.Active, dollars.Currency = false, "USD"
+	beingMade := one
+	beingMade.Mark = "mark of a create in doubt"
 	none := []connector.Posting{}
 	for name, c := range map[string]struct {
 		email, byName []connector.Posting
@@ -410,9 +412,11 @@ func TestTheLadder(t *testing.T) {
 		"another currency":        {email: []connector.Posting{dollars}, parks: exception.Match},
 		"e-mail of another":       {email: []connector.Posting{one}, owner: "hubspot/1/company/77", byName: none, sends: 1},
 		"name taken by another":   {email: none, byName: []connector.Posting{one}, owner: "hubspot/1/company/77", parks: exception.Match},
+		"being made for another":  {email: none, byName: []connector.Posting{beingMade}}, // whose it is comes out
 		"of another kind by name": {email: none, byName: []connector.Posting{{Kind: "VENDOR", Ref: one.Ref, Active: true}}, parks: exception.Match},
 	} {
 		v, m := ensuring(party), NewMemory()
+		v.Ops["o"], v.OpIDs = &Op{ID: "o", Kind: document.CustomerKind, Effect: connector.Create, Subject: "hubspot/1/company/77", State: Doubt, Mark: beingMade.Mark}, []string{"o"}
 		if c.owner != "" {
 			v.Owners[one.Ref.String()] = link.Key{SourceRef: c.owner, Kind: document.CustomerKind, Part: "customer"}
 		}

@@ -23,7 +23,7 @@ func (t *turn) countConnection(request string, err error) {
 	f := fault.As(err)
 	switch k := fault.KindOf(err); {
 	case k == fault.RateLimited: // it answers, and wants us to wait
-		t.m.HoldUntil = max(t.m.HoldUntil, t.v.Mono+max(f.RetryAfter, time.Second))
+		t.rest(f)
 		if request == t.m.Probe {
 			t.m.Probe = ""
 		}
@@ -39,6 +39,11 @@ func (t *turn) countConnection(request string, err error) {
 			t.pause(f)
 		}
 	}
+}
+
+// rest lets nothing leave for as long as the target asks for.
+func (t *turn) rest(f *fault.Error) {
+	t.m.HoldUntil = max(t.m.HoldUntil, t.v.Mono+max(f.RetryAfter, time.Second))
 }
 
 func (t *turn) pause(f *fault.Error) {

@@ -120,6 +120,11 @@ func (t *turn) choose(h *Head, p *document.Part, n int64, r rung, found []connec
 		t.forgetMatch(p.Kind, p.Subject, p.Name)
 		return t.park(h, exception.Match, r.key, fmt.Sprintf("%d records in the books share its %s: %s", len(found), r.words, refsOf(found)), nil)
 	}
+	if t.making(&found[0]) != nil { // whose it is comes out when that create is settled
+		t.forgetMatch(p.Kind, p.Subject, p.Name)
+		t.wake(t.v.Mono + lookAgain)
+		return partPending
+	}
 	if why := t.contradiction(p, &found[0]); why != "" {
 		t.forgetMatch(p.Kind, p.Subject, p.Name)
 		return t.park(h, exception.Match, r.key, fmt.Sprintf("%s stands in the books already with its %s, but %s", found[0].Ref, r.words, why), nil)
@@ -136,10 +141,25 @@ func refsOf(found []connector.Posting) string {
 	return strings.Join(refs[:min(len(refs), 5)], ", ")
 }
 
+// making is the create under way that made a candidate, as its mark tells. Linked
+// to another record now it could be renamed, and a further copy of the create
+// would find its name free and make it once more.
+func (t *turn) making(c *connector.Posting) *Op {
+	for _, id := range t.v.OpIDs {
+		if op := t.v.Ops[id]; c.Mark != "" && op.Mark == c.Mark && op.Effect == connector.Create && (op.State == Sent || op.State == Doubt) {
+			return op
+		}
+	}
+	return nil
+}
+
 // contradiction says why a candidate may not be linked.
 func (t *turn) contradiction(p *document.Part, c *connector.Posting) string {
 	owner, taken := t.v.Owners[c.Ref.String()]
+	making := t.making(c)
 	switch {
+	case making != nil && making.Subject != p.Subject:
+		return "it is being made for " + making.Subject
 	case c.Kind != p.Kind:
 		return "as another kind of record"
 	case !c.Active:

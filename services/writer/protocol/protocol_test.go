@@ -250,6 +250,16 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
+// Who asks for a rest gets it, also by an answer about a call that is settled by
+// now or that nobody knows any more.
+func TestARestIsKeptWhateverTheCall(t *testing.T) {
+	v, m := view(won(1, "a")), NewMemory()
+	_, eff := Step(v, m, Inputs{Answers: []Answer{{Call: "forgotten", Outcomes: []connector.Outcome{{Err: &fault.Error{Kind: fault.RateLimited, RetryAfter: time.Minute}}}}}})
+	if len(eff.Send)+len(eff.Looks) != 0 || m.HoldUntil != v.Mono+time.Minute {
+		t.Errorf("%d requests leave, and the target rests until %s", len(eff.Send)+len(eff.Looks), m.HoldUntil)
+	}
+}
+
 // A person's retry brings the next probe forward, and adds none to one that is
 // under way.
 func TestARetryAddsNoSecondProbe(t *testing.T) {
