@@ -222,8 +222,26 @@ func (t *tables) checkEnd(e protocol.Ended) {
 			}
 		}
 	}
+	if e.Outcome == protocol.Superseded {
+		t.checkMergeKept(t.lanes[e.Lane].at(e.Seq))
+	}
 	if e.Outcome == protocol.Discarded && t.w.f.restore == 0 && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
 		t.w.violated("I2", "slot %d of lane %s was discarded, and no person asked for it", e.Seq, laneID(e.Lane))
+	}
+}
+
+// checkMergeKept: what a superseded merge names is named by a newer revision too.
+func (t *tables) checkMergeKept(s *slotRow) {
+	for _, loser := range s.Rendering.MergedFrom {
+		kept := false
+		for _, lane := range t.order {
+			for _, x := range t.lanes[lane].slots {
+				kept = kept || x.Subject == s.Subject && x.Rev > s.Rev && slices.Contains(x.Rendering.MergedFrom, loser)
+			}
+		}
+		if !kept {
+			t.w.violated("I2", "the merge of %s into %s is superseded, and no newer revision brings it", loser, s.Subject)
+		}
 	}
 }
 

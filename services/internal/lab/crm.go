@@ -234,6 +234,15 @@ func b2i(b bool) int {
 	return 0
 }
 
+// forgetMerge: a source that tells once what a record was merged from.
+func (w *world) forgetMerge(ref event.Ref) {
+	for _, r := range w.crm.records {
+		if r.ref == ref {
+			r.losers = nil
+		}
+	}
+}
+
 // state is what a read of a record brings: a copy, and a hash of its content.
 type state struct {
 	record

@@ -127,6 +127,9 @@ func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 			after = append(after, event.LaneSeq{Lane: l.String(), Seq: last})
 		}
 	}
+	if in.w.f.mergesOnce && len(losers) > 0 {
+		in.w.forgetMerge(ref)
+	}
 	in.objects[ref] = d.Object
 	e := &admitted{
 		route: customers, ref: ref, rev: d.Object.Rev, slotNo: 1, render: 1, class: event.Realtime, cause: r.Cause, typ: d.Type, lane: lane,
