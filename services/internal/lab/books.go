@@ -263,6 +263,9 @@ func (b *books) change(r request, item connector.Item, do func(*doc)) connector.
 	switch {
 	case d == nil || d.deleted:
 		return refused(fault.NotFound, "", "there is no such document")
+	case b.tokens && b.w.hits(b.w.f.meddles, "touched meanwhile"): // by whom changes nothing that we write
+		d.version++
+		return refused(fault.Conflict, "", "the version moved")
 	case b.tokens && r.Version != strconv.Itoa(d.version):
 		return refused(fault.Conflict, "", "the version moved")
 	case d.status == connector.Voided && r.Effect == connector.Update:

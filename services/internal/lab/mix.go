@@ -26,6 +26,7 @@ type faults struct {
 	rest                                            micros  // of an owner that nothing wakes
 	rebalance, replay, outage, hand, operator, poll micros  // mean intervals, 0: never
 	holds                                           float64 // of what a person at the console does
+	meddles                                         float64 // of updates: the record was touched since it was read
 	mergesOnce                                      bool    // the source tells once what a record was merged from
 	products                                        bool    // each deal is about a product of its own
 	hasty                                           float64 // of a person's actions: says at once what became of a doubt
@@ -117,6 +118,7 @@ func (w *world) stress(mix string) {
 		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(3), 3+w.n(3), 6+w.n(6), 0.2
 		f.mergesOnce = w.chance(0.3)
 	case "people":
+		f.meddles = 0.3 * w.rng.Float64()
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
 	case "hold": // the target is held for long: revisions of many lanes meet in one turn
 		f.holds, f.operator, f.companies, f.deals, f.edits, f.bulk, f.moves = 0.7, 4*minute, 2, 1+w.n(2), 10+w.n(8), 0.5, 0.6
