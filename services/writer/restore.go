@@ -56,8 +56,8 @@ func (w *Writer) MarkRestored(ctx context.Context, why, actor string) (incarnati
 			sql  string
 			args []any
 		}{
-			// what an earlier life told and was not gathered yet is still asked for
-			{`DELETE FROM past_stream WHERE NOT EXISTS (SELECT 1 FROM target WHERE recovery_since > 0 AND recovery_gathered = 0)`, nil},
+			// while a recovery is not over, an earlier life may have told more since it was gathered
+			{`DELETE FROM past_stream WHERE NOT EXISTS (SELECT 1 FROM target WHERE recovery_since > 0)`, nil},
 			{`INSERT INTO past_stream (stream, incarnation, last_seq) SELECT f.stream, f.incarnation, f.last_seq FROM fact_stream f
 				WHERE f.stream <> '' AND NOT EXISTS (SELECT 1 FROM past_stream p WHERE p.stream = f.stream)`, nil},
 			{`DELETE FROM told`, nil},

@@ -222,7 +222,7 @@ func (t *tables) checkEnd(e protocol.Ended) {
 			}
 		}
 	}
-	if e.Outcome == protocol.Superseded {
+	if e.Outcome == protocol.Superseded && t.w.f.restore == 0 { // after one the links move as the slot ends
 		t.checkMergeKept(t.lanes[e.Lane].at(e.Seq))
 	}
 	if e.Outcome == protocol.Discarded && t.w.f.restore == 0 && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {

@@ -129,6 +129,9 @@ func (w *world) stress(mix string) {
 	case "restore":
 		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
 		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
+		if w.chance(0.3) { // what a lost life published comes late
+			f.busLag = 0.9
+		}
 		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 	case "hasty": // a record has two doubts, and a person who sees the one says what became of both
 		f.operator, f.hasty, f.products, f.companies, f.deals, f.edits = 2*second, 0.9, true, 6, 8+w.n(6), w.n(4)

@@ -125,8 +125,8 @@ func (t *tables) goneBack(at micros, facts int, gens int64) {
 	if t.recovery != nil {
 		at = min(at, t.recovery.Since)
 	}
-	if t.recovery == nil || t.recovery.Gathered {
-		t.knew = facts // else what an earlier life told was not gathered yet
+	if t.recovery == nil {
+		t.knew = facts // else an earlier life may have told more since it was gathered
 	}
 	t.recovery, t.gens = &protocol.Recovery{Since: at}, gens+1<<20
 	t.commands, t.told, t.recalled = nil, nil, map[string]protocol.RecallState{}
