@@ -63,7 +63,7 @@ func newDesk(t *testing.T) *desk {
 	}}
 	reg := &registry.Registry{Connections: []registry.Connection{{ID: "books", Tenant: "acme", Account: "books/1"}, {ID: "shut", Account: "books/2"}}}
 	w := &Writer{deps: Deps{
-		DB: d.db, Registry: reg, Vault: vault, Connections: map[string]*connector.Connection{"books/1": d.conn}, Now: func() time.Time { return d.now },
+		DB: d.db, Registry: reg, Vault: vault, Connections: map[string]*connector.Connection{"books/1": d.conn}, Now: func() time.Time { return d.now }, Log: slog.New(slog.DiscardHandler),
 	}, owners: map[string]*owner{}}
 	w.relay = trail.NewRelay(d.db, trail.Outbox(d.db), nil, w.deps.Now, slog.New(slog.DiscardHandler))
 	d.server = w.Server()

@@ -8,6 +8,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/link"
+	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/writer/protocol"
 )
@@ -45,4 +46,37 @@ func TestFactsThatMoveLinks(t *testing.T) {
 			t.Errorf("%s: %+v, wanted %s of revision %d", what, c, x.want, x.rev)
 		}
 	}
+}
+
+// Set back once more before its recovery is over, a database is asked again what
+// came after the first: facts of the lost life may have been late.
+func TestASecondRestoreAsksFromBeforeTheFirst(t *testing.T) {
+	d := newDesk(t)
+	do := func(sql string) {
+		t.Helper()
+		if err := d.db.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(sql)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asked := func(when string, want int64) {
+		t.Helper()
+		if _, err := d.server.w.MarkRestored(t.Context(), "a test says so", "tester"); err != nil {
+			t.Fatal(err)
+		}
+		if n := d.count(`SELECT last_seq FROM past_stream WHERE stream = 'writer/books'`); n != want {
+			t.Errorf("%s: asked from %d on, want %d", when, n, want)
+		}
+	}
+	do(`INSERT INTO target (target, tenant, state) VALUES ('books', 'acme', 'active')`)
+	do(`INSERT INTO fact_stream (stream, incarnation, last_seq) VALUES ('writer/books', 1, 7)`)
+	asked("once", 7)
+	do(`UPDATE fact_stream SET last_seq = 9 WHERE stream = 'writer/books'`)
+	do(`UPDATE target SET recovery_gathered = 1`)
+	asked("again, while it recovers", 7)
+	do(`UPDATE target SET recovery_since = 0, recovery_gathered = 0`)
+	do(`UPDATE fact_stream SET last_seq = 12 WHERE stream = 'writer/books'`)
+	asked("after its end", 12)
 }
