@@ -65,8 +65,9 @@ redis:
 
 A part that is reached and refuses, or is refused, is named with the reason and with who acts in ` + "`/readyz`" + ` (under ` + "`waiting`" + `, or under
 ` + "`degraded`" + ` while work goes on) and in the log: a certificate that ended or comes from another authority, a wrong password, TLS on one
-side only, a topic with another number of partitions or another retention, a database that takes no writes. The service stays up
-and goes on by itself once that is mended; certificates and passwords that are renewed in their files need no restart.
+side only, a topic with another number of partitions or another retention (` + "`tieout topics apply --plan`" + ` shows what differs), a
+database that takes no writes. The service stays up and goes on by itself once that is mended; certificates and passwords that are
+renewed in their files need no restart.
 
 ## Installation
 
