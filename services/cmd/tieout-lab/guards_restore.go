@@ -16,7 +16,7 @@ func restored() []mutant {
 		{"suspect by subject", laneFile, "if t.recall(h) != partDone {", "if false {", "restore"},
 		{"newest only", recoveryFile, "case p.Newer || h.NewerAny:", "case false:", "restore"},
 		{"revision incarnation", admissionFile, "next := Object{Rev: max(o.Rev, r.Floor) + 1,", "next := Object{Rev: o.Rev + 1,", "restore"},
-		{"collision readmits", leaseFile, "return Collision", "return Repeat", "restore"},
+		{"collision readmits", leaseFile, "return Collision", "return Repeat", "late-life"},
 		{"ends are taken over", recoveryFile, "case p.Ended != \"\":", "case false:", "restore"},
 		{"a search is believed after the quarantine", recoveryFile, "t.m.Trusted = t.v.Mono + t.v.Claims.Q()", "t.m.Trusted = t.v.Mono + 1", "restore"},
 		{"nothing of an ended slot is in doubt", recoveryFile, "\t\tt.closePast(h)\n", "", "restore"},

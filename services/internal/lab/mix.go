@@ -43,7 +43,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "hasty"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "hasty"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -126,13 +126,13 @@ func (w *world) stress(mix string) {
 	case "zombies": // owners freeze with requests in hand, and others take over
 		f.lasts, f.companies, f.deals, f.edits, f.outage = 10*minute, 1, 2, 4+w.n(4), 0
 		f.freeze, f.freezeMean, f.rebalance, f.crash = 0.1+0.2*w.rng.Float64(), minute, minute, 0
-	case "restore":
+	case "restore", "late-life":
 		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
 		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
-		if w.chance(0.3) { // what a lost life published comes late
+		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
+		if mix == "late-life" { // what a lost life published comes when the next one has begun
 			f.busLag = 0.9
 		}
-		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 	case "hasty": // a record has two doubts, and a person who sees the one says what became of both
 		f.operator, f.hasty, f.products, f.companies, f.deals, f.edits = 2*second, 0.9, true, 6, 8+w.n(6), w.n(4)
 		f.rejected, f.lostAnswer, f.late, f.lasts, f.freeze = 0.2+0.2*w.rng.Float64(), 0.1, 0.6, 5*minute, 0

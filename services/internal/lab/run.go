@@ -218,6 +218,9 @@ func (w *world) heal() {
 		if len(w.bad) > 0 {
 			return
 		}
+		if w.db.held != "" { // as the copy of a database that was set back has it
+			w.hold(false)
+		}
 		w.watch()
 		w.ingest.poll()
 		w.ingest.complete()
