@@ -11,6 +11,7 @@ import (
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 )
 
@@ -31,12 +32,10 @@ func (s *Server) Search(ctx context.Context, r *controlv1.SearchRequest) (*contr
 	if err != nil {
 		return nil, err
 	}
-	where, args, err := conditions(r)
+	where, args, err := conditions(r, scope)
 	if err != nil {
 		return nil, err
 	}
-	theirs, args := store.Under("tenant", scope.Tenants, args)
-	where = " WHERE " + theirs + where
 	order := " ORDER BY taken_at, event_id"
 	if r.GetNewest() {
 		order = " ORDER BY taken_at DESC, event_id DESC"
@@ -55,10 +54,10 @@ func (s *Server) Search(ctx context.Context, r *controlv1.SearchRequest) (*contr
 	return out, err
 }
 
-// conditions are the filters that are set.
-func conditions(r *controlv1.SearchRequest) (string, []any, error) {
-	var parts []string
-	var args []any
+// conditions are the filters that are set, within what is asked about.
+func conditions(r *controlv1.SearchRequest, scope registry.Scope) (string, []any, error) {
+	theirs, args := store.Under("tenant", scope.Tenants, nil)
+	parts := []string{theirs}
 	add := func(text string, arg any) {
 		args = append(args, arg)
 		parts = append(parts, strings.ReplaceAll(text, "?", "$"+strconv.Itoa(len(args))))
@@ -86,10 +85,7 @@ func conditions(r *controlv1.SearchRequest) (string, []any, error) {
 		args = append(args, micros, id)
 		parts = append(parts, "(taken_at, event_id) > ($"+strconv.Itoa(len(args)-1)+", $"+strconv.Itoa(len(args))+")")
 	}
-	if len(parts) == 0 {
-		return "", nil, nil
-	}
-	return " AND " + strings.Join(parts, " AND "), args, nil
+	return " WHERE " + strings.Join(parts, " AND "), args, nil
 }
 
 func entries(tx *store.Tx, rest string, args []any, limit int64) ([]*controlv1.Entry, string, error) {

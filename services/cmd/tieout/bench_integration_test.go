@@ -31,7 +31,7 @@ func BenchmarkWonDealsOnParts(b *testing.B) {
 		o.settle(len(companies))
 		rest := taken(b, l)
 		report(b, o, "idle", o.winOneByOne(companies, benchWon, time.Second))
-		old := backlogSize()
+		old := sized("BENCH_OLD", benchOld)
 		o.backlog(old)
 		before, since := taken(b, l), time.Now()
 		report(b, o, "busy", o.winOneByOne(companies, benchWon, 2*time.Second))
@@ -54,10 +54,7 @@ func BenchmarkKillsOnParts(b *testing.B) {
 	for b.Loop() {
 		o, l := onParts(b, func(*lab.Options) {})
 		d := newDeals(o, 40)
-		n := benchKilled
-		if text := os.Getenv("BENCH_KILLED"); text != "" {
-			n = number(b, text)
-		}
+		n := sized("BENCH_KILLED", benchKilled)
 		won := make(chan struct{})
 		started := time.Now()
 		go func() {

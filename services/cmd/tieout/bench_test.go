@@ -34,7 +34,7 @@ func BenchmarkWonDeals(b *testing.B) {
 		companies := o.newCompanies("Quay Fittings", 8)
 		o.settle(len(companies))
 		report(b, o, "idle", o.winOneByOne(companies, benchWon, time.Second))
-		old := backlogSize()
+		old := sized("BENCH_OLD", benchOld)
 		o.backlog(old)
 		since := time.Now()
 		report(b, o, "busy", o.winOneByOne(companies, benchWon, 2*time.Second))
@@ -49,11 +49,12 @@ func BenchmarkWonDeals(b *testing.B) {
 	}
 }
 
-func backlogSize() int {
-	if n, err := strconv.Atoi(os.Getenv("BENCH_OLD")); err == nil {
-		return n
+// sized is how much a benchmark plays, unless a variable says otherwise.
+func sized(variable string, n int) int {
+	if other, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		return other
 	}
-	return benchOld
+	return n
 }
 
 func report(b *testing.B, o *outside, name string, times []time.Duration) {

@@ -61,15 +61,11 @@ func (l *Log) Divide(parts int) {
 func (l *Log) Available(now time.Time) (int, time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n, at := 1<<20, now
+	n := 1 << 20
 	for i := range l.windows {
-		free, next := l.windows[i].available(now)
-		n = min(n, free)
-		if free == 0 && next.After(at) {
-			at = next
-		}
+		n = min(n, l.windows[i].free(now))
 	}
-	return n, at
+	return n, l.whenever(now, 1)
 }
 
 // When is the moment from which on n more may leave: at most a whole window.
@@ -116,8 +112,7 @@ func (l *Log) Used(now time.Time) (used, limit int, size time.Duration) {
 	defer l.mu.Unlock()
 	for i := range l.windows {
 		if w := &l.windows[i]; w.size >= size {
-			free, _ := w.available(now)
-			used, limit, size = w.limit-free, w.limit, w.size
+			used, limit, size = w.limit-w.free(now), w.limit, w.size
 		}
 	}
 	return used, limit, size
@@ -165,7 +160,7 @@ func (l *Log) Pace(now time.Time, n int) time.Duration {
 	var wait time.Duration
 	for i := range l.windows {
 		w := &l.windows[i]
-		if free, _ := w.available(now); 2*free < w.limit {
+		if 2*w.free(now) < w.limit {
 			wait = max(wait, w.size*time.Duration(n)/time.Duration(w.limit))
 		}
 	}
@@ -203,10 +198,10 @@ func (w *window) remove(r Reservation) {
 	}
 }
 
-// available is how many may leave now, and when the next one may if none.
-func (w *window) available(now time.Time) (int, time.Time) {
+// free is how many may leave now.
+func (w *window) free(now time.Time) int {
 	w.forget(now)
-	return max(0, w.limit-w.total), w.when(now, 1)
+	return max(0, w.limit-w.total)
 }
 
 // when is the moment from which on n more may leave.

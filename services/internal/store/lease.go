@@ -13,12 +13,8 @@ const LeaseTime = 10 * time.Second
 // start). It is for work that is harmless when done twice: a process that was
 // frozen does not know that its lease has ended.
 func (db *DB) Lease(ctx context.Context, name, owner string) (held bool, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
-		now := tx.Now()
-		n, err := tx.Exec(`INSERT INTO lease (name, owner, valid_until) VALUES ($1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, valid_until = excluded.valid_until
-			WHERE lease.owner = excluded.owner OR lease.valid_until <= $4`, name, owner, now+LeaseTime.Microseconds(), now)
-		held = n == 1
+	err = db.Write(ctx, func(tx *Tx) (err error) {
+		held, err = tx.lease(name, owner)
 		return err
 	})
 	if err != nil {
@@ -27,13 +23,21 @@ func (db *DB) Lease(ctx context.Context, name, owner string) (held bool, err err
 	return held, nil
 }
 
+func (tx *Tx) lease(name, owner string) (held bool, err error) {
+	now := tx.Now()
+	n, err := tx.Exec(`INSERT INTO lease (name, owner, valid_until) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, valid_until = excluded.valid_until
+		WHERE lease.owner = excluded.owner OR lease.valid_until <= $4`, name, owner, now+LeaseTime.Microseconds(), now)
+	return n == 1, err
+}
+
 // Present says that owner is one of a group, for the time of a lease, and
 // counts those that are.
 func (db *DB) Present(ctx context.Context, group, owner string) (n int, err error) {
-	if _, err := db.Lease(ctx, Presence(group, owner), owner); err != nil {
-		return 0, err
-	}
 	err = db.Write(ctx, func(tx *Tx) error {
+		if _, err := tx.lease(Presence(group, owner), owner); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(`DELETE FROM lease WHERE substr(name, 1, length($1)) = $1 AND valid_until <= $2`, Presence(group, ""), tx.Now()); err != nil {
 			return err
 		}

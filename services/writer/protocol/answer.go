@@ -15,10 +15,8 @@ const maxConflicts = 5
 // sent more than once: an earlier copy may still land.
 func (t *turn) settle(a Answer) {
 	delete(t.m.Flying, a.Call)
-	for _, o := range a.Outcomes { // whatever became of the call meanwhile
-		if f := fault.As(o.Err); f != nil && f.Kind == fault.RateLimited {
-			t.rest(f)
-		}
+	for _, o := range a.Outcomes {
+		t.rest(o.Err)
 	}
 	c := t.call(a.Call)
 	if c == nil || c.State == CallSettled {

@@ -22,8 +22,7 @@ const (
 func (t *turn) countConnection(request string, err error) {
 	f := fault.As(err)
 	switch k := fault.KindOf(err); {
-	case k == fault.RateLimited: // it answers, and wants us to wait
-		t.rest(f)
+	case k == fault.RateLimited: // it answers, and wants us to wait: see rest
 		if request == t.m.Probe {
 			t.m.Probe = ""
 		}
@@ -41,9 +40,12 @@ func (t *turn) countConnection(request string, err error) {
 	}
 }
 
-// rest lets nothing leave for as long as the target asks for.
-func (t *turn) rest(f *fault.Error) {
-	t.m.HoldUntil = max(t.m.HoldUntil, t.v.Mono+max(f.RetryAfter, time.Second))
+// rest lets nothing leave for as long as an answer of the target asks for,
+// whatever became of the request meanwhile.
+func (t *turn) rest(err error) {
+	if f := fault.As(err); f != nil && f.Kind == fault.RateLimited {
+		t.m.HoldUntil = max(t.m.HoldUntil, t.v.Mono+max(f.RetryAfter, time.Second))
+	}
 }
 
 func (t *turn) pause(f *fault.Error) {

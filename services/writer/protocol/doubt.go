@@ -219,6 +219,7 @@ func (t *turn) look(l Look) {
 func (t *turn) takeLook(l LookAnswer) {
 	l.At = t.m.Looking[l.Key]
 	delete(t.m.Looking, l.Key)
+	t.rest(l.Err)
 	t.countConnection(l.Key, l.Err)
 	t.m.Looks[l.Key] = l
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -24,13 +25,13 @@ func (a *app) configCheck() *cobra.Command {
 		Long: `Check a configuration as a service would when it starts, with the environment of
 this shell and the files that it names. Without --service, as all of them would.`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if service != "" && !known(service) {
-				return usage("--service %q is not one of %v", service, config.Services())
+			if err := known(service); err != nil {
+				return err
 			}
 			_, err := config.Load(args[0], service, os.Environ())
 			problems, are := config.IsProblems(err)
 			if err != nil && !are {
-				return &failure{code: exitNotFound, message: err.Error(), who: "you", next: "name a file that is there"}
+				return noFile(err)
 			}
 			if problems == nil {
 				problems = config.Problems{}
@@ -65,11 +66,10 @@ func (a *app) configReference() *cobra.Command {
 	}
 }
 
-func known(service string) bool {
-	for _, s := range config.Services() {
-		if s == service {
-			return true
-		}
+// known refuses a --service that there is none of; "" is all of them.
+func known(service string) error {
+	if service != "" && !slices.Contains(config.Services(), service) {
+		return usage("--service %q is not one of %v", service, config.Services())
 	}
-	return false
+	return nil
 }

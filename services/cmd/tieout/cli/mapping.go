@@ -41,7 +41,7 @@ func (a *app) mappingCheck() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			b, err := os.ReadFile(args[0])
 			if err != nil {
-				return &failure{code: exitNotFound, message: err.Error(), who: "you", next: "name a file that is there"}
+				return noFile(err)
 			}
 			m, err := mapping.Load(filepath.Base(args[0]), b)
 			var problems mapping.Problems

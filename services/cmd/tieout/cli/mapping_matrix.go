@@ -46,7 +46,7 @@ func mappingsOf(files []string) ([]*mapping.Mapping, error) {
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
-			return nil, &failure{code: exitNotFound, message: err.Error(), who: "you", next: "name a file that is there"}
+			return nil, noFile(err)
 		}
 		m, err := mapping.Load(filepath.Base(f), b)
 		if err != nil {

@@ -43,6 +43,11 @@ func usage(format string, args ...any) error {
 	return &failure{code: exitUsage, message: fmt.Sprintf(format, args...), who: "you", next: "tieout help"}
 }
 
+// noFile: a file that was named is not there.
+func noFile(err error) error {
+	return &failure{code: exitNotFound, message: err.Error(), who: "you", next: "name a file that is there"}
+}
+
 // asFailure decides the exit code, once.
 func asFailure(err error) *failure {
 	var f *failure

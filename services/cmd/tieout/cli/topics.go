@@ -98,8 +98,8 @@ func (a *app) tellTopics(changes []stream.TopicChange, plan bool) error {
 // in the state folder.
 func (a *app) runtime(ctx context.Context, file, service string) (*run.Runtime, error) {
 	log := slog.New(slog.DiscardHandler)
-	if service != "" && !known(service) {
-		return nil, usage("--service %q is not one of %v", service, config.Services())
+	if err := known(service); err != nil {
+		return nil, err
 	}
 	if file != "" {
 		cfg, err := config.Load(file, service, os.Environ())
@@ -107,7 +107,7 @@ func (a *app) runtime(ctx context.Context, file, service string) (*run.Runtime, 
 			return nil, &failure{code: exitUsage, message: fmt.Sprintf("%s: %s", file, problems[0]), who: "operator", next: "tieout config check " + file}
 		}
 		if err != nil {
-			return nil, &failure{code: exitNotFound, message: err.Error(), who: "you", next: "name a file that is there"}
+			return nil, noFile(err)
 		}
 		return run.New(assembly.Runtime(cfg, Version(), log))
 	}
