@@ -4,25 +4,35 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"syscall"
 )
 
-// Ports are below the range that outgoing connections take theirs from: a
-// stopped part finds its port free when it comes back.
+// Ports are below every range that outgoing connections take theirs from: on
+// Linux 32768 and up, in a gVisor container 16000 and up. A stopped part finds its
+// port free when it comes back.
 const (
-	firstPort = 20000
-	portRange = 10000
+	firstPort = 10000
+	portRange = 6000
 )
+
+// choosing lets one part of this process choose at a time: what it chose stands
+// in its file before another looks.
+var choosing sync.Mutex
 
 // Ports returns n free loopback ports for a part, the same ones each time for
 // the same folder, and none that stands in this folder for another part: that one
 // may not have taken it yet.
 func Ports(ctx context.Context, dir, part string, n int) ([]int, error) {
-	file := filepath.Join(dir, part+".ports")
+	choosing.Lock()
+	defer choosing.Unlock()
+	file := portsFile(dir, part)
 	var kept []int
 	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &kept) == nil && len(kept) == n && allFree(ctx, kept) {
 		return kept, nil
@@ -41,8 +51,25 @@ func Ports(ctx context.Context, dir, part string, n int) ([]int, error) {
 			return kept, os.WriteFile(file, b, 0o644)
 		}
 	}
-	return nil, errors.New("there are no free ports from 20000 to 29999")
+	return nil, fmt.Errorf("there are no %d free ports from %d to %d", n, firstPort, firstPort+portRange-1)
 }
+
+// Listen opens the loopback address of a part. Another process may have taken the
+// port since it was chosen: then the part gets another one.
+func Listen(ctx context.Context, dir, part string) (net.Listener, error) {
+	for attempt := 1; ; attempt++ {
+		p, err := Ports(ctx, dir, part, 1)
+		if err != nil {
+			return nil, err
+		}
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at(p[0]))
+		if err == nil || attempt == 5 || !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+	}
+}
+
+func portsFile(dir, part string) string { return filepath.Join(dir, part+".ports") }
 
 // given are the ports that the folder's other parts have.
 func given(dir, but string) map[int]bool {

@@ -161,11 +161,7 @@ func (l *Lab) say(format string, args ...any) {
 
 // listen opens a loopback address that is the same at the next start.
 func (l *Lab) listen(ctx context.Context, name string) (net.Listener, error) {
-	p, err := parts.Ports(ctx, l.partsDir(), name, 1)
-	if err != nil {
-		return nil, err
-	}
-	return (&net.ListenConfig{}).Listen(ctx, "tcp", loopback(p[0]))
+	return parts.Listen(ctx, l.partsDir(), name)
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
