@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -83,6 +84,9 @@ func (p *process) listen(ctx context.Context, metrics http.Handler) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.cfg.Listen.GRPC)
 	if err != nil {
 		return fmt.Errorf("listen.grpc: %w: choose an address that is free", err)
+	}
+	if host, err := os.Hostname(); err == nil { // a container that is started again keeps both
+		p.rt.GroupInstance = host + "/" + l.Addr().String()
 	}
 	p.serving.Go(func() {
 		if err := p.control.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {

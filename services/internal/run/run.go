@@ -42,9 +42,11 @@ type Config struct {
 	Partitions int // of every topic
 	// Replication of topics that are made; 0 leaves it to the broker.
 	Replication int
-	Version     string
-	Log         *slog.Logger
-	Now         func() time.Time
+	// GroupInstance names the process among its replicas; see stream.Config.
+	GroupInstance string
+	Version       string
+	Log           *slog.Logger
+	Now           func() time.Time
 	// Dial opens connections to the brokers; nil is the ordinary way.
 	Dial stream.Dial
 	// Rest is the least that whatever is woken when there is something to do
@@ -131,7 +133,7 @@ func (r *Runtime) Parts(ctx context.Context, service string, migrations fs.FS) (
 }
 
 func (r *Runtime) bus(id string, log *slog.Logger, tracer trace.Tracer, set *meter.Set) (*stream.Client, error) {
-	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, Logger: log, Tracer: tracer, Meter: set, Dial: r.Dial, Rest: r.Rest, TLS: r.Shown.Kafka, Login: r.Shown.KafkaLogin})
+	return stream.NewClient(stream.Config{Brokers: r.Kafka, ClientID: id, GroupInstance: r.GroupInstance, Logger: log, Tracer: tracer, Meter: set, Dial: r.Dial, Rest: r.Rest, TLS: r.Shown.Kafka, Login: r.Shown.KafkaLogin})
 }
 
 func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {

@@ -35,12 +35,16 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 type Config struct {
 	Brokers  []string
 	ClientID string
-	Dial     Dial // nil: plain TCP
-	TLS      trust.TLS
-	Login    Login
-	Logger   *slog.Logger // nil: slog.Default
-	Tracer   trace.Tracer // nil: no spans
-	Meter    *meter.Set   // nil: nothing is measured
+	// GroupInstance names this process among its replicas, the same each time it is
+	// started: what it left in its groups when it was killed is put out when it comes
+	// back. Empty: nothing is.
+	GroupInstance string
+	Dial          Dial // nil: plain TCP
+	TLS           trust.TLS
+	Login         Login
+	Logger        *slog.Logger // nil: slog.Default
+	Tracer        trace.Tracer // nil: no spans
+	Meter         *meter.Set   // nil: nothing is measured
 	// Rest is the least time between two signs of life, long polls and looks at
 	// the cluster's layout; 0 leaves each its own. Records end a long poll as
 	// ever, but a dead member of a group is noticed later. For virtual time.
@@ -54,6 +58,7 @@ type Config struct {
 type Client struct {
 	brokers   []string
 	id        string
+	instance  string
 	dial      Dial
 	tls       trust.TLS
 	login     Login
@@ -73,7 +78,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("a Kafka client needs at least one broker")
 	}
-	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, dial: cfg.Dial, tls: cfg.TLS, login: cfg.Login, log: cfg.Logger, tracer: cfg.Tracer, meter: cfg.Meter, rest: cfg.Rest, lanes: map[TopicPartition]chan struct{}{}}
+	c := &Client{brokers: cfg.Brokers, id: cfg.ClientID, instance: cfg.GroupInstance, dial: cfg.Dial, tls: cfg.TLS, login: cfg.Login, log: cfg.Logger, tracer: cfg.Tracer, meter: cfg.Meter, rest: cfg.Rest, lanes: map[TopicPartition]chan struct{}{}}
 	if c.dial == nil {
 		c.dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	}
@@ -100,7 +105,7 @@ func (c *Client) Close() error {
 
 // groupDialer is what the consumer group dials with.
 func (c *Client) groupDialer() *kafka.Dialer {
-	return &kafka.Dialer{ClientID: c.id, Timeout: dialTimeout, DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+	return &kafka.Dialer{ClientID: c.memberID(), Timeout: dialTimeout, DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address != bootstrap {
 			return c.dial(ctx, network, address)
 		}

@@ -140,6 +140,9 @@ func (c *Consumer) setLag(p TopicPartition, n int64) {
 // Run reads until ctx ends. It returns nil once the handlers in flight have
 // ended and the group is left.
 func (c *Consumer) Run(ctx context.Context) error {
+	if err := c.client.replacePredecessor(ctx, c.cfg.Group); err != nil { // then its session ends by itself
+		c.log.InfoContext(ctx, "no predecessor was looked for", "error", err)
+	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: c.cfg.Group, Brokers: []string{bootstrap}, Dialer: c.client.groupDialer(), Topics: c.cfg.Topics,
 		GroupBalancers:    []kafka.GroupBalancer{together{}},
