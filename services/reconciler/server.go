@@ -85,11 +85,15 @@ func (s *Server) entity(ctx context.Context, id string) (string, error) {
 
 // LastReport returns the newest report of an entity and a period.
 func (s *Server) LastReport(ctx context.Context, r *controlv1.LastReportRequest) (*controlv1.ReconcileResponse, error) {
+	entity, err := s.entity(ctx, r.GetEntity())
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ReconcileResponse{}
-	err := s.r.deps.DB.Read(ctx, func(tx *store.Tx) error {
+	err = s.r.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		var text string
 		var ended int64
-		err := tx.QueryRow(`SELECT report, ended_at FROM run WHERE entity = $1 AND period = $2 AND state = 'done' ORDER BY ended_at DESC LIMIT 1`, r.GetEntity(), r.GetPeriod()).Scan(&text, &ended)
+		err := tx.QueryRow(`SELECT report, ended_at FROM run WHERE entity = $1 AND period = $2 AND state = 'done' ORDER BY ended_at DESC LIMIT 1`, entity, r.GetPeriod()).Scan(&text, &ended)
 		if errors.Is(err, sql.ErrNoRows) {
 			return status.Error(codes.NotFound, "nothing was reconciled yet for this entity and period: run tieout reconcile")
 		}

@@ -228,6 +228,18 @@ func (t *tables) checkEnd(e protocol.Ended) {
 	if e.Outcome == protocol.Discarded && t.w.f.restore == 0 && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
 		t.w.violated("I2", "slot %d of lane %s was discarded, and no person asked for it", e.Seq, laneID(e.Lane))
 	}
+	t.checkDecision(e)
+}
+
+// checkDecision: what a person discarded in the life that is lost, and the others
+// know of, is not carried out after the restore.
+func (t *tables) checkDecision(e protocol.Ended) {
+	id := t.lanes[e.Lane].at(e.Seq).EventID
+	for i := range t.told {
+		if x := &t.told[i]; x.EventID == id && x.Outcome == protocol.Discarded && e.Outcome != protocol.Discarded {
+			t.w.violated("I2", "slot %d of lane %s was discarded before the restore, and ends %s", e.Seq, laneID(e.Lane), e.Outcome)
+		}
+	}
 }
 
 // checkMergeKept: what a superseded merge names is named by a newer revision too.

@@ -142,6 +142,9 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 		if x.Kind == exception.Match {
 			d = w.books.named(w, x.Subject)
 		}
+		if d == nil && w.chance(0.5) {
+			d = w.makeByHand(x)
+		}
 		if d == nil {
 			c.Action = protocol.Retry
 			return
@@ -152,6 +155,25 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 			c.Action = protocol.Retry
 		}
 	}
+}
+
+// makeByHand is what an impatient person does about a doubt: the document is not
+// to be seen, so they enter it in the books themselves. It bears no mark.
+func (w *world) makeByHand(x *excRow) *doc {
+	for _, o := range w.db.ops {
+		if o.Lane != x.Lane || o.Seq != x.Seq || o.State != protocol.Doubt || o.Effect != connector.Create {
+			continue
+		}
+		b := w.books
+		d := &doc{id: itoa(int64(len(b.docs) + 1)), kind: o.Kind, subject: o.Subject, name: o.Fields["name"], version: 1, status: connector.Open, byHand: true}
+		d.customer, d.day, d.note, d.net = o.Fields["customer"], o.Fields["issue_date"], o.Fields["note"], o.Fields["line.1.net"]
+		b.docs = append(b.docs, d)
+		b.byID[d.id] = d
+		w.cover.Faults["hand"]++
+		w.log("a person makes %s %s of %s by hand", d.kind, d.id, d.subject)
+		return d
+	}
+	return nil
 }
 
 // markOf is the document that an exception in doubt is about, if it is there.

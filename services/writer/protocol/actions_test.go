@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,6 +179,54 @@ func TestConfirmAbsentWaitsForTheQuarantine(t *testing.T) {
 	_, eff := Step(v, m, Inputs{Commands: []Command{c}})
 	if len(eff.Send) != 1 || eff.Send[0].ID == first.ID {
 		t.Fatalf("sent %+v", eff.Send)
+	}
+}
+
+// What a person made by hand settles a doubt like a match does: only after the
+// quarantine, and not if it is another record's.
+func TestADoubtIsNotLinkedToWhatContradictsIt(t *testing.T) {
+	for _, c := range []struct {
+		name, refused string
+		early         bool
+		change        func(v *View, p *connector.Posting)
+	}{
+		{name: "made by hand", change: func(*View, *connector.Posting) {}},
+		{name: "before the quarantine", early: true, refused: "may still land", change: func(*View, *connector.Posting) {}},
+		{name: "of another record", refused: "linked to hubspot/7/deal/2", change: func(v *View, p *connector.Posting) {
+			v.Owners[p.Ref.String()] = link.Key{SourceRef: "hubspot/7/deal/2", Kind: document.InvoiceKind, Part: "invoice"}
+		}},
+		{name: "with another mark", refused: "mark of another", change: func(_ *View, p *connector.Posting) { p.Mark = "other" }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v, m := view(won(1, "a")), NewMemory()
+			v.Claims.Ambiguity[document.InvoiceKind] = connector.Opaque
+			first := sent(t, v, m)
+			Step(v, m, answer(first, connector.Outcome{Err: fault.New(fault.InDoubt, "reset")}))
+			v.Mono = v.Claims.Q()
+			ch, _ := Step(v, m, Inputs{})
+			p := posting("by hand", connector.Open)
+			p.Mark, p.Ref.ID = "", "77"
+			c.change(v, p)
+			if c.early {
+				m.ResolveAt[first.ID] = v.Mono + time.Second
+			}
+			command := Command{ID: "c", Exception: ch.Opened[0].ID, Lane: lane, Seq: 1, Actor: "ann", Reason: "made by hand", Action: LinkTo, Ref: p.Ref.String()}
+			_, eff := Step(v, m, Inputs{Commands: []Command{command}})
+			ch, _ = Step(v, m, Inputs{Commands: []Command{command}, Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*p}}}})
+			if c.refused == "" {
+				if len(ch.Links) != 1 || ch.Links[0].OtherRef != command.Ref {
+					t.Fatalf("links %+v", ch.Links)
+				}
+				return
+			}
+			said := ""
+			for _, f := range ch.Facts {
+				said += f.Detail
+			}
+			if len(ch.Links) != 0 || !strings.Contains(said, c.refused) {
+				t.Fatalf("links %+v, said %q, want %q", ch.Links, said, c.refused)
+			}
+		})
 	}
 }
 

@@ -167,8 +167,12 @@ func (t *turn) linkDoubt(h *Head, c Command, op *Op, p *connector.Posting) {
 		t.refuseCommand(c, h.Slot, "the last copy may still land; wait until "+t.v.Claims.Q().String()+" after it was sent")
 		return
 	}
-	if why := unproven(op, p); why != "" {
-		t.refuseCommand(c, h.Slot, why)
+	why := unproven(op, p)
+	if part := t.partOf(h, op); why == "" && part != nil && op.Effect == connector.Create && p.Mark != op.Mark {
+		why = t.contradiction(part, p) // somebody else made it: as if it were matched
+	}
+	if why != "" {
+		t.refuseCommand(c, h.Slot, c.Ref+": "+why)
 		return
 	}
 	t.accept(c, exception.Released)
@@ -177,18 +181,28 @@ func (t *turn) linkDoubt(h *Head, c Command, op *Op, p *connector.Posting) {
 	t.settleCallOf(op)
 }
 
+// partOf is the part of the head that an op makes.
+func (t *turn) partOf(h *Head, op *Op) *document.Part {
+	for _, p := range t.parts(h) {
+		if p.Kind == op.Kind && p.Name == op.Part && p.Subject == op.Subject {
+			return p
+		}
+	}
+	return nil
+}
+
 // unproven says why a document that a person names does not show the effect
 // that is in doubt.
 func unproven(op *Op, p *connector.Posting) string {
 	switch {
 	case op.Effect == connector.Create && p.Mark != "" && p.Mark != op.Mark:
-		return p.Ref.String() + " carries the mark of another document"
+		return "it carries the mark of another document"
 	case op.Effect != connector.Create && p.Ref.String() != op.TargetRef:
-		return "it is " + op.TargetRef + " that is in doubt"
+		return "what is in doubt is " + op.TargetRef
 	case op.Effect == connector.Void && p.Status != connector.Voided:
-		return p.Ref.String() + " is not void: void it in the books, or say that the void is absent"
+		return "it is not void: void it in the books, or say that the void is absent"
 	case op.Effect == connector.Update && !sameFields(op.Fields, p.Fields):
-		return p.Ref.String() + " does not say what was to be written: say that the change is absent"
+		return "it does not say what was to be written: say that the change is absent"
 	}
 	return ""
 }
