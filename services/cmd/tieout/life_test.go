@@ -13,11 +13,17 @@ import (
 	"tieout.dev/services/cmd/tieout/crm"
 )
 
-// books reads an entity of the books with a person's own token.
+// books reads a list of the books, also what is out of use.
 func (o *outside) books(entity string, into any) {
 	o.t.Helper()
+	o.query(entity, "where Active in (true, false) maxresults 1000", into)
+}
+
+// query asks the books for an entity with a person's own token.
+func (o *outside) query(entity, which string, into any) {
+	o.t.Helper()
 	sb := o.file.Sandboxes["quickbooks"]
-	q := url.Values{"query": {"select * from " + entity + " where Active in (true, false) maxresults 1000"}, "minorversion": {"75"}}
+	q := url.Values{"query": {"select * from " + entity + " " + which}, "minorversion": {"75"}}
 	req, err := http.NewRequest(http.MethodGet, sb.BaseURL+"/v3/company/"+sb.RealmID+"/query?"+q.Encode(), nil)
 	if err != nil {
 		o.t.Fatal(err)

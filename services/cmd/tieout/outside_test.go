@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,26 +116,18 @@ func (v invoice) net() *big.Rat {
 
 func (v invoice) void() bool { return strings.HasPrefix(v.PrivateNote, "Voided") }
 
-func (o *outside) invoices() []invoice {
+// invoices reads all of them, a page at a time.
+func (o *outside) invoices() (all []invoice) {
 	o.t.Helper()
-	sb := o.file.Sandboxes["quickbooks"]
-	q := url.Values{"query": {"select * from Invoice maxresults 1000"}, "minorversion": {"75"}}
-	req, err := http.NewRequest(http.MethodGet, sb.BaseURL+"/v3/company/"+sb.RealmID+"/query?"+q.Encode(), nil)
-	if err != nil {
-		o.t.Fatal(err)
+	const most = 1000 // of one answer
+	for {
+		var page []invoice
+		o.query("Invoice", fmt.Sprintf("startposition %d maxresults %d", len(all)+1, most), &page)
+		all = append(all, page...)
+		if len(page) < most {
+			return all
+		}
 	}
-	req.Header.Set("Authorization", "Bearer "+sb.ReaderToken)
-	req.Header.Set("Accept", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var answer struct{ QueryResponse struct{ Invoice []invoice } }
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		o.t.Fatal(err)
-	}
-	return answer.QueryResponse.Invoice
 }
 
 // live are the invoices that are not void, by the deal's name in their memo.

@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"slices"
+
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
@@ -150,14 +152,14 @@ func (w *world) checkOffsets() {
 // but for what is still in doubt or what a person took away.
 func (w *world) checkLinks() {
 	for _, d := range w.books.docs {
-		if d.kind != document.InvoiceKind || d.deleted || w.doubtful(d.mark) {
+		if d.mark == "" || d.deleted || w.doubtful(d.mark) || d.kind != document.InvoiceKind && w.strayMaster(d) {
 			continue
 		}
 		if w.db.recovery != nil && w.held(d.subject) {
 			continue // a person holds the record, and its documents are found again after that
 		}
 		if !w.linked(refOf(d.kind, d.id).String()) && !d.byHand {
-			w.violated("I5", "invoice %s (%s) stands in the books and no link names it", d.id, d.mark)
+			w.violated("I5", "%s %s (%s) stands in the books and no link names it", d.kind, d.id, d.mark)
 		}
 	}
 	for _, l := range w.db.links {
@@ -169,6 +171,13 @@ func (w *world) checkLinks() {
 			w.violated("I5", "a link names %s, which was never made", l.OtherRef)
 		}
 	}
+}
+
+// strayMaster: a customer or item may stand without a link where the restore took
+// the need of it away, or where a person put its twin out of use while its create
+// was in doubt, and so freed the name.
+func (w *world) strayMaster(d *doc) bool {
+	return w.f.restore > 0 || slices.ContainsFunc(w.books.docs, func(x *doc) bool { return x != d && x.mark == d.mark && x.byHand })
 }
 
 func (w *world) linked(ref string) bool {
