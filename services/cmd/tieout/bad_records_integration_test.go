@@ -73,11 +73,14 @@ func (o *outside) badRecords(ctx context.Context, l *lab.Lab, d *deals) {
 			o.t.Errorf("%s is not ready", name)
 		}
 	}
-	cl := bus(o.t, l)
+	cl, err := bus(l)
+	if err != nil {
+		o.t.Fatal(err)
+	}
 	defer cl.Close()
 	var refused *stream.RefusedError
 	from := time.Now()
-	err := cl.Produce(ctx, []stream.Record{{Topic: event.Bulk.Topic(), Key: "k", Value: make([]byte, 2<<20)}})
+	err = cl.Produce(ctx, []stream.Record{{Topic: event.Bulk.Topic(), Key: "k", Value: make([]byte, 2<<20)}})
 	if err == nil || !errors.As(err, &refused) && !errors.Is(err, kafka.MessageSizeTooLarge) || time.Since(from) > 10*time.Second {
 		o.t.Errorf("a record of 2 MiB: %v after %s", err, time.Since(from))
 	}

@@ -15,11 +15,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"tieout.dev/services/cmd/tieout-lab/lab"
 	"tieout.dev/services/cmd/tieout/crm"
+	"tieout.dev/services/internal/config"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/parts"
@@ -33,15 +35,26 @@ import (
 // left out.
 const labWithin = 15 * time.Minute
 
-// onRealParts starts the five services on real parts and looks at them from
-// outside, as at 'tieout dev'. Two replicas of the writer share the targets; what
-// goes between services and parts is secured, with logins and certificates.
-func onRealParts(t *testing.T) (*outside, *lab.Lab) {
+// onRealParts starts two replicas of each service on real parts and looks at
+// them from outside, as at 'tieout dev'. What goes between services and parts is
+// secured, with logins and certificates, and what goes to the database passes
+// what can cut it.
+func onRealParts(t *testing.T) (*outside, *lab.Lab, *parts.Toxiproxy) {
 	t.Helper()
-	return onParts(t, func(o *lab.Options) {
-		o.Replicas = map[string]int{"writer": 2}
+	toxi, err := parts.StartToxiproxy(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = toxi.Stop() })
+	o, l := onParts(t, func(o *lab.Options) {
+		o.Replicas = map[string]int{}
+		for _, name := range config.Services() {
+			o.Replicas[name] = 2
+		}
+		o.Through = toxi.Through
 		o.Secure, _ = securetest.New(t, t.TempDir())
 	})
+	return o, l, toxi
 }
 
 // onParts starts a lab with other options than the usual ones.
@@ -113,53 +126,104 @@ func address(t testing.TB, text string) string {
 	return u.Host
 }
 
-// The main job on real parts, under the losses that a cluster has. Each deal is
-// one invoice with the right cents in the end, and both sides agree.
-func TestFiveProcessesOnRealParts(t *testing.T) {
-	o, l := onRealParts(t)
-	ctx, cancel := context.WithTimeout(t.Context(), labWithin)
-	defer cancel()
-	d := newDeals(o, 6)
-	for _, c := range []struct {
-		name string
-		harm func() error
-		heal func() error
-	}{
+// loss is something that a cluster suffers, and how it ends.
+type loss struct {
+	name string
+	harm func() error
+	heal func() error
+}
+
+// losses are those that the main job is done under.
+func losses(ctx context.Context, o *outside, l *lab.Lab, toxi *parts.Toxiproxy) []loss {
+	return []loss{
 		{name: "nothing is harmed"},
-		{name: "the first writer is killed", harm: func() error { return l.Kill("writer", 1) }},
-		{name: "the second writer is killed", harm: func() error { return l.Kill("writer", 2) }},
-		{name: "ingest and transform are killed", harm: func() error { return errors.Join(l.Kill("ingest", 1), l.Kill("transform", 1)) }},
+		{name: "the first replica of each service is killed", harm: func() error { return each(l, 1, syscall.SIGKILL) }},
+		{name: "the second replica of each service is killed", harm: func() error { return each(l, 2, syscall.SIGKILL) }},
+		{
+			name: "the first replica of each service is frozen for longer than its session, and thawed",
+			harm: func() error {
+				err := each(l, 1, syscall.SIGSTOP)
+				<-time.After(frozenFor)
+				return err
+			},
+			heal: func() error { return each(l, 1, syscall.SIGCONT) },
+		},
+		{name: "all replicas are rolled, one after the other", harm: func() error { return roll(ctx, l) }},
 		{name: "Redis forgets everything", harm: func() error { return l.Parts.Redis.Flush(ctx) }},
 		{name: "Redis is away", harm: l.Parts.Redis.Stop, heal: func() error { return l.Parts.Redis.Start(ctx) }},
 		{name: "PostgreSQL stops at once and comes back", harm: func() error { return errors.Join(l.Parts.Postgres.Crash(), l.Parts.Postgres.Start(ctx)) }},
-		{name: "the broker that leads is killed", harm: func() error { return l.Parts.Kafka.Kill(o.leader(ctx, l)) }, heal: func() error { return o.revive(ctx, l) }},
-	} {
+		{name: "connections are cut between commit and answer", harm: func() error {
+			return toxi.Poison(ctx, "postgres", `{"name":"harm","type":"reset_peer","stream":"downstream","attributes":{"timeout":100}}`, cutFor)
+		}},
+		{name: "the broker that leads is killed", harm: func() error {
+			n, err := leader(ctx, l, o.file.Sandboxes["quickbooks"].Account)
+			if err != nil {
+				return err
+			}
+			return l.Parts.Kafka.Kill(n)
+		}, heal: func() error { return o.revive(ctx, l) }},
+		{name: "all brokers are rolled", harm: func() error {
+			var errs []error
+			for n := range l.Parts.Kafka.Brokers {
+				errs = append(errs, l.Parts.Kafka.StopBroker(n+1), l.Parts.Kafka.StartBroker(ctx, n+1))
+			}
+			return errors.Join(errs...)
+		}},
+	}
+}
+
+// frozenFor is longer than the session of a consumer group's member.
+const (
+	frozenFor = 9 * time.Second
+	cutFor    = 4 * time.Second
+)
+
+// each sends a signal to one replica of every service.
+func each(l *lab.Lab, replica int, sig syscall.Signal) error {
+	var errs []error
+	for _, name := range config.Services() {
+		errs = append(errs, l.Signal(name, replica, sig))
+	}
+	return errors.Join(errs...)
+}
+
+// roll drains and starts every replica again, as an upgrade does.
+func roll(ctx context.Context, l *lab.Lab) error {
+	for _, name := range config.Services() {
+		for n := 1; n <= l.Replicas(name); n++ {
+			if err := l.Hold(name, n); err != nil {
+				return err
+			}
+			if err := l.Resume(ctx, name, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// The main job on real parts, under the losses that a cluster has. Each deal is
+// one invoice with the right cents in the end, and both sides agree.
+func TestFiveProcessesOnRealParts(t *testing.T) {
+	o, l, toxi := onRealParts(t)
+	ctx, cancel := context.WithTimeout(t.Context(), labWithin)
+	defer cancel()
+	d := newDeals(o, 6)
+	for _, c := range losses(ctx, o, l, toxi) {
 		ok := t.Run(c.name, func(t *testing.T) {
 			o.t = t
-			from := time.Now()
-			for i := range 8 {
-				d.win(fmt.Sprintf("%s %d", c.name, i))
-				if i == 3 && c.harm != nil {
-					if err := c.harm(); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			from, before := time.Now(), len(d.want)
+			d.winUnder(c)
 			o.run("wait", "--settled", "--at-least", fmt.Sprint(len(d.want)), "--timeout", "180s")
-			if c.heal != nil {
-				if err := c.heal(); err != nil {
-					t.Fatal(err)
-				}
-			}
 			d.check(c.name)
-			t.Logf("%d deals are one invoice each, %s after the first of these eight", len(d.want), time.Since(from).Round(100*time.Millisecond))
+			o.run("reconcile", "--wait")
+			t.Logf("%d deals were won, %d are one invoice each, %s after the first of them", len(d.want)-before, len(d.want), time.Since(from).Round(100*time.Millisecond))
 		})
 		o.t = t
 		if !ok {
 			return
 		}
 	}
-	o.run("reconcile", "--wait")
 	d.checkWrittenBack()
 	o.checkTraced(ctx, o.live()["nothing is harmed 0"][0].DocNumber)
 	if list := o.run("exceptions", "list"); !strings.Contains(list, "no open exceptions") {
@@ -167,42 +231,63 @@ func TestFiveProcessesOnRealParts(t *testing.T) {
 	}
 }
 
-// leader is the broker (1 to 3) that leads the partition of the books' documents.
-func (o *outside) leader(ctx context.Context, l *lab.Lab) int {
-	o.t.Helper()
+// winUnder wins deals while something is harmed: eight at least, and on until
+// the harm is over.
+func (d *deals) winUnder(c loss) {
+	d.o.t.Helper()
+	over := make(chan error, 1)
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for i, harmed := 0, false; i < 8 || !harmed; i++ {
+		if i == 3 && c.harm != nil {
+			go func() { over <- c.harm() }()
+		} else if i == 3 {
+			over <- nil
+		}
+		d.win(fmt.Sprintf("%s %d", c.name, i))
+		select {
+		case err := <-over:
+			if err != nil {
+				d.o.t.Fatal(err)
+			}
+			harmed = true
+		case <-tick.C:
+		}
+	}
+	if c.heal != nil {
+		if err := c.heal(); err != nil {
+			d.o.t.Fatal(err)
+		}
+	}
+}
+
+// leader is the broker (1 to 3) that leads the partition of an account's documents.
+func leader(ctx context.Context, l *lab.Lab, account string) (int, error) {
 	topic := document.Topic(event.Realtime)
-	cl := bus(o.t, l)
-	defer cl.Close()
+	cl, err := bus(l)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = cl.Close() }()
 	n, err := cl.Partitions(ctx, topic)
 	if err != nil {
-		o.t.Fatal(err)
+		return 0, err
 	}
-	want := stream.Partition(o.file.Sandboxes["quickbooks"].Account, n)
-	leader, err := cl.Leader(ctx, topic, want)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	i := slices.Index(l.Parts.Kafka.Brokers, leader)
-	o.t.Logf("broker %d leads partition %d of %s", i+1, want, topic)
-	return i + 1
+	at, err := cl.Leader(ctx, topic, stream.Partition(account, n))
+	return slices.Index(l.Parts.Kafka.Brokers, at) + 1, err
 }
 
 // bus reaches the lab's brokers as its services do.
-func bus(t testing.TB, l *lab.Lab) *stream.Client {
-	t.Helper()
+func bus(l *lab.Lab) (*stream.Client, error) {
 	cfg := stream.Config{Brokers: l.Parts.Kafka.Brokers, ClientID: "test"}
 	if s := l.Options().Secure; s != nil {
-		password := filepath.Join(t.TempDir(), "password")
+		password := filepath.Join(l.Options().Dir, "kafka.password")
 		if err := os.WriteFile(password, []byte(s.Password), 0o600); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		cfg.TLS, cfg.Login = trust.TLS{Enabled: true, CA: s.CA}, stream.Login{User: s.User, Password: trust.Secret(password)}
 	}
-	cl, err := stream.NewClient(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cl
+	return stream.NewClient(cfg)
 }
 
 // revive starts the broker that was killed.

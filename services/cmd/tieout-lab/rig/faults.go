@@ -14,6 +14,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/lab/chaos"
+	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
 )
@@ -63,17 +64,20 @@ func (r *Rig) Fault(ctx context.Context, name string, dice *rand.Rand) error {
 		wait(ctx, cutFor)
 		return errors.Join(err, redis.Start(context.WithoutCancel(ctx)))
 	case "redis-slow":
-		return r.poison(ctx, "redis", `{"name":"harm","type":"latency","stream":"downstream","attributes":{"latency":2000}}`, cutFor)
+		return r.poison(ctx, "redis", `{"name":"harm","type":"latency","stream":"downstream","attributes":{"latency":2000}}`)
 	case "redis-hangs":
-		return r.poison(ctx, "redis", `{"name":"harm","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`, cutFor)
+		return r.poison(ctx, "redis", `{"name":"harm","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 	case "kill-postgres":
 		return errors.Join(pg.Crash(), pg.Start(context.WithoutCancel(ctx)))
 	case "cut-postgres":
-		return r.cut(ctx, "postgres", cutFor)
+		if r.toxi == nil {
+			return &chaos.SkippedError{Why: r.noToxi}
+		}
+		return r.toxi.Cut(ctx, "postgres", cutFor)
 	case "postgres-slow":
-		return r.poison(ctx, "postgres", `{"name":"harm","type":"latency","stream":"downstream","attributes":{"latency":300,"jitter":200}}`, cutFor)
+		return r.poison(ctx, "postgres", `{"name":"harm","type":"latency","stream":"downstream","attributes":{"latency":300,"jitter":200}}`)
 	case "postgres-reset": // answers are lost, also those to a commit
-		return r.poison(ctx, "postgres", `{"name":"harm","type":"reset_peer","stream":"downstream","attributes":{"timeout":100}}`, cutFor)
+		return r.poison(ctx, "postgres", `{"name":"harm","type":"reset_peer","stream":"downstream","attributes":{"timeout":100}}`)
 	case "disk-full":
 		return r.fillDisk(ctx, fillFor)
 	case "fsync-fails":
@@ -236,4 +240,46 @@ func (r *Rig) cutKafka(ctx context.Context) error {
 		wait(ctx, cutFor/3)
 	}
 	return nil
+}
+
+// poison harms for a while what passes to a part.
+func (r *Rig) poison(ctx context.Context, part, toxic string) error {
+	if r.toxi == nil {
+		return &chaos.SkippedError{Why: r.noToxi}
+	}
+	return r.toxi.Poison(ctx, part, toxic, cutFor)
+}
+
+// through leads the services to a part by a proxy, where there is one.
+func (r *Rig) through(ctx context.Context, part, address string) (string, error) {
+	if r.toxi == nil {
+		return address, nil
+	}
+	return r.toxi.Through(ctx, part, address)
+}
+
+// startToxiproxy starts what cuts connections. Without it the faults that need it
+// are left out, and said to be.
+func (r *Rig) startToxiproxy(ctx context.Context) error {
+	var err error
+	r.toxi, err = parts.StartToxiproxy(ctx, r.options.Dir)
+	if absent := (*parts.AbsentError)(nil); errors.As(err, &absent) {
+		r.noToxi = err.Error()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.closers = append(r.closers, r.toxi.Stop)
+	return nil
+}
+
+// wait waits, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }

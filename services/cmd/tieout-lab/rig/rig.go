@@ -18,6 +18,7 @@ import (
 	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/lab/chaos"
+	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/store"
 )
 
@@ -39,7 +40,7 @@ type Rig struct {
 	lab     *lab.Lab
 	conn    *grpc.ClientConn
 	stores  map[string]*store.DB
-	toxi    *toxiproxy
+	toxi    *parts.Toxiproxy
 	noToxi  string // why there is none
 	noDisk  string // why the database has no disk of its own
 	closers []func() error
