@@ -61,6 +61,11 @@ func index(tx *store.Tx, f *trail.Fact) error {
 // overwrite one from after it.
 func putDocument(tx *store.Tx, f *trail.Fact) error {
 	p := f.Posting
+	if f.Outcome == "merged" && document.Kind(p.Kind).Financial() { // it was another record's until now
+		if _, err := tx.Exec(`DELETE FROM document WHERE target = $1 AND kind = $2 AND other_ref = $3 AND source_ref <> $4`, f.Target, p.Kind, p.OtherRef, p.SourceRef); err != nil {
+			return err
+		}
+	}
 	status := p.Status
 	if status == "" {
 		status = f.Outcome

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
@@ -30,6 +32,16 @@ func (in *Ingest) admitRecord(ctx context.Context, tx *store.Tx, s *source, h hi
 	ref := r.Record.Ref
 	o, err := loadObject(tx, ref)
 	if err != nil {
+		return false, err
+	}
+	into, err := survivor(tx, ref.String())
+	if err != nil {
+		return false, err
+	}
+	if into != ref.String() { // read before it was merged away: its survivor speaks for it
+		return false, countRun(tx, h.Run, "duplicate")
+	}
+	if r.Record.MergedFrom, r.Merges, err = mergedFrom(tx, r.Record); err != nil {
 		return false, err
 	}
 	d := admission.Decide(o, r)
@@ -191,8 +203,63 @@ func survivor(tx *store.Tx, ref string) (string, error) {
 	return ref, nil
 }
 
+// mergedFrom are all that a record was ever merged from, as the source tells and
+// told before, and whether there is news among them. A revision that overtakes the one of the merge brings the
+// documents of the merged ones along.
+func mergedFrom(tx *store.Tx, r connector.Record) (all []event.Ref, news bool, err error) {
+	known, err := withLosers(tx, []event.Ref{r.Ref})
+	if err != nil {
+		return nil, false, err
+	}
+	for _, told := range r.MergedFrom {
+		news = news || !slices.Contains(known, told)
+	}
+	all, err = withLosers(tx, append(known, r.MergedFrom...))
+	return all[1:], news, err // the record itself comes first
+}
+
+// withLosers adds to records all that were merged into one of them, each once.
+func withLosers(tx *store.Tx, records []event.Ref) ([]event.Ref, error) {
+	var out []event.Ref
+	for len(records) > 0 {
+		next := records[0]
+		records = records[1:]
+		if slices.Contains(out, next) {
+			continue
+		}
+		out = append(out, next)
+		losers, err := losersOf(tx, next)
+		if err != nil {
+			return out, err
+		}
+		records = append(records, losers...)
+	}
+	return out, nil
+}
+
+func losersOf(tx *store.Tx, survivor event.Ref) (out []event.Ref, err error) {
+	rows, err := tx.Query(`SELECT ref FROM alias WHERE survivor = $1 ORDER BY ref`, survivor.String())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		ref, err := event.ParseRef(text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ref)
+	}
+	return out, rows.Err()
+}
+
 // mergeAliases writes loser -> survivor before any lane is derived and returns
-// the last slot of every loser's lane: the merge comes after all of them.
+// the last slot of every loser's lane, and the loser's own last slot in whatever
+// lane: the merge comes after all of them.
 func (in *Ingest) mergeAliases(tx *store.Tx, s *source, r admission.Read) ([]event.LaneSeq, error) {
 	var after []event.LaneSeq
 	for _, loser := range r.Record.MergedFrom {
@@ -203,16 +270,31 @@ func (in *Ingest) mergeAliases(tx *store.Tx, s *source, r admission.Read) ([]eve
 			return nil, err
 		}
 		for _, route := range in.deps.Registry.RoutesOf(s.config.ID, r.Record.Ref.Type) {
-			var last int64
-			err := tx.QueryRow(`SELECT last_seq FROM lane WHERE target = $1 AND lane = $2`, route.Target, loser.String()).Scan(&last)
-			if err == nil {
-				after = append(after, event.LaneSeq{Lane: loser.String(), Seq: last})
-			} else if !errors.Is(err, sql.ErrNoRows) {
+			last, err := lastOf(tx, route, loser.String())
+			if err != nil {
 				return nil, err
 			}
+			after = append(after, last...)
 		}
 	}
 	return after, nil
+}
+
+// lastOf are the last slot of a record's lane and the record's own last slot.
+func lastOf(tx *store.Tx, route registry.Route, ref string) (out []event.LaneSeq, err error) {
+	for _, query := range []string{
+		`SELECT lane, last_seq FROM lane WHERE target = $1 AND lane = $2`,
+		`SELECT lane, seq FROM event WHERE target = $1 AND ref = $2 AND lane <> $2 ORDER BY rev DESC, slot_no DESC LIMIT 1`,
+	} {
+		var last event.LaneSeq
+		err := tx.QueryRow(query, route.Target, ref).Scan(&last.Lane, &last.Seq)
+		if err == nil {
+			out = append(out, last)
+		} else if !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // place gives an event the next slot of its lane and stores it with its fact.

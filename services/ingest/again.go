@@ -46,7 +46,8 @@ func storedEvent(tx *store.Tx, id string) (*stored, error) {
 }
 
 // requeued: the slot moved. The same revision gets another one at the lane's
-// tail, unless a later revision of the record is on its way by now.
+// tail, unless a later revision of the record is on its way by now, or the record
+// was merged away: its survivor speaks for it.
 func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) error {
 	s, err := heard(tx, f)
 	if err != nil || s == nil {
@@ -60,7 +61,7 @@ func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64, after []event.LaneSeq) error {
 	e := s.event
 	var later bool
-	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM event WHERE route = $1 AND ref = $2 AND (rev > $3 OR rev = $3 AND slot_no > $4))`, e.Route, e.Ref.String(), e.Rev, e.SlotNo).Scan(&later); err != nil {
+	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM event WHERE route = $1 AND ref = $2 AND (rev > $3 OR rev = $3 AND slot_no > $4)) OR EXISTS (SELECT 1 FROM alias WHERE ref = $2)`, e.Route, e.Ref.String(), e.Rev, e.SlotNo).Scan(&later); err != nil {
 		return err
 	}
 	outcome := "moved"

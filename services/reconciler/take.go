@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
@@ -45,9 +46,14 @@ func (r *Reconciler) take(ctx context.Context, b *stream.Batch) error {
 func enter(tx *store.Tx, f *trail.Fact) error {
 	p := f.Posting
 	settled := f.Type == "op.settled" && f.Outcome == "posted"
-	found := f.Type == "link.created" && (f.Outcome == "matched" || f.Outcome == "merged")
+	found := f.Type == "link.created" && (f.Outcome == "matched" || f.Outcome == "merged") || f.Type == "link.voided"
 	if p == nil || !settled && !found {
 		return nil
+	}
+	if f.Outcome == "merged" && document.Kind(p.Kind).Financial() { // it was another record's until now
+		if _, err := tx.Exec(`DELETE FROM journal WHERE target = $1 AND kind = $2 AND other_ref = $3 AND source_ref <> $4`, f.Target, p.Kind, p.OtherRef, p.SourceRef); err != nil {
+			return err
+		}
 	}
 	op := ""
 	if len(f.OpIDs) > 0 {

@@ -18,8 +18,8 @@ func (t tables) Invoices(subject string) ([]*link.Link, error) {
 	return t.links(`source_ref = $1 AND other_target = $2 AND kind = 'INVOICE'`, subject, t.target)
 }
 
-func (t tables) MastersOf(subject string) ([]*link.Link, error) {
-	return t.links(`source_ref = $1 AND other_target = $2 AND state = 'primary' AND kind IN ('CUSTOMER', 'ITEM')`, subject, t.target)
+func (t tables) PrimariesOf(subject string) ([]*link.Link, error) {
+	return t.links(`source_ref = $1 AND other_target = $2 AND state = 'primary' AND kind IN ('CUSTOMER', 'ITEM', 'INVOICE')`, subject, t.target)
 }
 
 func (t tables) PrimaryAt(otherRef string) (*link.Link, error) {

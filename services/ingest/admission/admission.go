@@ -25,6 +25,9 @@ type Read struct {
 	No     int64
 	Record connector.Record
 	Cause  event.Cause
+	// Merges: the source names records as merged into this one that were not known
+	// to be; the record itself may say what it said before.
+	Merges bool
 	// Floor is what revisions go on above, 0 unless the database was set back:
 	// numbers that were given in the life that is lost are not given again.
 	Floor int64
@@ -63,7 +66,7 @@ func Decide(o Object, r Read) Decision {
 	if r.Record.Deleted {
 		hash = DeletedHash
 	}
-	same := o.Rev > 0 && o.Hash == hash
+	same := o.Rev > 0 && o.Hash == hash && !r.Merges
 	switch {
 	case same && !forced(r.Cause):
 		o.ReadNo = max(o.ReadNo, r.No)
@@ -71,7 +74,7 @@ func Decide(o Object, r Read) Decision {
 		return Decision{Verdict: Duplicate, Object: o}
 	case r.No < o.ReadNo:
 		return Decision{Verdict: Stale, Object: o}
-	case o.Rev == 0 && r.Record.Deleted && r.Floor == 0:
+	case o.Rev == 0 && r.Record.Deleted && r.Floor == 0 && !r.Merges:
 		return Decision{Verdict: Duplicate, Object: o} // never seen alive: nothing to undo
 	case r.Record.Problem != "" && !r.Record.Deleted:
 		return Decision{Verdict: Unusable, Object: o}

@@ -170,7 +170,7 @@ func (t *tables) fact(f *protocol.Fact) {
 		t.confirm(f, &out)
 	}
 	switch f.Type {
-	case "slot.ended", "slot.requeued", "slot.rerender", "link.gone":
+	case "slot.ended", "slot.requeued", "slot.rerender", "link.gone", "link.voided":
 		t.w.ingest.tell(out)
 	case "link.created":
 		if f.Outcome != "void" {

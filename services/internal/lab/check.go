@@ -202,10 +202,19 @@ func (w *world) doubtful(mark string) bool {
 // holds and nobody touched by hand: the right documents, once, with what the
 // deal says now.
 func (w *world) checkDeal(r *record) {
+	if r.into != nil { // its documents are the survivor's
+		return
+	}
 	subject := r.ref.String()
+	subjects := map[string]bool{subject: true}
+	for _, x := range w.crm.records {
+		if x.isDeal() && x.survivor() == r {
+			subjects[x.ref.String()] = true
+		}
+	}
 	var live []*doc
 	for _, d := range w.books.docs {
-		if d.kind != document.InvoiceKind || d.subject != subject {
+		if d.kind != document.InvoiceKind || !subjects[d.subject] {
 			continue
 		}
 		if d.byHand {
@@ -219,7 +228,7 @@ func (w *world) checkDeal(r *record) {
 		return
 	}
 	want := r.won && !r.deleted && !r.unclear && !r.matchOnly
-	found := byPart(live, subject)
+	found := byPart(live, subjects)
 	w.checkPart(r, parts[0], want, found[0])
 	w.checkPart(r, parts[1], want && r.shipping, found[1])
 }
@@ -228,20 +237,27 @@ func (w *world) checkDeal(r *record) {
 var parts = [2]string{"invoice", "shipping"}
 
 // byPart are the documents of each part, whichever n they are.
-func byPart(live []*doc, subject string) (found [2][]*doc) {
-	left := len(live)
-	for n := int64(1); n <= 40 && left > 0; n++ {
-		for i, part := range parts {
-			mark := document.Mark(target, subject, part, n)
-			for _, d := range live {
-				if d.mark == mark {
-					found[i] = append(found[i], d)
-					left--
+func byPart(live []*doc, subjects map[string]bool) (found [2][]*doc) {
+	for _, d := range live {
+		if i := partOf(d.mark, subjects); i >= 0 {
+			found[i] = append(found[i], d)
+		}
+	}
+	return found
+}
+
+// partOf is the part that a mark tells, of any of the records; negative: none.
+func partOf(mark string, subjects map[string]bool) int {
+	for subject := range subjects { // a mark is of one: the order is not seen
+		for n := int64(1); n <= 40; n++ {
+			for i, part := range parts {
+				if document.Mark(target, subject, part, n) == mark {
+					return i
 				}
 			}
 		}
 	}
-	return found
+	return -1
 }
 
 func (w *world) checkPart(r *record, part string, want bool, found []*doc) {

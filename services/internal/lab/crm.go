@@ -2,6 +2,7 @@ package lab
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 
 	"tieout.dev/services/internal/connector"
@@ -125,6 +126,10 @@ func (w *world) edit() {
 		w.editCompany(r)
 		return
 	}
+	if w.chance(w.f.merges * 0.3) {
+		w.mergeDeals(r)
+		return
+	}
 	what := w.n(9)
 	if w.chance(w.f.moves) {
 		what = 5 + w.n(2)
@@ -195,15 +200,45 @@ func (w *world) mergeCompanies(a, b *record) {
 	}
 	to.losers = append(append(to.losers, b.losers...), b.ref)
 	b.into = to
-	w.cover.Faults["merge"]++
-	w.log("crm: %s and %s become %s", a.ref.ID, b.ref.ID, to.ref.ID)
-	w.edited(to)
+	w.merged(to, a, b)
 	for _, r := range w.crm.records {
 		if r.isDeal() && r.company != nil && r.company.into != nil {
 			r.company = r.company.survivor()
 			w.edited(r)
 		}
 	}
+}
+
+// mergeDeals makes one of a deal and another of the same kind, under its id or a
+// new one. What the deal said stands.
+func (w *world) mergeDeals(a *record) {
+	var list []*record
+	for _, r := range w.crm.records {
+		if r.isDeal() && r != a && r.into == nil && !r.deleted && r.strict == a.strict {
+			list = append(list, r)
+		}
+	}
+	if len(list) == 0 || !w.changes("deals merge") {
+		return
+	}
+	b, to := list[w.n(len(list))], a
+	if w.chance(0.5) {
+		to = w.newRecord("deal")
+		ref, version := to.ref, to.version
+		*to = *a
+		to.ref, to.version, to.losers, to.seen = ref, version, append(slices.Clone(a.losers), a.ref), nil
+		a.into = to
+	}
+	to.losers = append(append(to.losers, b.losers...), b.ref)
+	to.matchOnly = a.matchOnly && b.matchOnly
+	b.into = to
+	w.merged(to, a, b)
+}
+
+func (w *world) merged(to, a, b *record) {
+	w.cover.Faults["merge"]++
+	w.log("crm: %s %s and %s become %s", to.ref.Type, a.ref.ID, b.ref.ID, to.ref.ID)
+	w.edited(to)
 }
 
 // edited: the record has a new version, and a webhook tells of it unless it is lost.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"tieout.dev/services/ingest/admission"
+	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/writer/protocol"
 )
@@ -89,6 +90,11 @@ func (in *ingest) hint(ref event.Ref, cause event.Cause) {
 func (in *ingest) admit(r admission.Read, s *state) {
 	ref := r.Record.Ref
 	o := in.objects[ref]
+	if into := in.alias[ref.String()]; into != "" && into != ref.String() {
+		in.w.cover.Verdicts[string(admission.Duplicate)]++ // read before it was merged away
+		return
+	}
+	r.Record.MergedFrom, r.Merges = in.mergedFrom(r.Record)
 	d := admission.Decide(o, r)
 	in.w.cover.Verdicts[string(d.Verdict)]++
 	switch d.Verdict {
@@ -112,6 +118,25 @@ func (in *ingest) admit(r admission.Read, s *state) {
 	}
 }
 
+// mergedFrom are all that a record was ever merged from.
+func (in *ingest) mergedFrom(r connector.Record) (out []event.Ref, news bool) {
+	for _, x := range in.w.crm.records {
+		at := x.ref.String()
+		for in.alias[at] != "" && in.alias[at] != at {
+			at = in.alias[at]
+		}
+		if at == r.Ref.String() && x.ref != r.Ref && !slices.Contains(out, x.ref) {
+			out = append(out, x.ref)
+		}
+	}
+	for _, told := range r.MergedFrom {
+		if !slices.Contains(out, told) && told != r.Ref {
+			out, news = append(out, told), true
+		}
+	}
+	return out, news
+}
+
 func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 	ref := r.Record.Ref
 	lane := in.lane(r)
@@ -125,6 +150,9 @@ func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 		in.alias[l.String()] = ref.String()
 		if last, known := in.last[l.String()]; known {
 			after = append(after, event.LaneSeq{Lane: l.String(), Seq: last})
+		}
+		if e := in.newest[invoices+l.ID]; e != nil && e.lane != l.String() {
+			after = append(after, event.LaneSeq{Lane: e.lane, Seq: e.seq})
 		}
 	}
 	if in.w.f.mergesOnce && len(losers) > 0 {
@@ -241,7 +269,8 @@ func (in *ingest) hear(e *admitted, f fact) {
 // move gives the same revision another place, after the slots that are named,
 // unless a later one is on its way.
 func (in *ingest) move(e *admitted, after []event.LaneSeq) {
-	if n := in.newest[e.route+e.ref.ID]; n.rev > e.rev || n.rev == e.rev && n.slotNo > e.slotNo {
+	merged := in.alias[e.ref.String()] != ""
+	if n := in.newest[e.route+e.ref.ID]; merged || n.rev > e.rev || n.rev == e.rev && n.slotNo > e.slotNo {
 		e.outcome = "superseded"
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/link"
 	"tieout.dev/services/writer/protocol"
 )
 
@@ -106,6 +107,9 @@ func (w *world) hold(on bool) {
 // actOn asks for an action; the core refuses what does not fit.
 func (w *world) actOn(x *excRow, choice int) {
 	c := protocol.Command{ID: "c" + itoa(w.now) + x.ID, Exception: x.ID, Lane: x.Lane, Seq: x.Seq, Actor: "clerk", Reason: "because"}
+	if x.Kind == exception.Merge && x.Seq != 0 && w.chance(0.5) {
+		w.voidOneOf(x.Subject)
+	}
 	switch {
 	case x.Lane == "":
 		c.Action = protocol.Retry
@@ -125,6 +129,25 @@ func (w *world) actOn(x *excRow, choice int) {
 	}
 	w.db.commands = append(w.db.commands, c)
 	w.wakeOwner()
+}
+
+// voidOneOf: of the documents that a merge left to one record a person voids one.
+func (w *world) voidOneOf(subject string) {
+	for _, l := range w.db.links {
+		d := w.books.byID[refID(l.OtherRef)]
+		if l.SourceRef != subject || l.Kind != document.InvoiceKind || l.State != link.Primary || d == nil || d.deleted || d.status == connector.Voided {
+			continue
+		}
+		d.status, d.byHand, d.version = connector.Voided, true, d.version+1
+		w.cover.Faults["hand"]++
+		w.log("a person voids invoice %s, which a merge left over", d.id)
+		return
+	}
+}
+
+func refID(s string) string {
+	ref, _ := event.ParseRef(s)
+	return ref.ID
 }
 
 // prepare is what a person does before asking: a new mapping before a

@@ -26,9 +26,9 @@ func (t *tables) Invoices(subject string) ([]*link.Link, error) {
 	return t.linksWhere(func(l *link.Link) bool { return l.SourceRef == subject && l.Kind == document.InvoiceKind })
 }
 
-func (t *tables) MastersOf(subject string) ([]*link.Link, error) {
+func (t *tables) PrimariesOf(subject string) ([]*link.Link, error) {
 	return t.linksWhere(func(l *link.Link) bool {
-		return l.SourceRef == subject && l.State == link.Primary && l.Kind != document.InvoiceKind
+		return l.SourceRef == subject && l.State == link.Primary
 	})
 }
 

@@ -409,6 +409,39 @@ func TestMerges(t *testing.T) {
 	}
 }
 
+// A company that the mapping cannot render holds no invoice up: while it has no
+// customer in the books nothing is owed, and then the update is set aside.
+func TestARejectedUpdateHoldsNobody(t *testing.T) {
+	for _, linked := range []bool{false, true} {
+		h := company(1, "")
+		r := h.Slot.Rendering
+		r.Verdict, r.UpdateOnly, r.Parts, r.Reason = document.Rejected, true, nil, document.Reason{Kind: "validation", Field: "company.name", Detail: "it is empty"}
+		h.Linked = linked
+		v := view(h)
+		ch, _ := Step(v, NewMemory(), Inputs{})
+		want := map[bool]Outcome{false: Unchanged, true: Aside}[linked]
+		if len(ch.Ended) != 1 || ch.Ended[0].Outcome != want || (len(ch.Opened) == 1) != linked || h.State == Parked {
+			t.Errorf("linked %v: ended %v, opened %v, lane %s", linked, ch.Ended, ch.Opened, h.State)
+		}
+	}
+}
+
+// An item of another sku is not the line's, also where it is linked already.
+func TestAnItemOfAnotherSKUContradicts(t *testing.T) {
+	v := view()
+	tt := &turn{v: v}
+	found := &connector.Posting{Ref: event.Ref{System: "quickbooks", Account: "9", Type: "item", ID: "3"}, Kind: document.ItemKind, Active: true, Fields: map[string]string{"sku": "H3"}}
+	v.Owners[found.Ref.String()] = link.Key{SourceRef: "hubspot/7/product/1", Kind: document.ItemKind, Part: "item"}
+	part := &document.Part{Kind: document.ItemKind, Subject: "hubspot/7/product/2", Item: &document.Item{Name: "Hand Three", SKU: "H3-OTHER"}}
+	if why := tt.contradiction(part, found); why != "its sku is H3" {
+		t.Errorf("another sku: %q", why)
+	}
+	part.Item.SKU = "H3"
+	if why := tt.contradiction(part, found); why != "" {
+		t.Errorf("the same sku: %q", why)
+	}
+}
+
 // An invoice whose customer became an alias is unchanged.
 func TestCustomersAreComparedModuloAlias(t *testing.T) {
 	v := view(won(2, "a"))

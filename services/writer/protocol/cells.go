@@ -155,7 +155,7 @@ func ruleOpen(c change) ruling {
 	case changeDeleted:
 		return ruling{person, exception.Conflict, "the record was deleted while its invoice stands: void the invoice in the books and retry, or discard to keep it"}
 	case changeParty:
-		return ruling{person, exception.Unsupported, "credit the invoice in full in the books and issue a new one to the right customer, then discard with the reason"}
+		return ruling{do: void} // and issued anew, under the next number
 	case changeTax:
 		return ruling{person, exception.Unsupported, "credit the invoice in full in the books and issue a new one with the right tax code, then discard with the reason"}
 	}
@@ -164,7 +164,7 @@ func ruleOpen(c change) ruling {
 
 func ruleVoid(c change) ruling {
 	switch c {
-	case changeAmount, changeParty, changeTax:
+	case changeAmount:
 		return ruling{person, exception.Conflict, "a person voided the invoice in the books: reissue it, or correct the record at the source, or discard"}
 	}
 	return ruling{do: leave}

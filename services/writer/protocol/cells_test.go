@@ -18,12 +18,12 @@ var (
 // Every cell of the life cycle is decided, and what a person must do says how.
 func TestEveryCellIsDecided(t *testing.T) {
 	want := map[cell]map[change]string{
-		cellOpen:   {changeAmount: "put", changeNote: "put", changeTerms: "put", changeDate: "put", changeParty: "unsupported", changeTax: "unsupported", changeLost: "void", changeDeleted: "conflict"},
+		cellOpen:   {changeAmount: "put", changeNote: "put", changeTerms: "put", changeDate: "put", changeParty: "void", changeTax: "unsupported", changeLost: "void", changeDeleted: "conflict"},
 		cellSent:   {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "unsupported", changeDate: "unsupported", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
 		cellPartly: {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "unsupported", changeDate: "leave", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
 		cellClosed: {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "leave", changeDate: "leave", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
 		cellLocked: {changeAmount: "period", changeNote: "period", changeTerms: "leave", changeDate: "leave", changeParty: "period", changeTax: "period", changeLost: "period", changeDeleted: "period"},
-		cellVoid:   {changeAmount: "conflict", changeNote: "leave", changeTerms: "leave", changeDate: "leave", changeParty: "conflict", changeTax: "conflict", changeLost: "leave", changeDeleted: "leave"},
+		cellVoid:   {changeAmount: "conflict", changeNote: "leave", changeTerms: "leave", changeDate: "leave", changeParty: "leave", changeTax: "leave", changeLost: "leave", changeDeleted: "leave"},
 	}
 	for _, at := range everyCell {
 		for _, c := range everyChange {
@@ -56,8 +56,34 @@ func TestChangesAreSortedIntoRows(t *testing.T) {
 	if got := changesOf(base, base); len(got) != 0 {
 		t.Errorf("no difference is %v", got)
 	}
-	if r, why := judge([]change{changeNote, changeParty}, cellOpen); r.do != person || why != changeParty {
+	if r, why := judge([]change{changeNote, changeTax, changeParty}, cellOpen); r.do != person || why != changeTax {
 		t.Errorf("the strictest ruling counts: %v %s", r, why)
+	}
+}
+
+// An open invoice for another customer is voided, and then issued anew.
+func TestAnOpenInvoiceOfAnotherCustomerIsIssuedAnew(t *testing.T) {
+	v, m := view(won(2, "a")), NewMemory()
+	l := linked(v, "a")
+	l.Base["customer"] = "quickbooks/9/customer/1"
+	v.Encode = func(d connector.Draft) (connector.Encoded, error) {
+		return connector.Encoded{Body: []byte(d.Mark), Fields: map[string]string{"line.1.net": "a", "customer": "quickbooks/9/customer/2"}}, nil
+	}
+	_, eff := Step(v, m, Inputs{})
+	cur := posting("a", connector.Open)
+	cur.Fields = l.Base
+	ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*cur}}}})
+	if len(eff.Send) != 1 || ch.Ops[0].Effect != connector.Void || ch.Ops[0].N != 1 {
+		t.Fatalf("sent %v, ops %+v", eff.Send, ch.Ops)
+	}
+	gone := *cur
+	gone.Status = connector.Voided
+	ch, eff = Step(v, m, answer(eff.Send[0], connector.Outcome{Posting: &gone}))
+	if len(eff.Send) != 1 || len(ch.Ended) != 0 {
+		t.Fatalf("after the void: sent %v, ended %v", eff.Send, ch.Ended)
+	}
+	if o := ch.Ops[len(ch.Ops)-1]; o.Effect != connector.Create || o.N != 2 {
+		t.Fatalf("after the void: op %+v", o)
 	}
 }
 

@@ -72,11 +72,18 @@ func (t *turn) run(h *Head) {
 	if t.recall(h) != partDone {
 		return
 	}
-	if r.Verdict == document.Rejected {
+	if r.Verdict == document.Rejected && !r.UpdateOnly {
 		t.parkRejected(h)
 		return
 	}
 	t.merge(h)
+	if r.Verdict == document.Rejected {
+		t.rejectedUpdate(h)
+		return
+	}
+	if t.mergeDocuments(h) != partDone {
+		return
+	}
 	for _, l := range t.vanished(h) {
 		if l.MappingHash != r.MappingHash {
 			t.park(h, exception.PartVanish, "", "part "+l.Part+" has a document, and the mapping no longer names it", nil)
@@ -226,6 +233,17 @@ func (t *turn) exception(h *Head, k exception.Kind, field, reason string, f *fau
 		e.Rule = h.Slot.Rendering.Reason.Rule
 	}
 	return e
+}
+
+// rejectedUpdate: a record that only keeps up to date what others made holds nobody
+// up. While nothing stands for it in the books, nothing is owed.
+func (t *turn) rejectedUpdate(h *Head) {
+	if !h.Linked {
+		t.finish(h)
+		return
+	}
+	r := h.Slot.Rendering.Reason
+	t.setAside(h, exception.Kind(r.Kind), r.Field, r.Detail, nil)
 }
 
 func (t *turn) parkRejected(h *Head) {

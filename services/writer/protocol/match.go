@@ -164,6 +164,8 @@ func (t *turn) contradiction(p *document.Part, c *connector.Posting) string {
 		return "as another kind of record"
 	case !c.Active:
 		return "it is inactive"
+	case p.Item != nil && p.Item.SKU != "" && c.Fields["sku"] != "" && c.Fields["sku"] != p.Item.SKU:
+		return "its sku is " + c.Fields["sku"]
 	case taken && p.Kind == document.ItemKind: // an item may stand for several lines and products
 	case taken && owner.SourceRef != p.Subject:
 		return "it is linked to " + owner.SourceRef
@@ -171,8 +173,6 @@ func (t *turn) contradiction(p *document.Part, c *connector.Posting) string {
 		return "it is linked to part " + owner.Part + " of the same record"
 	case p.Party != nil && p.Party.Currency != "" && c.Currency != "" && c.Currency != p.Party.Currency:
 		return "its currency is " + c.Currency
-	case p.Item != nil && p.Item.SKU != "" && c.Fields["sku"] != "" && c.Fields["sku"] != p.Item.SKU:
-		return "its sku is " + c.Fields["sku"]
 	}
 	return ""
 }

@@ -136,6 +136,8 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 		return t.parkLinked(h, l, exception.Period, "issue_date", "the new issue date "+enc.Fields["issue_date"]+" lies in a period that is closed through "+through)
 	case !sameFields(base, now) && !sameFields(t.modAlias(enc.Fields), now):
 		return t.parkLinked(h, l, exception.Conflict, diffField(base, now), "the document was changed in the books by a person")
+	case r.do == void: // the books do not change it: it is voided, and then another one is made
+		return t.dispatch(h, p, connector.Void, l.N, cur, l)
 	}
 	return t.dispatch(h, p, connector.Update, l.N, cur, l)
 }
@@ -168,13 +170,22 @@ func (t *turn) void(h *Head, p *document.Part, l *link.Link) verdict {
 	at, why := cellOf(cur, through), voidChange(p.VoidCause)
 	switch r := rule(why, at); r.do {
 	case leave:
-		l.State, l.OtherVersion = link.Void, cur.Version
-		t.ch.Links = append(t.ch.Links, l)
+		t.voided(h, l, cur)
 		return partDone
 	case person:
 		return t.parkCell(h, l, at, why, r)
 	}
 	return t.dispatch(h, p, connector.Void, l.N, cur, l)
+}
+
+// voided notes that a person voided a document in the books.
+func (t *turn) voided(h *Head, l *link.Link, cur *connector.Posting) {
+	l.State, l.OtherVersion = link.Void, cur.Version
+	t.ch.Links = append(t.ch.Links, l)
+	t.fact(Fact{
+		Type: "link.voided", Slot: h.Slot, Outcome: "by_hand", Detail: "it is void in the books", Posting: cur,
+		Op: &Op{Part: l.Part, N: l.N, Kind: l.Kind, Subject: l.SourceRef},
+	})
 }
 
 // fresh returns the document as the books have it now, or nil and why not.
@@ -202,6 +213,25 @@ func (t *turn) fresh(h *Head, p *document.Part, l *link.Link) (*connector.Postin
 	delete(t.m.Looks, key)
 	t.wake(t.v.Mono + lookAgain)
 	return nil, partPending
+}
+
+// readLinked reads the document of a link, and parks nothing: nil and done if it
+// is gone.
+func (t *turn) readLinked(l *link.Link) (*connector.Posting, verdict) {
+	key := freshKey(l.OtherRef)
+	a, ok := t.m.Looks[key]
+	if !ok || t.v.Mono-a.At > freshFor {
+		t.look(Look{Key: key, Kind: l.Kind, Ref: parseRef(l.OtherRef)})
+		return nil, partPending
+	}
+	if gone, failed := lookFailed(&a); failed {
+		delete(t.m.Looks, key)
+		t.wake(t.v.Mono + lookAgain)
+		return nil, partPending
+	} else if gone {
+		return nil, partDone
+	}
+	return &a.Postings[0], partDone
 }
 
 // lockKey is the look that reads the books' lock date.

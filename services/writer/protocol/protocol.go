@@ -98,6 +98,9 @@ type Head struct {
 	NewerAny bool
 	// Overtaken: a higher revision of the subject has an op or ended posted or unchanged.
 	Overtaken bool
+	// Linked: something stands in the books for the record; known only where a
+	// rejected update asks.
+	Linked bool
 	// AfterMet: every slot that it must follow has ended. AfterHeld: those that
 	// have not are stored here.
 	AfterMet, AfterHeld bool

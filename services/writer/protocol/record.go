@@ -118,6 +118,9 @@ func (t *turn) refused(h *Head, p *document.Part, k exception.Kind, field, reaso
 // setAside opens an exception and lets the lane go on. The subject's next
 // revision replaces what was set aside.
 func (t *turn) setAside(h *Head, k exception.Kind, field, reason string, f *fault.Error) verdict {
+	if h.Exception != "" { // it was in front of a person before
+		t.release(h.Exception, "replaced", reason)
+	}
 	e := t.exception(h, k, field, reason, f)
 	t.ch.Opened = append(t.ch.Opened, e)
 	t.fact(Fact{Type: "exception.opened", Slot: h.Slot, Outcome: string(k), Detail: reason, Except: e.ID})

@@ -288,7 +288,7 @@ func (t *turn) recallKnown(h *Head, p *document.Part, l *link.Link, accepted boo
 	if !l.Live() || l.State == link.Held {
 		return partDone
 	}
-	cur, v := t.recallRead(l)
+	cur, v := t.readLinked(l)
 	if cur == nil {
 		return v
 	}
@@ -306,24 +306,6 @@ func (t *turn) recallKnown(h *Head, p *document.Part, l *link.Link, accepted boo
 	}
 	t.ch.Links = append(t.ch.Links, l)
 	return partDone
-}
-
-// recallRead reads the document of a link: nil and done if it is gone.
-func (t *turn) recallRead(l *link.Link) (*connector.Posting, verdict) {
-	key := freshKey(l.OtherRef)
-	a, ok := t.m.Looks[key]
-	if !ok || t.v.Mono-a.At > freshFor {
-		t.look(Look{Key: key, Kind: l.Kind, Ref: parseRef(l.OtherRef)})
-		return nil, partPending
-	}
-	if gone, failed := lookFailed(&a); failed {
-		delete(t.m.Looks, key)
-		t.wake(t.v.Mono + lookAgain)
-		return nil, partPending
-	} else if gone {
-		return nil, partDone // the plan finds it gone as well, and asks
-	}
-	return &a.Postings[0], partDone
 }
 
 // endBefore ends the links before a document that was found: another one is

@@ -63,8 +63,9 @@ type Tables interface {
 	Links(link.Key) ([]*link.Link, error)
 	// Invoices are all financial links of a subject.
 	Invoices(subject string) ([]*link.Link, error)
-	// MastersOf are the customers and items that a record is the primary one of.
-	MastersOf(subject string) ([]*link.Link, error)
+	// PrimariesOf are the customers, items and documents that a record is the
+	// primary one of.
+	PrimariesOf(subject string) ([]*link.Link, error)
 	// PrimaryAt is who a record of the books is primarily linked to, or nil.
 	PrimaryAt(otherRef string) (*link.Link, error)
 	// Past is what is known of a slot's record from a life that is lost; it is
@@ -249,6 +250,13 @@ func (l *loader) aroundHead(h *Head) (err error) {
 			}
 		}
 	}
+	if s.Rendering.Verdict == document.Rejected && s.Rendering.UpdateOnly {
+		own, err := l.PrimariesOf(s.Subject)
+		if err != nil {
+			return err
+		}
+		h.Linked = len(own) > 0
+	}
 	if err := l.merged(s.Rendering); err != nil {
 		return err
 	}
@@ -295,11 +303,14 @@ func (l *loader) after(r *document.Rendering) (met, held bool, err error) {
 // merged reads the links of what a merge names as merged away.
 func (l *loader) merged(r *document.Rendering) error {
 	for _, loser := range r.MergedFrom {
-		links, err := l.MastersOf(loser)
+		links, err := l.PrimariesOf(loser)
 		if err != nil {
 			return err
 		}
 		keep(&l.v.Merged, loser, links)
+		if err := l.ops(l.OpenOpsOf(loser)); err != nil {
+			return err
+		}
 		for _, x := range links {
 			if err := l.part(link.Key{SourceRef: r.Ref, Kind: x.Kind, Part: x.Part}); err != nil {
 				return err

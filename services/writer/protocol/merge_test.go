@@ -1,0 +1,106 @@
+package protocol
+
+import (
+	"strings"
+	"testing"
+
+	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
+)
+
+// merging is a head whose deal was made of two others, each with an invoice.
+func merging(v *View) (first, second *link.Link) {
+	first, second = invoiceOf(v, "hubspot/7/deal/21", "quickbooks/9/invoice/1"), invoiceOf(v, "hubspot/7/deal/22", "quickbooks/9/invoice/2")
+	r := v.Heads[0].Slot.Rendering
+	r.Type, r.MergedFrom = event.Merge, []string{first.SourceRef, second.SourceRef}
+	v.Merged = map[string][]*link.Link{first.SourceRef: {first}, second.SourceRef: {second}}
+	v.Own[deal] = nil // read, and there is none
+	return first, second
+}
+
+func invoiceOf(v *View, source, ref string) *link.Link {
+	l := &link.Link{Key: link.Key{SourceRef: source, Kind: document.InvoiceKind, Part: "invoice"}, N: 1, OtherTarget: target, OtherRef: ref, State: link.Primary, Base: map[string]string{"line.1.net": "a"}, OtherVersion: "0"}
+	v.Links[l.Key] = []*link.Link{l}
+	return l
+}
+
+// stands is what the books answer about an invoice.
+func stands(key, id string, status connector.Status) LookAnswer {
+	p := posting("a", status)
+	p.Ref.ID = id
+	return LookAnswer{Key: key, Postings: []connector.Posting{*p}}
+}
+
+// Deals with invoices are merged: the invoices are the survivor's, none is made
+// anew, and while more than one stands a person says which is owed.
+func TestMergedDocuments(t *testing.T) {
+	gone := func(key string) LookAnswer { return LookAnswer{Key: key, Err: fault.New(fault.NotFound, "gone")} }
+	one, two := freshKey("quickbooks/9/invoice/1"), freshKey("quickbooks/9/invoice/2")
+	for _, c := range []struct {
+		name    string
+		answers []LookAnswer
+		live    int
+		parks   bool
+	}{
+		{"both stand", []LookAnswer{stands(one, "1", connector.Open), stands(two, "2", connector.Open)}, 2, true},
+		{"one was voided", []LookAnswer{stands(one, "1", connector.Open), stands(two, "2", connector.Voided)}, 1, false},
+		{"one was deleted", []LookAnswer{gone(one), stands(two, "2", connector.Open)}, 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v, m := view(won(1, "a")), NewMemory()
+			first, second := merging(v)
+			ch, eff := Step(v, m, Inputs{})
+			if len(eff.Looks) != 1 || len(eff.Send) != 0 || len(ch.Ended) != 0 {
+				t.Fatalf("before it was looked: looks %v, sent %v, ended %v", eff.Looks, eff.Send, ch.Ended)
+			}
+			ch, eff = Step(v, m, Inputs{Looks: c.answers})
+			live := 0
+			for _, l := range v.Links[link.Key{SourceRef: deal, Kind: document.InvoiceKind, Part: "invoice"}] {
+				if l.Live() {
+					live++
+				}
+			}
+			if len(eff.Send) != 0 || live != c.live || (len(ch.Opened) == 1) != c.parks || (len(ch.Ended) == 1) == c.parks {
+				t.Fatalf("sent %v, %d live, opened %v, ended %v", eff.Send, live, ch.Opened, ch.Ended)
+			}
+			if first.State == link.Primary || second.State == link.Primary {
+				t.Errorf("a document is still the merged record's: %s, %s", first.State, second.State)
+			}
+			if c.parks && (ch.Opened[0].Kind != exception.Merge || !strings.Contains(ch.Opened[0].Reason, "invoice/1 and quickbooks/9/invoice/2")) {
+				t.Errorf("opened %+v", ch.Opened[0])
+			}
+		})
+	}
+}
+
+// A later revision asks again: the slot of the merge may be superseded by then.
+func TestTwoDocumentsOfOneDealAreAskedAbout(t *testing.T) {
+	v, m := view(won(2, "a")), NewMemory()
+	l := linked(v, "a")
+	other := *l
+	other.N, other.OtherRef = 2, "quickbooks/9/invoice/2"
+	v.Links[l.Key], v.Own[deal] = []*link.Link{l, &other}, []*link.Link{l, &other}
+	looks := []LookAnswer{stands(freshKey(l.OtherRef), "1", connector.Open), stands(freshKey(other.OtherRef), "2", connector.Open)}
+	Step(v, m, Inputs{})
+	ch, eff := Step(v, m, Inputs{Looks: looks})
+	if len(eff.Send) != 0 || len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Merge {
+		t.Fatalf("sent %v, opened %v", eff.Send, ch.Opened)
+	}
+}
+
+// What is being made for a merged record is settled first.
+func TestAMergeWaitsForWhatIsBeingMade(t *testing.T) {
+	v, m := view(won(1, "a")), NewMemory()
+	merging(v)
+	v.Merged = nil
+	op := &Op{ID: "o", Kind: document.InvoiceKind, Part: "invoice", Effect: connector.Create, Subject: "hubspot/7/deal/21", Lane: "other", Seq: 4, State: Doubt}
+	v.Ops["o"], v.OpIDs = op, []string{"o"}
+	ch, eff := Step(v, m, Inputs{})
+	if len(eff.Send) != 0 || len(ch.Ended) != 0 || v.Heads[0].State != Waiting {
+		t.Fatalf("sent %v, ended %v, state %s", eff.Send, ch.Ended, v.Heads[0].State)
+	}
+}
