@@ -120,6 +120,46 @@ func TestCompaniesMergedInFlight(t *testing.T) {
 	o.run("reconcile")
 }
 
+// Two deals that were billed are merged: neither is billed again. Two invoices
+// stand for one deal then, and a person says which of them is owed.
+func TestMergedDealsAreNotBilledAgain(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	ctx := context.Background()
+	company := newDeals(o, 1).company[0]
+	var ids []string
+	for _, name := range []string{"First", "Second"} {
+		id, err := o.portal.Deal(ctx, crm.Deal{Name: name, Company: company, Currency: "EUR", Lines: []crm.Line{{Name: name, Quantity: "1", Price: "100.01"}}})
+		if err == nil {
+			err = o.portal.Move(ctx, id, crm.Won)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	o.settle(2)
+	survivor, err := o.portal.Merge(ctx, "deals", ids[0], ids[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.run("wait", "--for", "deal/"+survivor+"=parked", "--timeout", "60s")
+	var open struct{ Items []struct{ ID, Kind string } }
+	if err := json.Unmarshal([]byte(o.run("exceptions", "list", "-o", "json")), &open); err != nil {
+		t.Fatal(err)
+	}
+	if len(open.Items) != 1 || open.Items[0].Kind != "merge" || len(o.invoices()) != 2 {
+		t.Fatalf("exceptions %+v, %d invoices", open.Items, len(o.invoices()))
+	}
+	o.run("sandbox", "books", "void", o.live()["Second"][0].DocNumber)
+	o.run("exceptions", "retry", open.Items[0].ID, "--reason", "the second was voided")
+	o.settle(2)
+	if all := o.invoices(); len(all) != 2 || len(o.live()["First"]) != 1 {
+		t.Fatalf("invoices %+v", all)
+	}
+	o.run("reconcile")
+}
+
 // A vendor that is away: one exception, and everything flows again by itself.
 func TestTheBooksAreAwayForAWhile(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package protocol
 import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
 )
@@ -87,9 +88,24 @@ func (t *turn) rejected(op *Op, f *fault.Error) {
 		return
 	}
 	t.refuse(op, "rejected", faultText(f))
+	if kindOf(f) == exception.Period && t.closedMeanwhile() {
+		t.forget(op)
+		return
+	}
 	if h := t.headOf(op); h != nil {
 		t.refusedOp(h, op, f)
 	}
+}
+
+// closedMeanwhile: the lock date was read a while before the books refused a day.
+// It is read anew, and the plan made by it: the cell may be another one.
+func (t *turn) closedMeanwhile() bool {
+	a, read := t.m.Looks[lockKey]
+	if !read || t.v.Mono-a.At < lockRecent {
+		return false
+	}
+	delete(t.m.Looks, lockKey)
+	return true
 }
 
 // refusedOp puts the head of a refused op in front of a person, or sets it

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"testing"
+	"time"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
@@ -103,6 +104,33 @@ func TestAnInvoiceDatedInAClosedPeriodIsNeverSent(t *testing.T) {
 		t.Fatalf("sends %v, opened %+v", eff.Send, ch.Opened)
 	}
 	drill.Injected(t, 1, 72)
+}
+
+// A period that was closed after its date was read: the date is read anew, and only
+// then a person is asked, by the cell that the document is in.
+func TestAPeriodClosedMeanwhileIsReadAnew(t *testing.T) {
+	v, m := view(won(1, "a")), NewMemory()
+	v.Claims.LockDates = true
+	v.Heads[0].Slot.Rendering.Parts[0].Invoice.IssueDate = "2026-09-30"
+	Step(v, m, Inputs{})
+	_, eff := Step(v, m, Inputs{Looks: []LookAnswer{closed("")}})
+	if len(eff.Send) != 1 {
+		t.Fatalf("sends %v", eff.Send)
+	}
+	v.Mono += 30 * time.Second
+	refusal := connector.Outcome{Err: &fault.Error{Kind: fault.Rejected, Code: "6210", Field: "period", Text: "closed"}}
+	ch, eff := Step(v, m, answer(eff.Send[0], refusal))
+	if len(ch.Opened) != 0 || len(eff.Looks) != 1 || !eff.Looks[0].Lock {
+		t.Fatalf("opened %v, looks %v", ch.Opened, eff.Looks)
+	}
+	again, eff := Step(v, m, Inputs{Looks: []LookAnswer{closed("")}}) // it says that the day is open
+	if len(eff.Send) != 1 {
+		t.Fatalf("sends %v, opened %v", eff.Send, again.Opened)
+	}
+	ch, _ = Step(v, m, answer(eff.Send[0], refusal))
+	if len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Period {
+		t.Fatalf("opened %v: the books are believed at the second time", ch.Opened)
+	}
 }
 
 // A document in a closed period is left alone, whatever its status says.

@@ -14,6 +14,10 @@ import (
 // be when something is written.
 const freshFor = 60 * time.Second
 
+// lockRecent is how old a read of the lock date may be for the books to be
+// believed when they refuse a day that it leaves open.
+const lockRecent = 2 * time.Second
+
 // part decides what makes one part true, by the state of the books. No plan is
 // stored: a subject with an op under way is not planned, and a settled op has
 // moved its link, so a plan made anew starts from what is known.
