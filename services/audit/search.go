@@ -90,7 +90,7 @@ func conditions(r *controlv1.SearchRequest, scope registry.Scope) (string, []any
 
 func entries(tx *store.Tx, rest string, args []any, limit int64) ([]*controlv1.Entry, string, error) {
 	rows, err := tx.Query(`SELECT event_id, taken_at, at, stream, seq, type, subject, customer, number, outcome, detail, trace_id, actor,
-		COALESCE((SELECT MIN(op_id) FROM entry_op o WHERE o.event_id = entry.event_id), '') FROM entry`+rest, args...)
+		COALESCE((SELECT MIN(op_id) FROM entry_op o WHERE o.event_id = entry.event_id), ''), exception FROM entry`+rest, args...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -100,7 +100,7 @@ func entries(tx *store.Tx, rest string, args []any, limit int64) ([]*controlv1.E
 	for rows.Next() {
 		e := &controlv1.Entry{}
 		var taken, at int64
-		if err := rows.Scan(&e.EventId, &taken, &at, &e.Stream, &e.Seq, &e.What, &e.Ref, &e.Customer, &e.Invoice, &e.Outcome, &e.Detail, &e.TraceId, &e.Actor, &e.OpId); err != nil {
+		if err := rows.Scan(&e.EventId, &taken, &at, &e.Stream, &e.Seq, &e.What, &e.Ref, &e.Customer, &e.Invoice, &e.Outcome, &e.Detail, &e.TraceId, &e.Actor, &e.OpId, &e.Exception); err != nil {
 			return nil, "", err
 		}
 		e.At = timestamppb.New(store.Time(at))

@@ -5217,7 +5217,9 @@ type Entry struct {
 	// Stream and number: gap-free.
 	Stream string `protobuf:"bytes,13,opt,name=stream,proto3" json:"stream,omitempty"`
 	// Number in its stream.
-	Seq           int64 `protobuf:"varint,14,opt,name=seq,proto3" json:"seq,omitempty"`
+	Seq int64 `protobuf:"varint,14,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Exception that it opened or that was acted on.
+	Exception     string `protobuf:"bytes,15,opt,name=exception,proto3" json:"exception,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5348,6 +5350,13 @@ func (x *Entry) GetSeq() int64 {
 		return x.Seq
 	}
 	return 0
+}
+
+func (x *Entry) GetException() string {
+	if x != nil {
+		return x.Exception
+	}
+	return ""
 }
 
 // SearchResponse is a page of entries.
@@ -7738,7 +7747,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
 	"\x05limit\x18\a \x01(\x05R\x05limit\x12\x12\n" +
 	"\x04next\x18\b \x01(\tR\x04next\x12\x16\n" +
-	"\x06newest\x18\t \x01(\bR\x06newest\"\xe6\x02\n" +
+	"\x06newest\x18\t \x01(\bR\x06newest\"\x84\x03\n" +
 	"\x05Entry\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
@@ -7754,7 +7763,8 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\btrace_id\x18\v \x01(\tR\atraceId\x12\x14\n" +
 	"\x05actor\x18\f \x01(\tR\x05actor\x12\x16\n" +
 	"\x06stream\x18\r \x01(\tR\x06stream\x12\x10\n" +
-	"\x03seq\x18\x0e \x01(\x03R\x03seq\"M\n" +
+	"\x03seq\x18\x0e \x01(\x03R\x03seq\x12\x1c\n" +
+	"\texception\x18\x0f \x01(\tR\texception\"M\n" +
 	"\x0eSearchResponse\x12'\n" +
 	"\x05items\x18\x01 \x03(\v2\x11.control.v1.EntryR\x05items\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\"&\n" +

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 )
 
@@ -22,16 +21,15 @@ const (
 	portRange = 6000
 )
 
-// choosing lets one part of this process choose at a time: what it chose stands
-// in its file before another looks.
-var choosing sync.Mutex
-
 // Ports returns n free loopback ports for a part, the same ones each time for
 // the same folder, and none that stands in this folder for another part: that one
 // may not have taken it yet.
 func Ports(ctx context.Context, dir, part string, n int) ([]int, error) {
-	choosing.Lock()
-	defer choosing.Unlock()
+	done, err := choosing(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	file := portsFile(dir, part)
 	var kept []int
 	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &kept) == nil && len(kept) == n && allFree(ctx, kept) {
@@ -70,6 +68,19 @@ func Listen(ctx context.Context, dir, part string) (net.Listener, error) {
 }
 
 func portsFile(dir, part string) string { return filepath.Join(dir, part+".ports") }
+
+// choosing lets one part of a folder choose at a time: what it chose stands in its
+// file before another looks.
+func choosing(dir string) (done func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "ports.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { _ = f.Close() }, nil // which gives the lock back
+}
 
 // given are the ports that the folder's other parts have.
 func given(dir, but string) map[int]bool {

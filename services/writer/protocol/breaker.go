@@ -76,7 +76,7 @@ func (t *turn) resume() {
 	t.ch.Pause, t.ch.PauseCause, t.ch.Alert = &active, "", ""
 	t.m.Backoff, t.m.Probe = 0, ""
 	if t.v.Alert != "" {
-		t.act(t.v.Alert, "resumed", "tieout", "the connection answers again", exception.Released)
+		t.act(nil, t.v.Alert, "resumed", "tieout", "the connection answers again", exception.Released)
 	}
 	t.v.Alert, t.v.Reason = "", ""
 }
@@ -102,9 +102,10 @@ func (t *turn) departs(id string) {
 	}
 }
 
-func (t *turn) act(id, action, actor, note string, state exception.State) {
+// act closes an exception of a slot, if it is of one, and tells who did it and why.
+func (t *turn) act(s *Slot, id, action, actor, note string, state exception.State) {
 	t.ch.Acted = append(t.ch.Acted, Act{ID: id, Action: action, Actor: actor, Note: note, State: state})
-	t.fact(Fact{Type: "exception.acted", Outcome: action, Detail: note, Except: id, Actor: actor})
+	t.fact(Fact{Type: "exception.acted", Slot: s, Outcome: action, Detail: note, Except: id, Actor: actor})
 }
 
 // exceptionID is made from what the exception is about, so that a repeated

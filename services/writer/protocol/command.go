@@ -65,9 +65,9 @@ func (t *turn) refuseCommand(c Command, s *Slot, why string) {
 }
 
 // accept closes the exception by the person's action.
-func (t *turn) accept(c Command, state exception.State) {
+func (t *turn) accept(c Command, s *Slot, state exception.State) {
 	t.ch.Commands = append(t.ch.Commands, c.ID)
-	t.act(c.Exception, c.Action, c.Actor, c.Reason, state)
+	t.act(s, c.Exception, c.Action, c.Actor, c.Reason, state)
 }
 
 // again makes the same slot ready and counts afresh.
@@ -79,7 +79,7 @@ func (t *turn) again(h *Head) {
 
 func (t *turn) retry(h *Head, c Command) {
 	t.vouch(h)
-	t.accept(c, exception.Released)
+	t.accept(c, h.Slot, exception.Released)
 	t.again(h)
 }
 
@@ -103,7 +103,7 @@ func (t *turn) requeueBy(h *Head, c Command) {
 		t.refuseCommand(c, h.Slot, "an op of it is in doubt: retry first")
 		return
 	}
-	t.accept(c, exception.Released)
+	t.accept(c, h.Slot, exception.Released)
 	h.Exception = ""
 	t.requeue(h, "by a person: "+c.Reason)
 }
@@ -118,7 +118,7 @@ func (t *turn) discard(h *Head, c Command) {
 		t.refuseCommand(c, h.Slot, "an op of it is in doubt: retry first")
 		return
 	}
-	t.accept(c, exception.Discarded)
+	t.accept(c, h.Slot, exception.Discarded)
 	h.Exception = ""
 	t.end(h, Discarded)
 }
@@ -153,7 +153,7 @@ func (t *turn) linkBy(h *Head, c Command) {
 			t.refuseCommand(c, h.Slot, c.Ref+": "+why)
 			return
 		}
-		t.accept(c, exception.Released)
+		t.accept(c, h.Slot, exception.Released)
 		t.again(h)
 		t.adopt(h, part, n, p, "a person: "+c.Actor, nil)
 		return
@@ -175,7 +175,7 @@ func (t *turn) linkDoubt(h *Head, c Command, op *Op, p *connector.Posting) {
 		t.refuseCommand(c, h.Slot, c.Ref+": "+why)
 		return
 	}
-	t.accept(c, exception.Released)
+	t.accept(c, h.Slot, exception.Released)
 	t.setLane(h, Running, "", 0)
 	t.done(op, p, "found by a person: "+c.Actor)
 	t.settleCallOf(op)
@@ -214,7 +214,7 @@ func (t *turn) confirmAbsent(h *Head, c Command) {
 		t.refuseCommand(c, h.Slot, "nothing of it is in doubt, or the last copy may still land")
 		return
 	}
-	t.accept(c, exception.Released)
+	t.accept(c, h.Slot, exception.Released)
 	t.again(h)
 	t.refuse(op, "absent", "a person looked: "+c.Actor)
 	t.settleCallOf(op)
@@ -262,7 +262,7 @@ func (t *turn) reissue(h *Head, c Command) {
 	if !t.endLinks(h.Slot, c, links, string(link.Gone)) {
 		return
 	}
-	t.accept(c, exception.Released)
+	t.accept(c, h.Slot, exception.Released)
 	t.again(h)
 }
 
@@ -309,11 +309,11 @@ func (t *turn) commandAside(c Command) {
 	s := c.Aside
 	switch c.Action {
 	case Retry, Requeue, Rerender:
-		t.accept(c, exception.Released)
+		t.accept(c, s, exception.Released)
 		t.ch.Ended = append(t.ch.Ended, Ended{Lane: s.Lane, Seq: s.Seq, Outcome: Moved})
 		t.fact(Fact{Type: "slot.requeued", Slot: s, Outcome: string(Moved), Detail: c.Reason, Actor: c.Actor})
 	case Discard:
-		t.accept(c, exception.Discarded)
+		t.accept(c, s, exception.Discarded)
 		t.ch.Ended = append(t.ch.Ended, Ended{Lane: s.Lane, Seq: s.Seq, Outcome: Discarded})
 		t.fact(Fact{Type: "slot.ended", Slot: s, Outcome: string(Discarded)})
 	default:
@@ -336,9 +336,9 @@ func (t *turn) commandTarget(c Command) {
 			t.m.ProbeAt = t.v.Mono
 		}
 	case c.Action == Discard:
-		t.accept(c, exception.Discarded)
+		t.accept(c, nil, exception.Discarded)
 	default:
-		t.accept(c, exception.Released)
+		t.accept(c, nil, exception.Released)
 	}
 }
 

@@ -46,7 +46,7 @@ func (t *turn) dispatchEncoded(h *Head, p *document.Part, e connector.Effect, n 
 	keep(&t.busy, op.Subject, op.Lane)
 	t.claim(op)
 	if h.Exception != "" {
-		t.release(h.Exception, "went on", "what it waited for is there")
+		t.release(h.Slot, h.Exception, "went on", "what it waited for is there")
 	}
 	t.setLane(h, Running, "", 0)
 	t.batch = append(t.batch, item)

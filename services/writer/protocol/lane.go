@@ -158,7 +158,7 @@ func (t *turn) finish(h *Head) {
 
 func (t *turn) end(h *Head, o Outcome) {
 	if h.Exception != "" {
-		t.release(h.Exception, string(o), "ended "+string(o))
+		t.release(h.Slot, h.Exception, string(o), "ended "+string(o))
 	}
 	t.ch.Ended = append(t.ch.Ended, Ended{Lane: h.Lane, Seq: h.Slot.Seq, Outcome: o})
 	t.fact(Fact{Type: "slot.ended", Slot: h.Slot, Outcome: string(o)})
@@ -187,8 +187,8 @@ func (t *turn) next(h *Head) {
 }
 
 // release closes an exception without a person.
-func (t *turn) release(id, action, note string) {
-	t.act(id, action, "tieout", note, exception.Released)
+func (t *turn) release(s *Slot, id, action, note string) {
+	t.act(s, id, action, "tieout", note, exception.Released)
 }
 
 // openOp reports whether an op of the slot is sent or in doubt.
@@ -210,7 +210,7 @@ func (t *turn) anyOp(h *Head, a, b OpState) bool {
 // park puts the head in front of a person and holds the lane.
 func (t *turn) park(h *Head, k exception.Kind, field, reason string, f *fault.Error) verdict {
 	if h.Exception != "" { // what it waited for before is no longer the matter
-		t.release(h.Exception, "replaced", reason)
+		t.release(h.Slot, h.Exception, "replaced", reason)
 	}
 	e := t.exception(h, k, field, reason, f)
 	t.ch.Opened = append(t.ch.Opened, e)

@@ -119,7 +119,7 @@ func (t *turn) refused(h *Head, p *document.Part, k exception.Kind, field, reaso
 // revision replaces what was set aside.
 func (t *turn) setAside(h *Head, k exception.Kind, field, reason string, f *fault.Error) verdict {
 	if h.Exception != "" { // it was in front of a person before
-		t.release(h.Exception, "replaced", reason)
+		t.release(h.Slot, h.Exception, "replaced", reason)
 	}
 	e := t.exception(h, k, field, reason, f)
 	t.ch.Opened = append(t.ch.Opened, e)
@@ -138,7 +138,7 @@ func (t *turn) replaceAside(s *Slot) {
 			continue
 		}
 		a.ended = true
-		t.release(a.Exception, string(Superseded), "a newer revision of the record replaced it")
+		t.release(a, a.Exception, string(Superseded), "a newer revision of the record replaced it")
 		t.ch.Ended = append(t.ch.Ended, Ended{Lane: a.Lane, Seq: a.Seq, Outcome: Superseded})
 		t.fact(Fact{Type: "slot.ended", Slot: a, Outcome: string(Superseded)})
 	}

@@ -74,7 +74,7 @@ func (t *turn) ring(lane, ref string) bool {
 // lane's tail.
 func (t *turn) requeue(h *Head, why string) verdict {
 	if h.Exception != "" {
-		t.release(h.Exception, "requeue", why)
+		t.release(h.Slot, h.Exception, "requeue", why)
 	}
 	t.ch.Ended = append(t.ch.Ended, Ended{Lane: h.Lane, Seq: h.Slot.Seq, Outcome: Moved})
 	t.fact(Fact{Type: "slot.requeued", Slot: h.Slot, Outcome: string(Moved), Detail: why})
@@ -111,7 +111,7 @@ func (t *turn) takeOver(h *Head) bool {
 	t.ch.TakenOver = append(t.ch.TakenOver, h.Slot)
 	t.ch.WaitSince = append(t.ch.WaitSince, h.Slot)
 	if h.Exception != "" {
-		t.release(h.Exception, "rerender", "rendered again by mapping "+h.Newer.MappingHash)
+		t.release(h.Slot, h.Exception, "rerender", "rendered again by mapping "+h.Newer.MappingHash)
 	}
 	h.Newer = nil
 	t.setLane(h, Ready, "", 0)

@@ -26,6 +26,7 @@ type entryView struct {
 	Detail   string `json:"detail"`
 	TraceID  string `json:"trace_id"`
 	Actor    string `json:"actor"`
+	Except   string `json:"exception"`
 	Stream   string `json:"stream"`
 	Seq      int64  `json:"seq"`
 }
@@ -33,7 +34,7 @@ type entryView struct {
 func toEntry(e *controlv1.Entry) entryView {
 	return entryView{
 		EventID: e.GetEventId(), At: instant(e.GetAt()), Service: e.GetService(), What: e.GetWhat(), Ref: e.GetRef(), Customer: e.GetCustomer(),
-		OpID: e.GetOpId(), Invoice: e.GetInvoice(), Outcome: e.GetOutcome(), Detail: e.GetDetail(), TraceID: e.GetTraceId(), Actor: e.GetActor(),
+		OpID: e.GetOpId(), Invoice: e.GetInvoice(), Outcome: e.GetOutcome(), Detail: e.GetDetail(), TraceID: e.GetTraceId(), Actor: e.GetActor(), Except: e.GetException(),
 		Stream: e.GetStream(), Seq: e.GetSeq(),
 	}
 }
