@@ -35,7 +35,7 @@ func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequ
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.WriterStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.w.deps.Version}}
+	out := &controlv1.WriterStatusResponse{Service: control.State(Name, s.w.deps.Version, s.w.deps.DB)}
 	for _, n := range s.w.consumer.Lag() {
 		out.Service.Lag += n
 	}
