@@ -71,15 +71,18 @@ func TestRefusedActionsAndShortRefs(t *testing.T) {
 		t.Errorf("the exception says %+v", r)
 	}
 	account := o.file.Sandboxes["hubspot"].Account
-	for _, command := range [][]string{{"lanes", "show"}, {"open"}, {"journey"}} {
+	for _, command := range [][]string{{"lanes", "show"}, {"open"}, {"journey"}, {"events", "tail", "--ref"}, {"audit", "search", "--ref"}} {
 		for _, ref := range []string{deal, "hubspot/" + deal, account + "/" + deal} {
 			if said, code := o.try(append(command, ref)...); code != 0 {
 				t.Errorf("%v %s: exit %d: %s", command, ref, code, said)
 			}
 		}
-		if said, code := o.try(append(command, "deal/404")...); code != 4 {
+		if said, code := o.try(append(command, "deal/404")...); code != 4 || strings.Contains(said, "rpc error") {
 			t.Errorf("%v of nothing: exit %d: %s", command, code, said)
 		}
+	}
+	if said, code := o.try("sandbox", "crm", "lose", "deal/404"); code != 4 {
+		t.Errorf("exit %d: %s", code, said)
 	}
 	if said := o.run("exceptions", "discard", open[0].ID, "--reason", "made twice"); !strings.HasPrefix(said, "discard") {
 		t.Errorf("it says %s", said)

@@ -39,6 +39,9 @@ func (a *app) act(ctx context.Context, r *controlv1.ActRequest) error {
 	if r.GetId() == "" && !r.GetAll() {
 		return usage("name an exception, or say --all")
 	}
+	if err := knownKind(r.GetKind()); err != nil {
+		return err
+	}
 	if r.GetAll() && !r.GetDryRun() || r.GetAction() == "discard" {
 		if err := a.confirm("%s %s?", r.GetAction(), cmp.Or(r.GetId(), "every open exception that allows it")); err != nil {
 			return err

@@ -2,14 +2,17 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/exception"
 )
 
 type exceptionView struct {
@@ -75,6 +78,9 @@ func (a *app) exceptionsList() *cobra.Command {
 		Use: "list", Short: "List exceptions, oldest first", Args: cobra.NoArgs,
 		Example: "  tieout exceptions list\n  tieout exceptions list --kind validation -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(knownKind(kind), knownState(state)); err != nil {
+				return err
+			}
 			items, err := a.readExceptions(cmd.Context(), &controlv1.ListExceptionsRequest{Kind: kind, State: state, Limit: limit})
 			if err != nil {
 				return err
@@ -95,6 +101,23 @@ func (a *app) exceptionsList() *cobra.Command {
 	cmd.Flags().StringVar(&state, "state", "", "open (default), released or discarded")
 	cmd.Flags().Int32Var(&limit, "limit", 0, "at most so many")
 	return cmd
+}
+
+// knownKind refuses a kind that there is none of: nothing found would be taken
+// for nothing open.
+func knownKind(kind string) error {
+	if kind == "" || slices.Contains(exception.Kinds(), exception.Kind(kind)) {
+		return nil
+	}
+	return usage("--kind %q is none of %s", kind, strings.Trim(fmt.Sprint(exception.Kinds()), "[]"))
+}
+
+func knownState(state string) error {
+	switch exception.State(state) {
+	case "", exception.Open, exception.Released, exception.Discarded:
+		return nil
+	}
+	return usage("--state %q is none of open, released, discarded", state)
 }
 
 func (a *app) exceptionsShow() *cobra.Command {
