@@ -28,7 +28,7 @@ const entriesTaken = `SELECT COALESCE(SUM(seq), 0) FROM inbox_head`
 
 // AuditStatus tells how much of the trail is taken.
 func (s *Server) AuditStatus(ctx context.Context, _ *controlv1.AuditStatusRequest) (*controlv1.AuditStatusResponse, error) {
-	out := &controlv1.AuditStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.a.deps.Version}}
+	out := &controlv1.AuditStatusResponse{Service: control.State(Name, s.a.deps.Version, s.a.deps.DB)}
 	for _, n := range s.a.consumer.Lag() {
 		out.Service.Lag += n
 	}

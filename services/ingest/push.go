@@ -165,8 +165,16 @@ func (in *Ingest) admitAll(ctx context.Context, items []pushed, key, hash string
 	return answers, err
 }
 
-func unavailable(error) *problem {
-	return refusal(http.StatusServiceUnavailable, "not admitted", "nothing of the request was admitted; send it again, under the same Idempotency-Key")
+func unavailable(err error) *problem {
+	return refusal(http.StatusServiceUnavailable, "not admitted", "%snothing of the request was admitted; send it again, under the same Idempotency-Key", because(err))
+}
+
+// because says why nothing could be stored, where the caller may know it.
+func because(err error) string {
+	if cause := store.Cause(err); cause != "" {
+		return cause + ": "
+	}
+	return ""
 }
 
 func (in *Ingest) admitOne(ctx context.Context, tx *store.Tx, p *pushed, no int64) (pushAnswer, error) {

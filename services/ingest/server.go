@@ -35,7 +35,7 @@ func (s *Server) IngestStatus(ctx context.Context, _ *controlv1.IngestStatusRequ
 		return nil, err
 	}
 	theirs, args := store.Under("subject", scope.Accounts, nil)
-	out := &controlv1.IngestStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.in.deps.Version}}
+	out := &controlv1.IngestStatusResponse{Service: control.State(Name, s.in.deps.Version, s.in.deps.DB)}
 	for _, n := range s.in.consumer.Lag() {
 		out.Service.Lag += n
 	}

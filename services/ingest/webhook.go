@@ -50,7 +50,7 @@ func (in *Ingest) webhook(w http.ResponseWriter, r *http.Request) {
 	fresh := in.unseen(r, conn, hints)
 	if err := in.storeHints(ctx, fresh, event.Change, event.Realtime, nil); err != nil {
 		in.deps.Log.ErrorContext(ctx, "hints were not stored", "app", conn.App, "error", err)
-		http.Error(w, "not stored; deliver again", http.StatusServiceUnavailable)
+		http.Error(w, because(err)+"not stored; deliver again", http.StatusServiceUnavailable)
 		return
 	}
 	crash.At(crash.IngestHintStored)

@@ -31,7 +31,7 @@ func (r *Reconciler) Server() *Server { return &Server{r: r} }
 
 // ReconcilerStatus tells how much of the trail is taken.
 func (s *Server) ReconcilerStatus(context.Context, *controlv1.ReconcilerStatusRequest) (*controlv1.ReconcilerStatusResponse, error) {
-	out := &controlv1.ReconcilerStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.r.deps.Version}}
+	out := &controlv1.ReconcilerStatusResponse{Service: control.State(Name, s.r.deps.Version, s.r.deps.DB)}
 	for _, n := range s.r.consumer.Lag() {
 		out.Service.Lag += n
 	}

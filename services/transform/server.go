@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
 )
 
 // Server is transform's control surface.
@@ -18,7 +19,7 @@ func (t *Transform) Server() *Server { return &Server{t: t} }
 
 // TransformStatus tells which mappings are in force.
 func (s *Server) TransformStatus(context.Context, *controlv1.TransformStatusRequest) (*controlv1.TransformStatusResponse, error) {
-	out := &controlv1.TransformStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.t.deps.Version}}
+	out := &controlv1.TransformStatusResponse{Service: control.State(Name, s.t.deps.Version, s.t.deps.DB)}
 	for _, c := range s.t.consumers {
 		for _, n := range c.Lag() {
 			out.Service.Lag += n

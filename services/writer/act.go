@@ -2,6 +2,8 @@ package writer
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 
@@ -100,10 +102,8 @@ func checkAct(r *controlv1.ActRequest) error {
 		return status.Error(codes.InvalidArgument, "only retry and rerender act on all; name each exception for "+r.GetAction())
 	case !r.GetAll() && r.GetId() == "" && !(r.GetAction() == protocol.ReissueIt && r.GetRef() != ""):
 		return status.Error(codes.InvalidArgument, "name the exception, or say all")
-	case r.GetAction() == protocol.LinkTo:
-		if _, err := event.ParseRef(r.GetRef()); err != nil {
-			return status.Error(codes.InvalidArgument, "name the record in the books to link, as system/account/type/id: "+err.Error())
-		}
+	case r.GetAction() == protocol.LinkTo && !strings.Contains(r.GetRef(), "/"):
+		return status.Errorf(codes.InvalidArgument, "%q names no record in the books to link: say type/id, or system/account/type/id", r.GetRef())
 	}
 	return nil
 }
@@ -116,11 +116,15 @@ func (s *Server) command(tx *store.Tx, r *controlv1.ActRequest, x acted, out *co
 	if r.GetAll() && x.kind == string(exception.Recovery) {
 		return nil // each is a person's word on what the books hold
 	}
+	ref, err := named(r, x)
+	if err != nil {
+		return err
+	}
 	out.Exceptions = append(out.Exceptions, x.id)
 	if r.GetDryRun() {
 		return nil
 	}
-	id := event.Digest("command/v1", x.id, x.target, r.GetAction(), r.GetRef(), r.GetPart())[:24]
+	id := event.Digest("command/v1", x.id, x.target, r.GetAction(), ref, r.GetPart())[:24]
 	state, approver, err := s.second(tx, r, id)
 	if err != nil {
 		return err
@@ -129,10 +133,23 @@ func (s *Server) command(tx *store.Tx, r *controlv1.ActRequest, x acted, out *co
 		out.Proposed = append(out.Proposed, x.id)
 	}
 	_, err = tx.Exec(`INSERT INTO command (id, target, exception, lane, seq, action, actor, reason, state, created_at, ref, part, approver)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO UPDATE SET state = $9, reason = $8, approver = $13, created_at = $10`,
-		id, x.target, x.id, x.lane, x.seq, r.GetAction(), r.GetActor(), r.GetReason(), state, tx.Now(), r.GetRef(), r.GetPart(), approver)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO UPDATE SET state = $9, reason = $8, approver = $13, created_at = $10, refused = ''`,
+		id, x.target, x.id, x.lane, x.seq, r.GetAction(), r.GetActor(), r.GetReason(), state, tx.Now(), ref, r.GetPart(), approver)
 	out.Commands = append(out.Commands, id)
 	return err
+}
+
+// named is the record that an action names; what is linked stands in the books
+// that the exception is about, so that its account need not be said.
+func named(r *controlv1.ActRequest, x acted) (string, error) {
+	if r.GetAction() != protocol.LinkTo {
+		return r.GetRef(), nil
+	}
+	ref := completed(x.target, r.GetRef())
+	if parsed, err := event.ParseRef(ref); err != nil || parsed.AccountRef() != x.target {
+		return "", status.Errorf(codes.InvalidArgument, "%s is no record of %s, which is what exception %s is about: say type/id, or %s/type/id", r.GetRef(), x.target, x.id, x.target)
+	}
+	return ref, nil
 }
 
 // second decides whether the action waits for another person: the one who
@@ -201,6 +218,39 @@ func reissued(tx *store.Tx, ref string) ([]acted, error) {
 		out = append(out, x)
 	}
 	return out, rows.Err()
+}
+
+// ListCommands tells what became of actions.
+func (s *Server) ListCommands(ctx context.Context, r *controlv1.ListCommandsRequest) (*controlv1.ListCommandsResponse, error) {
+	out := &controlv1.ListCommandsResponse{}
+	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		for _, id := range r.GetIds() {
+			c := &controlv1.Command{}
+			err := tx.QueryRow(`SELECT id, exception, state, refused FROM command WHERE id = $1`, id).Scan(&c.Id, &c.Exception, &c.State, &c.Refused)
+			if errors.Is(err, sql.ErrNoRows) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			out.Items = append(out.Items, c)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// refused adds the last action on an exception that changed nothing, and why.
+func refused(tx *store.Tx, e *controlv1.Exception) error {
+	r := &controlv1.Refusal{}
+	var at int64
+	err := tx.QueryRow(`SELECT action, actor, refused, created_at FROM command WHERE exception = $1 AND refused <> '' ORDER BY created_at DESC LIMIT 1`, e.GetId()).
+		Scan(&r.Action, &r.Actor, &r.Reason, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	r.At, e.Refused = stamp(at), r
+	return err
 }
 
 // ActOnConnection pauses what is written to a connection, or lets it go on.

@@ -198,6 +198,11 @@ func (a *applier) commands(ch *protocol.Changes) error {
 			return err
 		}
 	}
+	for _, r := range ch.Refused {
+		if _, err := a.tx.Exec(`UPDATE command SET refused = $1 WHERE id = $2`, r.Why, r.Command); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -2,8 +2,8 @@ package writer
 
 import (
 	"context"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -92,8 +92,7 @@ func behind(tx *store.Tx, target, lane string, seq int64) (*controlv1.Held, head
 		return nil, head{}, err
 	}
 	defer rows.Close()
-	held, own := &controlv1.Held{}, head{}
-	sums := map[string]int64{}
+	held, own := tally{}, head{}
 	for rows.Next() {
 		var at int64
 		var doc []byte
@@ -101,22 +100,58 @@ func behind(tx *store.Tx, target, lane string, seq int64) (*controlv1.Held, head
 		if err := rows.Scan(&at, &doc, &hash); err != nil {
 			return nil, head{}, err
 		}
-		gross, ok := grossOf(doc)
-		if at == seq {
-			own.mapping = hash
-			if ok {
-				own.amount = &auditv1.Money{Minor: gross.Minor, Currency: gross.Currency}
-			}
+		if at > seq {
+			held.add(doc)
 			continue
 		}
-		held.Count++
-		if ok {
-			sums[gross.Currency] += gross.Minor
+		own.mapping = hash
+		if gross, ok := grossOf(doc); ok {
+			own.amount = &auditv1.Money{Minor: gross.Minor, Currency: gross.Currency}
 		}
 	}
-	for currency, minor := range sums {
-		held.Sum = append(held.Sum, &auditv1.Money{Minor: minor, Currency: currency})
+	return held.view(), own, rows.Err()
+}
+
+// waiting counts and sums what is queued for a target and behind no exception of
+// its own.
+func waiting(tx *store.Tx, target string) (*controlv1.Held, error) {
+	rows, err := tx.Query(`SELECT s.doc FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
+		WHERE s.target = $1 AND s.state = 'queued' AND l.exception = ''`, target)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(held.Sum, func(a, b *auditv1.Money) int { return strings.Compare(a.GetCurrency(), b.GetCurrency()) })
-	return held, own, rows.Err()
+	defer rows.Close()
+	held := tally{}
+	for rows.Next() {
+		var doc []byte
+		if err := rows.Scan(&doc); err != nil {
+			return nil, err
+		}
+		held.add(doc)
+	}
+	return held.view(), rows.Err()
+}
+
+// tally counts slots and sums what they are worth.
+type tally struct {
+	count int64
+	sums  map[string]int64 // by currency
+}
+
+func (t *tally) add(doc []byte) {
+	t.count++
+	if gross, ok := grossOf(doc); ok {
+		if t.sums == nil {
+			t.sums = map[string]int64{}
+		}
+		t.sums[gross.Currency] += gross.Minor
+	}
+}
+
+func (t *tally) view() *controlv1.Held {
+	held := &controlv1.Held{Count: t.count}
+	for _, currency := range slices.Sorted(maps.Keys(t.sums)) {
+		held.Sum = append(held.Sum, &auditv1.Money{Minor: t.sums[currency], Currency: currency})
+	}
+	return held
 }

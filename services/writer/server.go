@@ -2,6 +2,7 @@ package writer
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"time"
 
@@ -35,7 +36,7 @@ func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequ
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.WriterStatusResponse{Service: &controlv1.ServiceState{Name: Name, State: "ready", Version: s.w.deps.Version}}
+	out := &controlv1.WriterStatusResponse{Service: control.State(Name, s.w.deps.Version, s.w.deps.DB)}
 	for _, n := range s.w.consumer.Lag() {
 		out.Service.Lag += n
 	}
@@ -182,18 +183,41 @@ func (s *Server) around(ctx context.Context, items []*controlv1.Exception) error
 	return s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		for _, e := range items {
 			e.SourceUrl = s.page(e.GetSubject())
+			look := s.held
 			if e.GetLane() == "" {
-				if e.GetState() == string(exception.Open) {
-					e.Actions = acted{}.actions()
-				}
-				continue
+				look = s.heldAll
 			}
-			if err := s.held(tx, e); err != nil {
+			if err := look(tx, e); err != nil {
+				return err
+			}
+			if err := refused(tx, e); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// heldAll adds what waits for a connection while the exception pauses it, and
+// when it is tried next.
+func (s *Server) heldAll(tx *store.Tx, e *controlv1.Exception) error {
+	if e.GetState() != string(exception.Open) {
+		return nil
+	}
+	e.Actions = acted{}.actions()
+	var alert string
+	err := tx.QueryRow(`SELECT alert FROM target WHERE target = $1`, e.GetTarget()).Scan(&alert)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if alert != e.GetId() {
+		return nil
+	}
+	if o := s.w.owner(e.GetTarget()); o != nil {
+		e.WaitingUntil = stamp(o.probeAt.Load())
+	}
+	e.Held, err = waiting(tx, e.GetTarget())
+	return err
 }
 
 // held adds what rests behind the exception's slot, what the slot is worth and

@@ -36,7 +36,9 @@ type ServiceState struct {
 	// Build version.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Records of its topics not yet taken.
-	Lag           int64 `protobuf:"varint,4,opt,name=lag,proto3" json:"lag,omitempty"`
+	Lag int64 `protobuf:"varint,4,opt,name=lag,proto3" json:"lag,omitempty"`
+	// Why it is not ready.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -97,6 +99,13 @@ func (x *ServiceState) GetLag() int64 {
 		return x.Lag
 	}
 	return 0
+}
+
+func (x *ServiceState) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // IngestStatusRequest asks for the status.
@@ -2121,7 +2130,9 @@ type Exception struct {
 	// When it was opened.
 	OpenedAt *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
 	// Actions that are allowed now.
-	Actions       []string `protobuf:"bytes,24,rep,name=actions,proto3" json:"actions,omitempty"`
+	Actions []string `protobuf:"bytes,24,rep,name=actions,proto3" json:"actions,omitempty"`
+	// The last action that was refused, if one was.
+	Refused       *Refusal `protobuf:"bytes,25,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2324,6 +2335,86 @@ func (x *Exception) GetActions() []string {
 	return nil
 }
 
+func (x *Exception) GetRefused() *Refusal {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+// Refusal is an action that changed nothing.
+type Refusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was asked for.
+	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
+	// Who asked.
+	Actor string `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Why it was refused.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it was asked for.
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_control_v1_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Refusal) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Refusal) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Refusal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Refusal) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // ListExceptionsResponse is a page of exceptions.
 type ListExceptionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2337,7 +2428,7 @@ type ListExceptionsResponse struct {
 
 func (x *ListExceptionsResponse) Reset() {
 	*x = ListExceptionsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2440,7 @@ func (x *ListExceptionsResponse) String() string {
 func (*ListExceptionsResponse) ProtoMessage() {}
 
 func (x *ListExceptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2453,7 @@ func (x *ListExceptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExceptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListExceptionsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListExceptionsResponse) GetItems() []*Exception {
@@ -2407,7 +2498,7 @@ type ActRequest struct {
 
 func (x *ActRequest) Reset() {
 	*x = ActRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2510,7 @@ func (x *ActRequest) String() string {
 func (*ActRequest) ProtoMessage() {}
 
 func (x *ActRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2523,7 @@ func (x *ActRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActRequest.ProtoReflect.Descriptor instead.
 func (*ActRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ActRequest) GetId() string {
@@ -2513,7 +2604,7 @@ type ActResponse struct {
 
 func (x *ActResponse) Reset() {
 	*x = ActResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2616,7 @@ func (x *ActResponse) String() string {
 func (*ActResponse) ProtoMessage() {}
 
 func (x *ActResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2629,7 @@ func (x *ActResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActResponse.ProtoReflect.Descriptor instead.
 func (*ActResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ActResponse) GetCommands() []string {
@@ -2562,6 +2653,264 @@ func (x *ActResponse) GetProposed() []string {
 	return nil
 }
 
+// ListCommandsRequest names commands.
+type ListCommandsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their ids.
+	Ids           []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCommandsRequest) Reset() {
+	*x = ListCommandsRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCommandsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCommandsRequest) ProtoMessage() {}
+
+func (x *ListCommandsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCommandsRequest.ProtoReflect.Descriptor instead.
+func (*ListCommandsRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListCommandsRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+// Command is an action that was stored.
+type Command struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The exception that it acts on, if it acts on one.
+	Exception string `protobuf:"bytes,2,opt,name=exception,proto3" json:"exception,omitempty"`
+	// proposed: a second person must ask for the same; waiting: for the owner's
+	// turn, or for an answer of the books; applied.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it was refused; empty: it was not.
+	Refused       string `protobuf:"bytes,4,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Command) Reset() {
+	*x = Command{}
+	mi := &file_control_v1_control_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Command) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Command) ProtoMessage() {}
+
+func (x *Command) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Command.ProtoReflect.Descriptor instead.
+func (*Command) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Command) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Command) GetException() string {
+	if x != nil {
+		return x.Exception
+	}
+	return ""
+}
+
+func (x *Command) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Command) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+// ListCommandsResponse are those that there are.
+type ListCommandsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The commands.
+	Items         []*Command `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCommandsResponse) Reset() {
+	*x = ListCommandsResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCommandsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCommandsResponse) ProtoMessage() {}
+
+func (x *ListCommandsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCommandsResponse.ProtoReflect.Descriptor instead.
+func (*ListCommandsResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListCommandsResponse) GetItems() []*Command {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// ResolveRefRequest names a record.
+type ResolveRefRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// system/account/type/id, or short: system/type/id or type/id.
+	Ref           string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRefRequest) Reset() {
+	*x = ResolveRefRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRefRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRefRequest) ProtoMessage() {}
+
+func (x *ResolveRefRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRefRequest.ProtoReflect.Descriptor instead.
+func (*ResolveRefRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ResolveRefRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+// ResolveRefResponse is the record that is meant.
+type ResolveRefResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// system/account/type/id.
+	Ref           string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRefResponse) Reset() {
+	*x = ResolveRefResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRefResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRefResponse) ProtoMessage() {}
+
+func (x *ResolveRefResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRefResponse.ProtoReflect.Descriptor instead.
+func (*ResolveRefResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ResolveRefResponse) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
 // ListLanesRequest names a lane or a record.
 type ListLanesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2575,7 +2924,7 @@ type ListLanesRequest struct {
 
 func (x *ListLanesRequest) Reset() {
 	*x = ListLanesRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2936,7 @@ func (x *ListLanesRequest) String() string {
 func (*ListLanesRequest) ProtoMessage() {}
 
 func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2949,7 @@ func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLanesRequest.ProtoReflect.Descriptor instead.
 func (*ListLanesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListLanesRequest) GetRef() string {
@@ -2654,7 +3003,7 @@ type LaneView struct {
 
 func (x *LaneView) Reset() {
 	*x = LaneView{}
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +3015,7 @@ func (x *LaneView) String() string {
 func (*LaneView) ProtoMessage() {}
 
 func (x *LaneView) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +3028,7 @@ func (x *LaneView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneView.ProtoReflect.Descriptor instead.
 func (*LaneView) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LaneView) GetTarget() string {
@@ -2791,7 +3140,7 @@ type ListLanesResponse struct {
 
 func (x *ListLanesResponse) Reset() {
 	*x = ListLanesResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3152,7 @@ func (x *ListLanesResponse) String() string {
 func (*ListLanesResponse) ProtoMessage() {}
 
 func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3165,7 @@ func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLanesResponse.ProtoReflect.Descriptor instead.
 func (*ListLanesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListLanesResponse) GetItems() []*LaneView {
@@ -2843,7 +3192,7 @@ type ActOnConnectionRequest struct {
 
 func (x *ActOnConnectionRequest) Reset() {
 	*x = ActOnConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3204,7 @@ func (x *ActOnConnectionRequest) String() string {
 func (*ActOnConnectionRequest) ProtoMessage() {}
 
 func (x *ActOnConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3217,7 @@ func (x *ActOnConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActOnConnectionRequest.ProtoReflect.Descriptor instead.
 func (*ActOnConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ActOnConnectionRequest) GetConnection() string {
@@ -2910,7 +3259,7 @@ type ActOnConnectionResponse struct {
 
 func (x *ActOnConnectionResponse) Reset() {
 	*x = ActOnConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +3271,7 @@ func (x *ActOnConnectionResponse) String() string {
 func (*ActOnConnectionResponse) ProtoMessage() {}
 
 func (x *ActOnConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3284,7 @@ func (x *ActOnConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActOnConnectionResponse.ProtoReflect.Descriptor instead.
 func (*ActOnConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ActOnConnectionResponse) GetCommand() string {
@@ -2958,7 +3307,7 @@ type ListLinksRequest struct {
 
 func (x *ListLinksRequest) Reset() {
 	*x = ListLinksRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3319,7 @@ func (x *ListLinksRequest) String() string {
 func (*ListLinksRequest) ProtoMessage() {}
 
 func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3332,7 @@ func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListLinksRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListLinksRequest) GetSourceRef() string {
@@ -3025,7 +3374,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3037,7 +3386,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3050,7 +3399,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Link) GetSourceRef() string {
@@ -3120,7 +3469,7 @@ type ListLinksResponse struct {
 
 func (x *ListLinksResponse) Reset() {
 	*x = ListLinksResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3132,7 +3481,7 @@ func (x *ListLinksResponse) String() string {
 func (*ListLinksResponse) ProtoMessage() {}
 
 func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3145,7 +3494,7 @@ func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListLinksResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListLinksResponse) GetItems() []*Link {
@@ -3164,7 +3513,7 @@ type OpenRefsRequest struct {
 
 func (x *OpenRefsRequest) Reset() {
 	*x = OpenRefsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3176,7 +3525,7 @@ func (x *OpenRefsRequest) String() string {
 func (*OpenRefsRequest) ProtoMessage() {}
 
 func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3189,7 +3538,7 @@ func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRefsRequest.ProtoReflect.Descriptor instead.
 func (*OpenRefsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 // OpenRef is a record that is on its way.
@@ -3205,7 +3554,7 @@ type OpenRef struct {
 
 func (x *OpenRef) Reset() {
 	*x = OpenRef{}
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3217,7 +3566,7 @@ func (x *OpenRef) String() string {
 func (*OpenRef) ProtoMessage() {}
 
 func (x *OpenRef) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,7 +3579,7 @@ func (x *OpenRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRef.ProtoReflect.Descriptor instead.
 func (*OpenRef) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *OpenRef) GetRef() string {
@@ -3262,7 +3611,7 @@ type OpenRefsResponse struct {
 
 func (x *OpenRefsResponse) Reset() {
 	*x = OpenRefsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3274,7 +3623,7 @@ func (x *OpenRefsResponse) String() string {
 func (*OpenRefsResponse) ProtoMessage() {}
 
 func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3287,7 +3636,7 @@ func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRefsResponse.ProtoReflect.Descriptor instead.
 func (*OpenRefsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *OpenRefsResponse) GetItems() []*OpenRef {
@@ -3317,7 +3666,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3678,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3691,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TokenRequest) GetConnection() string {
@@ -3370,7 +3719,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3731,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3744,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TokenResponse) GetAccessToken() string {
@@ -3420,7 +3769,7 @@ type LaneHead struct {
 
 func (x *LaneHead) Reset() {
 	*x = LaneHead{}
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3432,7 +3781,7 @@ func (x *LaneHead) String() string {
 func (*LaneHead) ProtoMessage() {}
 
 func (x *LaneHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3445,7 +3794,7 @@ func (x *LaneHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneHead.ProtoReflect.Descriptor instead.
 func (*LaneHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *LaneHead) GetTarget() string {
@@ -3480,7 +3829,7 @@ type SlotHeadsRequest struct {
 
 func (x *SlotHeadsRequest) Reset() {
 	*x = SlotHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3841,7 @@ func (x *SlotHeadsRequest) String() string {
 func (*SlotHeadsRequest) ProtoMessage() {}
 
 func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3854,7 @@ func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsRequest.ProtoReflect.Descriptor instead.
 func (*SlotHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SlotHeadsRequest) GetLanes() []*LaneHead {
@@ -3526,7 +3875,7 @@ type SlotHeadsResponse struct {
 
 func (x *SlotHeadsResponse) Reset() {
 	*x = SlotHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3538,7 +3887,7 @@ func (x *SlotHeadsResponse) String() string {
 func (*SlotHeadsResponse) ProtoMessage() {}
 
 func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3551,7 +3900,7 @@ func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsResponse.ProtoReflect.Descriptor instead.
 func (*SlotHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SlotHeadsResponse) GetLanes() []*LaneHead {
@@ -3570,7 +3919,7 @@ type AuditStatusRequest struct {
 
 func (x *AuditStatusRequest) Reset() {
 	*x = AuditStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3582,7 +3931,7 @@ func (x *AuditStatusRequest) String() string {
 func (*AuditStatusRequest) ProtoMessage() {}
 
 func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3595,7 +3944,7 @@ func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusRequest.ProtoReflect.Descriptor instead.
 func (*AuditStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 // AuditStatusResponse is the status of audit.
@@ -3613,7 +3962,7 @@ type AuditStatusResponse struct {
 
 func (x *AuditStatusResponse) Reset() {
 	*x = AuditStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3625,7 +3974,7 @@ func (x *AuditStatusResponse) String() string {
 func (*AuditStatusResponse) ProtoMessage() {}
 
 func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3638,7 +3987,7 @@ func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusResponse.ProtoReflect.Descriptor instead.
 func (*AuditStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *AuditStatusResponse) GetService() *ServiceState {
@@ -3673,7 +4022,7 @@ type JourneyRequest struct {
 
 func (x *JourneyRequest) Reset() {
 	*x = JourneyRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3685,7 +4034,7 @@ func (x *JourneyRequest) String() string {
 func (*JourneyRequest) ProtoMessage() {}
 
 func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3698,7 +4047,7 @@ func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyRequest.ProtoReflect.Descriptor instead.
 func (*JourneyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *JourneyRequest) GetId() string {
@@ -3729,7 +4078,7 @@ type JourneyDocument struct {
 
 func (x *JourneyDocument) Reset() {
 	*x = JourneyDocument{}
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3741,7 +4090,7 @@ func (x *JourneyDocument) String() string {
 func (*JourneyDocument) ProtoMessage() {}
 
 func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3754,7 +4103,7 @@ func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyDocument.ProtoReflect.Descriptor instead.
 func (*JourneyDocument) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *JourneyDocument) GetRef() string {
@@ -3824,7 +4173,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_control_v1_control_proto_msgTypes[53]
+	mi := &file_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3836,7 +4185,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[53]
+	mi := &file_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3849,7 +4198,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Step) GetAt() *timestamppb.Timestamp {
@@ -3927,7 +4276,7 @@ type JourneyResponse struct {
 
 func (x *JourneyResponse) Reset() {
 	*x = JourneyResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[54]
+	mi := &file_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4288,7 @@ func (x *JourneyResponse) String() string {
 func (*JourneyResponse) ProtoMessage() {}
 
 func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[54]
+	mi := &file_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4301,7 @@ func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyResponse.ProtoReflect.Descriptor instead.
 func (*JourneyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *JourneyResponse) GetSubject() string {
@@ -4005,7 +4354,7 @@ type StreamHead struct {
 
 func (x *StreamHead) Reset() {
 	*x = StreamHead{}
-	mi := &file_control_v1_control_proto_msgTypes[55]
+	mi := &file_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4017,7 +4366,7 @@ func (x *StreamHead) String() string {
 func (*StreamHead) ProtoMessage() {}
 
 func (x *StreamHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[55]
+	mi := &file_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4030,7 +4379,7 @@ func (x *StreamHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHead.ProtoReflect.Descriptor instead.
 func (*StreamHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *StreamHead) GetStream() string {
@@ -4065,7 +4414,7 @@ type StreamHeadsRequest struct {
 
 func (x *StreamHeadsRequest) Reset() {
 	*x = StreamHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[56]
+	mi := &file_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4077,7 +4426,7 @@ func (x *StreamHeadsRequest) String() string {
 func (*StreamHeadsRequest) ProtoMessage() {}
 
 func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[56]
+	mi := &file_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4090,7 +4439,7 @@ func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsRequest.ProtoReflect.Descriptor instead.
 func (*StreamHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *StreamHeadsRequest) GetStreams() []*StreamHead {
@@ -4111,7 +4460,7 @@ type StreamHeadsResponse struct {
 
 func (x *StreamHeadsResponse) Reset() {
 	*x = StreamHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[57]
+	mi := &file_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4123,7 +4472,7 @@ func (x *StreamHeadsResponse) String() string {
 func (*StreamHeadsResponse) ProtoMessage() {}
 
 func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[57]
+	mi := &file_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4136,7 +4485,7 @@ func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsResponse.ProtoReflect.Descriptor instead.
 func (*StreamHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *StreamHeadsResponse) GetStreams() []*StreamHead {
@@ -4159,7 +4508,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[58]
+	mi := &file_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4171,7 +4520,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[58]
+	mi := &file_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,7 +4533,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ReconcileRequest) GetEntity() string {
@@ -4216,7 +4565,7 @@ type Side struct {
 
 func (x *Side) Reset() {
 	*x = Side{}
-	mi := &file_control_v1_control_proto_msgTypes[59]
+	mi := &file_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4228,7 +4577,7 @@ func (x *Side) String() string {
 func (*Side) ProtoMessage() {}
 
 func (x *Side) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[59]
+	mi := &file_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4241,7 +4590,7 @@ func (x *Side) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Side.ProtoReflect.Descriptor instead.
 func (*Side) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Side) GetCount() int64 {
@@ -4278,7 +4627,7 @@ type Explained struct {
 
 func (x *Explained) Reset() {
 	*x = Explained{}
-	mi := &file_control_v1_control_proto_msgTypes[60]
+	mi := &file_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4290,7 +4639,7 @@ func (x *Explained) String() string {
 func (*Explained) ProtoMessage() {}
 
 func (x *Explained) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[60]
+	mi := &file_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4303,7 +4652,7 @@ func (x *Explained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explained.ProtoReflect.Descriptor instead.
 func (*Explained) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Explained) GetCause() string {
@@ -4343,7 +4692,7 @@ type ReconcileRow struct {
 
 func (x *ReconcileRow) Reset() {
 	*x = ReconcileRow{}
-	mi := &file_control_v1_control_proto_msgTypes[61]
+	mi := &file_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4355,7 +4704,7 @@ func (x *ReconcileRow) String() string {
 func (*ReconcileRow) ProtoMessage() {}
 
 func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[61]
+	mi := &file_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4368,7 +4717,7 @@ func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRow.ProtoReflect.Descriptor instead.
 func (*ReconcileRow) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ReconcileRow) GetKind() string {
@@ -4445,7 +4794,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_control_v1_control_proto_msgTypes[62]
+	mi := &file_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +4806,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[62]
+	mi := &file_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +4819,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Break) GetId() string {
@@ -4550,7 +4899,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[63]
+	mi := &file_control_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4562,7 +4911,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[63]
+	mi := &file_control_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4575,7 +4924,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ReconcileResponse) GetRun() string {
@@ -4633,7 +4982,7 @@ type LastReportRequest struct {
 
 func (x *LastReportRequest) Reset() {
 	*x = LastReportRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[64]
+	mi := &file_control_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4645,7 +4994,7 @@ func (x *LastReportRequest) String() string {
 func (*LastReportRequest) ProtoMessage() {}
 
 func (x *LastReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[64]
+	mi := &file_control_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4658,7 +5007,7 @@ func (x *LastReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastReportRequest.ProtoReflect.Descriptor instead.
 func (*LastReportRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *LastReportRequest) GetEntity() string {
@@ -4696,7 +5045,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[65]
+	mi := &file_control_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4708,7 +5057,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[65]
+	mi := &file_control_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4721,7 +5070,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RepairRequest) GetIds() []string {
@@ -4777,7 +5126,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[66]
+	mi := &file_control_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4789,7 +5138,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[66]
+	mi := &file_control_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4802,7 +5151,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RepairResponse) GetIds() []string {
@@ -4821,7 +5170,7 @@ type ReconcilerStatusRequest struct {
 
 func (x *ReconcilerStatusRequest) Reset() {
 	*x = ReconcilerStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[67]
+	mi := &file_control_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4833,7 +5182,7 @@ func (x *ReconcilerStatusRequest) String() string {
 func (*ReconcilerStatusRequest) ProtoMessage() {}
 
 func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[67]
+	mi := &file_control_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4846,7 +5195,7 @@ func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 // ReconcilerStatusResponse is the status of reconciler.
@@ -4860,7 +5209,7 @@ type ReconcilerStatusResponse struct {
 
 func (x *ReconcilerStatusResponse) Reset() {
 	*x = ReconcilerStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[68]
+	mi := &file_control_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4872,7 +5221,7 @@ func (x *ReconcilerStatusResponse) String() string {
 func (*ReconcilerStatusResponse) ProtoMessage() {}
 
 func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[68]
+	mi := &file_control_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4885,7 +5234,7 @@ func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ReconcilerStatusResponse) GetService() *ServiceState {
@@ -4906,7 +5255,7 @@ type GetMappingRequest struct {
 
 func (x *GetMappingRequest) Reset() {
 	*x = GetMappingRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[69]
+	mi := &file_control_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4918,7 +5267,7 @@ func (x *GetMappingRequest) String() string {
 func (*GetMappingRequest) ProtoMessage() {}
 
 func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[69]
+	mi := &file_control_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4931,7 +5280,7 @@ func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingRequest.ProtoReflect.Descriptor instead.
 func (*GetMappingRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetMappingRequest) GetName() string {
@@ -4958,7 +5307,7 @@ type MappingRule struct {
 
 func (x *MappingRule) Reset() {
 	*x = MappingRule{}
-	mi := &file_control_v1_control_proto_msgTypes[70]
+	mi := &file_control_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4970,7 +5319,7 @@ func (x *MappingRule) String() string {
 func (*MappingRule) ProtoMessage() {}
 
 func (x *MappingRule) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[70]
+	mi := &file_control_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4983,7 +5332,7 @@ func (x *MappingRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingRule.ProtoReflect.Descriptor instead.
 func (*MappingRule) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *MappingRule) GetName() string {
@@ -5027,7 +5376,7 @@ type GetMappingResponse struct {
 
 func (x *GetMappingResponse) Reset() {
 	*x = GetMappingResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[71]
+	mi := &file_control_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5039,7 +5388,7 @@ func (x *GetMappingResponse) String() string {
 func (*GetMappingResponse) ProtoMessage() {}
 
 func (x *GetMappingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[71]
+	mi := &file_control_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5052,7 +5401,7 @@ func (x *GetMappingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingResponse.ProtoReflect.Descriptor instead.
 func (*GetMappingResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetMappingResponse) GetMapping() *MappingState {
@@ -5096,7 +5445,7 @@ type SearchRequest struct {
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[72]
+	mi := &file_control_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5108,7 +5457,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[72]
+	mi := &file_control_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5121,7 +5470,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *SearchRequest) GetCustomer() string {
@@ -5226,7 +5575,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_control_v1_control_proto_msgTypes[73]
+	mi := &file_control_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5238,7 +5587,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[73]
+	mi := &file_control_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5251,7 +5600,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Entry) GetEventId() string {
@@ -5372,7 +5721,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[74]
+	mi := &file_control_v1_control_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5384,7 +5733,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[74]
+	mi := &file_control_v1_control_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5397,7 +5746,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{74}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *SearchResponse) GetItems() []*Entry {
@@ -5425,7 +5774,7 @@ type GetDocumentRequest struct {
 
 func (x *GetDocumentRequest) Reset() {
 	*x = GetDocumentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[75]
+	mi := &file_control_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5437,7 +5786,7 @@ func (x *GetDocumentRequest) String() string {
 func (*GetDocumentRequest) ProtoMessage() {}
 
 func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[75]
+	mi := &file_control_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5450,7 +5799,7 @@ func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentRequest.ProtoReflect.Descriptor instead.
 func (*GetDocumentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{75}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *GetDocumentRequest) GetRef() string {
@@ -5473,7 +5822,7 @@ type DocumentField struct {
 
 func (x *DocumentField) Reset() {
 	*x = DocumentField{}
-	mi := &file_control_v1_control_proto_msgTypes[76]
+	mi := &file_control_v1_control_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5485,7 +5834,7 @@ func (x *DocumentField) String() string {
 func (*DocumentField) ProtoMessage() {}
 
 func (x *DocumentField) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[76]
+	mi := &file_control_v1_control_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5498,7 +5847,7 @@ func (x *DocumentField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentField.ProtoReflect.Descriptor instead.
 func (*DocumentField) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{76}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *DocumentField) GetName() string {
@@ -5546,7 +5895,7 @@ type DocumentPart struct {
 
 func (x *DocumentPart) Reset() {
 	*x = DocumentPart{}
-	mi := &file_control_v1_control_proto_msgTypes[77]
+	mi := &file_control_v1_control_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5558,7 +5907,7 @@ func (x *DocumentPart) String() string {
 func (*DocumentPart) ProtoMessage() {}
 
 func (x *DocumentPart) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[77]
+	mi := &file_control_v1_control_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5571,7 +5920,7 @@ func (x *DocumentPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentPart.ProtoReflect.Descriptor instead.
 func (*DocumentPart) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{77}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *DocumentPart) GetPart() string {
@@ -5666,7 +6015,7 @@ type GetDocumentResponse struct {
 
 func (x *GetDocumentResponse) Reset() {
 	*x = GetDocumentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[78]
+	mi := &file_control_v1_control_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5678,7 +6027,7 @@ func (x *GetDocumentResponse) String() string {
 func (*GetDocumentResponse) ProtoMessage() {}
 
 func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[78]
+	mi := &file_control_v1_control_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5691,7 +6040,7 @@ func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentResponse.ProtoReflect.Descriptor instead.
 func (*GetDocumentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{78}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *GetDocumentResponse) GetItems() []*DocumentPart {
@@ -5724,7 +6073,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[79]
+	mi := &file_control_v1_control_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5736,7 +6085,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[79]
+	mi := &file_control_v1_control_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5749,7 +6098,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{79}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{85}
 }
 
 // MappingState is a mapping in force.
@@ -5767,7 +6116,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[80]
+	mi := &file_control_v1_control_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5779,7 +6128,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[80]
+	mi := &file_control_v1_control_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5792,7 +6141,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{80}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *MappingState) GetName() string {
@@ -5829,7 +6178,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[81]
+	mi := &file_control_v1_control_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5841,7 +6190,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[81]
+	mi := &file_control_v1_control_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5854,7 +6203,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{81}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -5882,7 +6231,7 @@ type ListNotificationsRequest struct {
 
 func (x *ListNotificationsRequest) Reset() {
 	*x = ListNotificationsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[82]
+	mi := &file_control_v1_control_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5894,7 +6243,7 @@ func (x *ListNotificationsRequest) String() string {
 func (*ListNotificationsRequest) ProtoMessage() {}
 
 func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[82]
+	mi := &file_control_v1_control_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5907,7 +6256,7 @@ func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsRequest.ProtoReflect.Descriptor instead.
 func (*ListNotificationsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{82}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListNotificationsRequest) GetLimit() int32 {
@@ -5928,7 +6277,7 @@ type ListNotificationsResponse struct {
 
 func (x *ListNotificationsResponse) Reset() {
 	*x = ListNotificationsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[83]
+	mi := &file_control_v1_control_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5940,7 +6289,7 @@ func (x *ListNotificationsResponse) String() string {
 func (*ListNotificationsResponse) ProtoMessage() {}
 
 func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[83]
+	mi := &file_control_v1_control_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5953,7 +6302,7 @@ func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsResponse.ProtoReflect.Descriptor instead.
 func (*ListNotificationsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{83}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ListNotificationsResponse) GetItems() []*Notification {
@@ -5992,7 +6341,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_control_v1_control_proto_msgTypes[84]
+	mi := &file_control_v1_control_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6004,7 +6353,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[84]
+	mi := &file_control_v1_control_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6017,7 +6366,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{84}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *Notification) GetId() string {
@@ -6099,7 +6448,7 @@ type TestNotificationRequest struct {
 
 func (x *TestNotificationRequest) Reset() {
 	*x = TestNotificationRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[85]
+	mi := &file_control_v1_control_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6111,7 +6460,7 @@ func (x *TestNotificationRequest) String() string {
 func (*TestNotificationRequest) ProtoMessage() {}
 
 func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[85]
+	mi := &file_control_v1_control_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6124,7 +6473,7 @@ func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
 func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{85}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{91}
 }
 
 // TestNotificationResponse says how each channel did.
@@ -6138,7 +6487,7 @@ type TestNotificationResponse struct {
 
 func (x *TestNotificationResponse) Reset() {
 	*x = TestNotificationResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[86]
+	mi := &file_control_v1_control_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6150,7 +6499,7 @@ func (x *TestNotificationResponse) String() string {
 func (*TestNotificationResponse) ProtoMessage() {}
 
 func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[86]
+	mi := &file_control_v1_control_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6163,7 +6512,7 @@ func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
 func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{86}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *TestNotificationResponse) GetItems() []*ChannelResult {
@@ -6186,7 +6535,7 @@ type ChannelResult struct {
 
 func (x *ChannelResult) Reset() {
 	*x = ChannelResult{}
-	mi := &file_control_v1_control_proto_msgTypes[87]
+	mi := &file_control_v1_control_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6198,7 +6547,7 @@ func (x *ChannelResult) String() string {
 func (*ChannelResult) ProtoMessage() {}
 
 func (x *ChannelResult) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[87]
+	mi := &file_control_v1_control_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6211,7 +6560,7 @@ func (x *ChannelResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelResult.ProtoReflect.Descriptor instead.
 func (*ChannelResult) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{87}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ChannelResult) GetChannel() string {
@@ -6243,7 +6592,7 @@ type BeginConsentRequest struct {
 
 func (x *BeginConsentRequest) Reset() {
 	*x = BeginConsentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[88]
+	mi := &file_control_v1_control_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6255,7 +6604,7 @@ func (x *BeginConsentRequest) String() string {
 func (*BeginConsentRequest) ProtoMessage() {}
 
 func (x *BeginConsentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[88]
+	mi := &file_control_v1_control_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6268,7 +6617,7 @@ func (x *BeginConsentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginConsentRequest.ProtoReflect.Descriptor instead.
 func (*BeginConsentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{88}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *BeginConsentRequest) GetConnection() string {
@@ -6309,7 +6658,7 @@ type BeginConsentResponse struct {
 
 func (x *BeginConsentResponse) Reset() {
 	*x = BeginConsentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[89]
+	mi := &file_control_v1_control_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6321,7 +6670,7 @@ func (x *BeginConsentResponse) String() string {
 func (*BeginConsentResponse) ProtoMessage() {}
 
 func (x *BeginConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[89]
+	mi := &file_control_v1_control_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6334,7 +6683,7 @@ func (x *BeginConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginConsentResponse.ProtoReflect.Descriptor instead.
 func (*BeginConsentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{89}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *BeginConsentResponse) GetUrl() string {
@@ -6384,7 +6733,7 @@ type FinishConsentRequest struct {
 
 func (x *FinishConsentRequest) Reset() {
 	*x = FinishConsentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[90]
+	mi := &file_control_v1_control_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6396,7 +6745,7 @@ func (x *FinishConsentRequest) String() string {
 func (*FinishConsentRequest) ProtoMessage() {}
 
 func (x *FinishConsentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[90]
+	mi := &file_control_v1_control_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6409,7 +6758,7 @@ func (x *FinishConsentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishConsentRequest.ProtoReflect.Descriptor instead.
 func (*FinishConsentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{90}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *FinishConsentRequest) GetConnection() string {
@@ -6466,7 +6815,7 @@ type FinishConsentResponse struct {
 
 func (x *FinishConsentResponse) Reset() {
 	*x = FinishConsentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[91]
+	mi := &file_control_v1_control_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6478,7 +6827,7 @@ func (x *FinishConsentResponse) String() string {
 func (*FinishConsentResponse) ProtoMessage() {}
 
 func (x *FinishConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[91]
+	mi := &file_control_v1_control_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6491,7 +6840,7 @@ func (x *FinishConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishConsentResponse.ProtoReflect.Descriptor instead.
 func (*FinishConsentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{91}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *FinishConsentResponse) GetAccount() string {
@@ -6540,7 +6889,7 @@ type TestConnectionRequest struct {
 
 func (x *TestConnectionRequest) Reset() {
 	*x = TestConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[92]
+	mi := &file_control_v1_control_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6552,7 +6901,7 @@ func (x *TestConnectionRequest) String() string {
 func (*TestConnectionRequest) ProtoMessage() {}
 
 func (x *TestConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[92]
+	mi := &file_control_v1_control_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6565,7 +6914,7 @@ func (x *TestConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectionRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{92}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *TestConnectionRequest) GetConnection() string {
@@ -6592,7 +6941,7 @@ type ConnectionCheck struct {
 
 func (x *ConnectionCheck) Reset() {
 	*x = ConnectionCheck{}
-	mi := &file_control_v1_control_proto_msgTypes[93]
+	mi := &file_control_v1_control_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6604,7 +6953,7 @@ func (x *ConnectionCheck) String() string {
 func (*ConnectionCheck) ProtoMessage() {}
 
 func (x *ConnectionCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[93]
+	mi := &file_control_v1_control_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6617,7 +6966,7 @@ func (x *ConnectionCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionCheck.ProtoReflect.Descriptor instead.
 func (*ConnectionCheck) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{93}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ConnectionCheck) GetName() string {
@@ -6661,7 +7010,7 @@ type TestConnectionResponse struct {
 
 func (x *TestConnectionResponse) Reset() {
 	*x = TestConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[94]
+	mi := &file_control_v1_control_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6673,7 +7022,7 @@ func (x *TestConnectionResponse) String() string {
 func (*TestConnectionResponse) ProtoMessage() {}
 
 func (x *TestConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[94]
+	mi := &file_control_v1_control_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6686,7 +7035,7 @@ func (x *TestConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectionResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{94}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *TestConnectionResponse) GetAccount() string {
@@ -6718,7 +7067,7 @@ type PrepareConnectionRequest struct {
 
 func (x *PrepareConnectionRequest) Reset() {
 	*x = PrepareConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[95]
+	mi := &file_control_v1_control_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6730,7 +7079,7 @@ func (x *PrepareConnectionRequest) String() string {
 func (*PrepareConnectionRequest) ProtoMessage() {}
 
 func (x *PrepareConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[95]
+	mi := &file_control_v1_control_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6743,7 +7092,7 @@ func (x *PrepareConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareConnectionRequest.ProtoReflect.Descriptor instead.
 func (*PrepareConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{95}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *PrepareConnectionRequest) GetConnection() string {
@@ -6780,7 +7129,7 @@ type PrepareConnectionResponse struct {
 
 func (x *PrepareConnectionResponse) Reset() {
 	*x = PrepareConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[96]
+	mi := &file_control_v1_control_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6792,7 +7141,7 @@ func (x *PrepareConnectionResponse) String() string {
 func (*PrepareConnectionResponse) ProtoMessage() {}
 
 func (x *PrepareConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[96]
+	mi := &file_control_v1_control_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6805,7 +7154,7 @@ func (x *PrepareConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareConnectionResponse.ProtoReflect.Descriptor instead.
 func (*PrepareConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{96}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *PrepareConnectionResponse) GetItems() []string {
@@ -6833,7 +7182,7 @@ type MarkRestoredRequest struct {
 
 func (x *MarkRestoredRequest) Reset() {
 	*x = MarkRestoredRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[97]
+	mi := &file_control_v1_control_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6845,7 +7194,7 @@ func (x *MarkRestoredRequest) String() string {
 func (*MarkRestoredRequest) ProtoMessage() {}
 
 func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[97]
+	mi := &file_control_v1_control_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6858,7 +7207,7 @@ func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRestoredRequest.ProtoReflect.Descriptor instead.
 func (*MarkRestoredRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{97}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *MarkRestoredRequest) GetActor() string {
@@ -6879,7 +7228,7 @@ type MarkRestoredResponse struct {
 
 func (x *MarkRestoredResponse) Reset() {
 	*x = MarkRestoredResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[98]
+	mi := &file_control_v1_control_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6891,7 +7240,7 @@ func (x *MarkRestoredResponse) String() string {
 func (*MarkRestoredResponse) ProtoMessage() {}
 
 func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[98]
+	mi := &file_control_v1_control_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6904,7 +7253,7 @@ func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRestoredResponse.ProtoReflect.Descriptor instead.
 func (*MarkRestoredResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{98}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *MarkRestoredResponse) GetIncarnation() int64 {
@@ -6932,7 +7281,7 @@ type ReopenRequest struct {
 
 func (x *ReopenRequest) Reset() {
 	*x = ReopenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[99]
+	mi := &file_control_v1_control_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6944,7 +7293,7 @@ func (x *ReopenRequest) String() string {
 func (*ReopenRequest) ProtoMessage() {}
 
 func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[99]
+	mi := &file_control_v1_control_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6957,7 +7306,7 @@ func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenRequest.ProtoReflect.Descriptor instead.
 func (*ReopenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{99}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ReopenRequest) GetTarget() string {
@@ -7011,7 +7360,7 @@ type ReopenedEvent struct {
 
 func (x *ReopenedEvent) Reset() {
 	*x = ReopenedEvent{}
-	mi := &file_control_v1_control_proto_msgTypes[100]
+	mi := &file_control_v1_control_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7023,7 +7372,7 @@ func (x *ReopenedEvent) String() string {
 func (*ReopenedEvent) ProtoMessage() {}
 
 func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[100]
+	mi := &file_control_v1_control_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7036,7 +7385,7 @@ func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenedEvent.ProtoReflect.Descriptor instead.
 func (*ReopenedEvent) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{100}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ReopenedEvent) GetEventId() string {
@@ -7099,7 +7448,7 @@ type ReopenResponse struct {
 
 func (x *ReopenResponse) Reset() {
 	*x = ReopenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[101]
+	mi := &file_control_v1_control_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7111,7 +7460,7 @@ func (x *ReopenResponse) String() string {
 func (*ReopenResponse) ProtoMessage() {}
 
 func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[101]
+	mi := &file_control_v1_control_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7124,7 +7473,7 @@ func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenResponse.ProtoReflect.Descriptor instead.
 func (*ReopenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{101}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ReopenResponse) GetEvents() []*ReopenedEvent {
@@ -7147,7 +7496,7 @@ type LaneTopsRequest struct {
 
 func (x *LaneTopsRequest) Reset() {
 	*x = LaneTopsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[102]
+	mi := &file_control_v1_control_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7159,7 +7508,7 @@ func (x *LaneTopsRequest) String() string {
 func (*LaneTopsRequest) ProtoMessage() {}
 
 func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[102]
+	mi := &file_control_v1_control_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7172,7 +7521,7 @@ func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneTopsRequest.ProtoReflect.Descriptor instead.
 func (*LaneTopsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{102}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *LaneTopsRequest) GetAfterTarget() string {
@@ -7200,7 +7549,7 @@ type LaneTopsResponse struct {
 
 func (x *LaneTopsResponse) Reset() {
 	*x = LaneTopsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[103]
+	mi := &file_control_v1_control_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7212,7 +7561,7 @@ func (x *LaneTopsResponse) String() string {
 func (*LaneTopsResponse) ProtoMessage() {}
 
 func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[103]
+	mi := &file_control_v1_control_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7225,7 +7574,7 @@ func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneTopsResponse.ProtoReflect.Descriptor instead.
 func (*LaneTopsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{103}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *LaneTopsResponse) GetLanes() []*LaneHead {
@@ -7250,7 +7599,7 @@ type FactsAfterRequest struct {
 
 func (x *FactsAfterRequest) Reset() {
 	*x = FactsAfterRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[104]
+	mi := &file_control_v1_control_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7262,7 +7611,7 @@ func (x *FactsAfterRequest) String() string {
 func (*FactsAfterRequest) ProtoMessage() {}
 
 func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[104]
+	mi := &file_control_v1_control_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7275,7 +7624,7 @@ func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsAfterRequest.ProtoReflect.Descriptor instead.
 func (*FactsAfterRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{104}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *FactsAfterRequest) GetStreamPrefix() string {
@@ -7311,7 +7660,7 @@ type FactsAfterResponse struct {
 
 func (x *FactsAfterResponse) Reset() {
 	*x = FactsAfterResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[105]
+	mi := &file_control_v1_control_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7323,7 +7672,7 @@ func (x *FactsAfterResponse) String() string {
 func (*FactsAfterResponse) ProtoMessage() {}
 
 func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[105]
+	mi := &file_control_v1_control_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7336,7 +7685,7 @@ func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsAfterResponse.ProtoReflect.Descriptor instead.
 func (*FactsAfterResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *FactsAfterResponse) GetFacts() [][]byte {
@@ -7351,12 +7700,13 @@ var File_control_v1_control_proto protoreflect.FileDescriptor
 const file_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\x18control/v1/control.proto\x12\n" +
-	"control.v1\x1a\x14audit/v1/audit.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"d\n" +
+	"control.v1\x1a\x14audit/v1/audit.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n" +
 	"\fServiceState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x10\n" +
-	"\x03lag\x18\x04 \x01(\x03R\x03lag\"\x15\n" +
+	"\x03lag\x18\x04 \x01(\x03R\x03lag\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x15\n" +
 	"\x13IngestStatusRequest\"\x99\x02\n" +
 	"\x14IngestStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\x12.\n" +
@@ -7517,7 +7867,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x04kind\x18\x04 \x01(\tR\x04kind\"?\n" +
 	"\x04Held\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x03R\x05count\x12!\n" +
-	"\x03sum\x18\x02 \x03(\v2\x0f.audit.v1.MoneyR\x03sum\"\xb9\x05\n" +
+	"\x03sum\x18\x02 \x03(\v2\x0f.audit.v1.MoneyR\x03sum\"\xe8\x05\n" +
 	"\tException\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -7546,7 +7896,13 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\rwaiting_until\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\fwaitingUntil\x12$\n" +
 	"\x04held\x18\x16 \x01(\v2\x10.control.v1.HeldR\x04held\x127\n" +
 	"\topened_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x12\x18\n" +
-	"\aactions\x18\x18 \x03(\tR\aactions\"Y\n" +
+	"\aactions\x18\x18 \x03(\tR\aactions\x12-\n" +
+	"\arefused\x18\x19 \x01(\v2\x13.control.v1.RefusalR\arefused\"{\n" +
+	"\aRefusal\x12\x16\n" +
+	"\x06action\x18\x01 \x01(\tR\x06action\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"Y\n" +
 	"\x16ListExceptionsResponse\x12+\n" +
 	"\x05items\x18\x01 \x03(\v2\x15.control.v1.ExceptionR\x05items\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\"\xc7\x01\n" +
@@ -7566,7 +7922,20 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"exceptions\x18\x02 \x03(\tR\n" +
 	"exceptions\x12\x1a\n" +
-	"\bproposed\x18\x03 \x03(\tR\bproposed\":\n" +
+	"\bproposed\x18\x03 \x03(\tR\bproposed\"'\n" +
+	"\x13ListCommandsRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\"g\n" +
+	"\aCommand\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\texception\x18\x02 \x01(\tR\texception\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x18\n" +
+	"\arefused\x18\x04 \x01(\tR\arefused\"A\n" +
+	"\x14ListCommandsResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.control.v1.CommandR\x05items\"%\n" +
+	"\x11ResolveRefRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\"&\n" +
+	"\x12ResolveRefResponse\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\":\n" +
 	"\x10ListLanesRequest\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\x9b\x03\n" +
@@ -7922,12 +8291,14 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"ListEvents\x12\x1d.control.v1.ListEventsRequest\x1a\x1e.control.v1.ListEventsResponse\x12H\n" +
 	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse\x12?\n" +
 	"\x06Reopen\x12\x19.control.v1.ReopenRequest\x1a\x1a.control.v1.ReopenResponse\x12Q\n" +
-	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\x80\n" +
-	"\n" +
+	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\xa0\v\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
-	"\x03Act\x12\x16.control.v1.ActRequest\x1a\x17.control.v1.ActResponse\x12H\n" +
+	"\x03Act\x12\x16.control.v1.ActRequest\x1a\x17.control.v1.ActResponse\x12Q\n" +
+	"\fListCommands\x12\x1f.control.v1.ListCommandsRequest\x1a .control.v1.ListCommandsResponse\x12K\n" +
+	"\n" +
+	"ResolveRef\x12\x1d.control.v1.ResolveRefRequest\x1a\x1e.control.v1.ResolveRefResponse\x12H\n" +
 	"\tListLinks\x12\x1c.control.v1.ListLinksRequest\x1a\x1d.control.v1.ListLinksResponse\x12H\n" +
 	"\tSlotHeads\x12\x1c.control.v1.SlotHeadsRequest\x1a\x1d.control.v1.SlotHeadsResponse\x12E\n" +
 	"\bOpenRefs\x12\x1b.control.v1.OpenRefsRequest\x1a\x1c.control.v1.OpenRefsResponse\x12<\n" +
@@ -7977,7 +8348,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 107)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 113)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),              // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),       // 1: control.v1.IngestStatusRequest
@@ -8009,272 +8380,285 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*ListExceptionsRequest)(nil),     // 27: control.v1.ListExceptionsRequest
 	(*Held)(nil),                      // 28: control.v1.Held
 	(*Exception)(nil),                 // 29: control.v1.Exception
-	(*ListExceptionsResponse)(nil),    // 30: control.v1.ListExceptionsResponse
-	(*ActRequest)(nil),                // 31: control.v1.ActRequest
-	(*ActResponse)(nil),               // 32: control.v1.ActResponse
-	(*ListLanesRequest)(nil),          // 33: control.v1.ListLanesRequest
-	(*LaneView)(nil),                  // 34: control.v1.LaneView
-	(*ListLanesResponse)(nil),         // 35: control.v1.ListLanesResponse
-	(*ActOnConnectionRequest)(nil),    // 36: control.v1.ActOnConnectionRequest
-	(*ActOnConnectionResponse)(nil),   // 37: control.v1.ActOnConnectionResponse
-	(*ListLinksRequest)(nil),          // 38: control.v1.ListLinksRequest
-	(*Link)(nil),                      // 39: control.v1.Link
-	(*ListLinksResponse)(nil),         // 40: control.v1.ListLinksResponse
-	(*OpenRefsRequest)(nil),           // 41: control.v1.OpenRefsRequest
-	(*OpenRef)(nil),                   // 42: control.v1.OpenRef
-	(*OpenRefsResponse)(nil),          // 43: control.v1.OpenRefsResponse
-	(*TokenRequest)(nil),              // 44: control.v1.TokenRequest
-	(*TokenResponse)(nil),             // 45: control.v1.TokenResponse
-	(*LaneHead)(nil),                  // 46: control.v1.LaneHead
-	(*SlotHeadsRequest)(nil),          // 47: control.v1.SlotHeadsRequest
-	(*SlotHeadsResponse)(nil),         // 48: control.v1.SlotHeadsResponse
-	(*AuditStatusRequest)(nil),        // 49: control.v1.AuditStatusRequest
-	(*AuditStatusResponse)(nil),       // 50: control.v1.AuditStatusResponse
-	(*JourneyRequest)(nil),            // 51: control.v1.JourneyRequest
-	(*JourneyDocument)(nil),           // 52: control.v1.JourneyDocument
-	(*Step)(nil),                      // 53: control.v1.Step
-	(*JourneyResponse)(nil),           // 54: control.v1.JourneyResponse
-	(*StreamHead)(nil),                // 55: control.v1.StreamHead
-	(*StreamHeadsRequest)(nil),        // 56: control.v1.StreamHeadsRequest
-	(*StreamHeadsResponse)(nil),       // 57: control.v1.StreamHeadsResponse
-	(*ReconcileRequest)(nil),          // 58: control.v1.ReconcileRequest
-	(*Side)(nil),                      // 59: control.v1.Side
-	(*Explained)(nil),                 // 60: control.v1.Explained
-	(*ReconcileRow)(nil),              // 61: control.v1.ReconcileRow
-	(*Break)(nil),                     // 62: control.v1.Break
-	(*ReconcileResponse)(nil),         // 63: control.v1.ReconcileResponse
-	(*LastReportRequest)(nil),         // 64: control.v1.LastReportRequest
-	(*RepairRequest)(nil),             // 65: control.v1.RepairRequest
-	(*RepairResponse)(nil),            // 66: control.v1.RepairResponse
-	(*ReconcilerStatusRequest)(nil),   // 67: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil),  // 68: control.v1.ReconcilerStatusResponse
-	(*GetMappingRequest)(nil),         // 69: control.v1.GetMappingRequest
-	(*MappingRule)(nil),               // 70: control.v1.MappingRule
-	(*GetMappingResponse)(nil),        // 71: control.v1.GetMappingResponse
-	(*SearchRequest)(nil),             // 72: control.v1.SearchRequest
-	(*Entry)(nil),                     // 73: control.v1.Entry
-	(*SearchResponse)(nil),            // 74: control.v1.SearchResponse
-	(*GetDocumentRequest)(nil),        // 75: control.v1.GetDocumentRequest
-	(*DocumentField)(nil),             // 76: control.v1.DocumentField
-	(*DocumentPart)(nil),              // 77: control.v1.DocumentPart
-	(*GetDocumentResponse)(nil),       // 78: control.v1.GetDocumentResponse
-	(*TransformStatusRequest)(nil),    // 79: control.v1.TransformStatusRequest
-	(*MappingState)(nil),              // 80: control.v1.MappingState
-	(*TransformStatusResponse)(nil),   // 81: control.v1.TransformStatusResponse
-	(*ListNotificationsRequest)(nil),  // 82: control.v1.ListNotificationsRequest
-	(*ListNotificationsResponse)(nil), // 83: control.v1.ListNotificationsResponse
-	(*Notification)(nil),              // 84: control.v1.Notification
-	(*TestNotificationRequest)(nil),   // 85: control.v1.TestNotificationRequest
-	(*TestNotificationResponse)(nil),  // 86: control.v1.TestNotificationResponse
-	(*ChannelResult)(nil),             // 87: control.v1.ChannelResult
-	(*BeginConsentRequest)(nil),       // 88: control.v1.BeginConsentRequest
-	(*BeginConsentResponse)(nil),      // 89: control.v1.BeginConsentResponse
-	(*FinishConsentRequest)(nil),      // 90: control.v1.FinishConsentRequest
-	(*FinishConsentResponse)(nil),     // 91: control.v1.FinishConsentResponse
-	(*TestConnectionRequest)(nil),     // 92: control.v1.TestConnectionRequest
-	(*ConnectionCheck)(nil),           // 93: control.v1.ConnectionCheck
-	(*TestConnectionResponse)(nil),    // 94: control.v1.TestConnectionResponse
-	(*PrepareConnectionRequest)(nil),  // 95: control.v1.PrepareConnectionRequest
-	(*PrepareConnectionResponse)(nil), // 96: control.v1.PrepareConnectionResponse
-	(*MarkRestoredRequest)(nil),       // 97: control.v1.MarkRestoredRequest
-	(*MarkRestoredResponse)(nil),      // 98: control.v1.MarkRestoredResponse
-	(*ReopenRequest)(nil),             // 99: control.v1.ReopenRequest
-	(*ReopenedEvent)(nil),             // 100: control.v1.ReopenedEvent
-	(*ReopenResponse)(nil),            // 101: control.v1.ReopenResponse
-	(*LaneTopsRequest)(nil),           // 102: control.v1.LaneTopsRequest
-	(*LaneTopsResponse)(nil),          // 103: control.v1.LaneTopsResponse
-	(*FactsAfterRequest)(nil),         // 104: control.v1.FactsAfterRequest
-	(*FactsAfterResponse)(nil),        // 105: control.v1.FactsAfterResponse
-	nil,                               // 106: control.v1.FinishConsentRequest.ParamsEntry
-	(*timestamppb.Timestamp)(nil),     // 107: google.protobuf.Timestamp
-	(*v1.Money)(nil),                  // 108: audit.v1.Money
+	(*Refusal)(nil),                   // 30: control.v1.Refusal
+	(*ListExceptionsResponse)(nil),    // 31: control.v1.ListExceptionsResponse
+	(*ActRequest)(nil),                // 32: control.v1.ActRequest
+	(*ActResponse)(nil),               // 33: control.v1.ActResponse
+	(*ListCommandsRequest)(nil),       // 34: control.v1.ListCommandsRequest
+	(*Command)(nil),                   // 35: control.v1.Command
+	(*ListCommandsResponse)(nil),      // 36: control.v1.ListCommandsResponse
+	(*ResolveRefRequest)(nil),         // 37: control.v1.ResolveRefRequest
+	(*ResolveRefResponse)(nil),        // 38: control.v1.ResolveRefResponse
+	(*ListLanesRequest)(nil),          // 39: control.v1.ListLanesRequest
+	(*LaneView)(nil),                  // 40: control.v1.LaneView
+	(*ListLanesResponse)(nil),         // 41: control.v1.ListLanesResponse
+	(*ActOnConnectionRequest)(nil),    // 42: control.v1.ActOnConnectionRequest
+	(*ActOnConnectionResponse)(nil),   // 43: control.v1.ActOnConnectionResponse
+	(*ListLinksRequest)(nil),          // 44: control.v1.ListLinksRequest
+	(*Link)(nil),                      // 45: control.v1.Link
+	(*ListLinksResponse)(nil),         // 46: control.v1.ListLinksResponse
+	(*OpenRefsRequest)(nil),           // 47: control.v1.OpenRefsRequest
+	(*OpenRef)(nil),                   // 48: control.v1.OpenRef
+	(*OpenRefsResponse)(nil),          // 49: control.v1.OpenRefsResponse
+	(*TokenRequest)(nil),              // 50: control.v1.TokenRequest
+	(*TokenResponse)(nil),             // 51: control.v1.TokenResponse
+	(*LaneHead)(nil),                  // 52: control.v1.LaneHead
+	(*SlotHeadsRequest)(nil),          // 53: control.v1.SlotHeadsRequest
+	(*SlotHeadsResponse)(nil),         // 54: control.v1.SlotHeadsResponse
+	(*AuditStatusRequest)(nil),        // 55: control.v1.AuditStatusRequest
+	(*AuditStatusResponse)(nil),       // 56: control.v1.AuditStatusResponse
+	(*JourneyRequest)(nil),            // 57: control.v1.JourneyRequest
+	(*JourneyDocument)(nil),           // 58: control.v1.JourneyDocument
+	(*Step)(nil),                      // 59: control.v1.Step
+	(*JourneyResponse)(nil),           // 60: control.v1.JourneyResponse
+	(*StreamHead)(nil),                // 61: control.v1.StreamHead
+	(*StreamHeadsRequest)(nil),        // 62: control.v1.StreamHeadsRequest
+	(*StreamHeadsResponse)(nil),       // 63: control.v1.StreamHeadsResponse
+	(*ReconcileRequest)(nil),          // 64: control.v1.ReconcileRequest
+	(*Side)(nil),                      // 65: control.v1.Side
+	(*Explained)(nil),                 // 66: control.v1.Explained
+	(*ReconcileRow)(nil),              // 67: control.v1.ReconcileRow
+	(*Break)(nil),                     // 68: control.v1.Break
+	(*ReconcileResponse)(nil),         // 69: control.v1.ReconcileResponse
+	(*LastReportRequest)(nil),         // 70: control.v1.LastReportRequest
+	(*RepairRequest)(nil),             // 71: control.v1.RepairRequest
+	(*RepairResponse)(nil),            // 72: control.v1.RepairResponse
+	(*ReconcilerStatusRequest)(nil),   // 73: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil),  // 74: control.v1.ReconcilerStatusResponse
+	(*GetMappingRequest)(nil),         // 75: control.v1.GetMappingRequest
+	(*MappingRule)(nil),               // 76: control.v1.MappingRule
+	(*GetMappingResponse)(nil),        // 77: control.v1.GetMappingResponse
+	(*SearchRequest)(nil),             // 78: control.v1.SearchRequest
+	(*Entry)(nil),                     // 79: control.v1.Entry
+	(*SearchResponse)(nil),            // 80: control.v1.SearchResponse
+	(*GetDocumentRequest)(nil),        // 81: control.v1.GetDocumentRequest
+	(*DocumentField)(nil),             // 82: control.v1.DocumentField
+	(*DocumentPart)(nil),              // 83: control.v1.DocumentPart
+	(*GetDocumentResponse)(nil),       // 84: control.v1.GetDocumentResponse
+	(*TransformStatusRequest)(nil),    // 85: control.v1.TransformStatusRequest
+	(*MappingState)(nil),              // 86: control.v1.MappingState
+	(*TransformStatusResponse)(nil),   // 87: control.v1.TransformStatusResponse
+	(*ListNotificationsRequest)(nil),  // 88: control.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil), // 89: control.v1.ListNotificationsResponse
+	(*Notification)(nil),              // 90: control.v1.Notification
+	(*TestNotificationRequest)(nil),   // 91: control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 92: control.v1.TestNotificationResponse
+	(*ChannelResult)(nil),             // 93: control.v1.ChannelResult
+	(*BeginConsentRequest)(nil),       // 94: control.v1.BeginConsentRequest
+	(*BeginConsentResponse)(nil),      // 95: control.v1.BeginConsentResponse
+	(*FinishConsentRequest)(nil),      // 96: control.v1.FinishConsentRequest
+	(*FinishConsentResponse)(nil),     // 97: control.v1.FinishConsentResponse
+	(*TestConnectionRequest)(nil),     // 98: control.v1.TestConnectionRequest
+	(*ConnectionCheck)(nil),           // 99: control.v1.ConnectionCheck
+	(*TestConnectionResponse)(nil),    // 100: control.v1.TestConnectionResponse
+	(*PrepareConnectionRequest)(nil),  // 101: control.v1.PrepareConnectionRequest
+	(*PrepareConnectionResponse)(nil), // 102: control.v1.PrepareConnectionResponse
+	(*MarkRestoredRequest)(nil),       // 103: control.v1.MarkRestoredRequest
+	(*MarkRestoredResponse)(nil),      // 104: control.v1.MarkRestoredResponse
+	(*ReopenRequest)(nil),             // 105: control.v1.ReopenRequest
+	(*ReopenedEvent)(nil),             // 106: control.v1.ReopenedEvent
+	(*ReopenResponse)(nil),            // 107: control.v1.ReopenResponse
+	(*LaneTopsRequest)(nil),           // 108: control.v1.LaneTopsRequest
+	(*LaneTopsResponse)(nil),          // 109: control.v1.LaneTopsResponse
+	(*FactsAfterRequest)(nil),         // 110: control.v1.FactsAfterRequest
+	(*FactsAfterResponse)(nil),        // 111: control.v1.FactsAfterResponse
+	nil,                               // 112: control.v1.FinishConsentRequest.ParamsEntry
+	(*timestamppb.Timestamp)(nil),     // 113: google.protobuf.Timestamp
+	(*v1.Money)(nil),                  // 114: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,   // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,   // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,   // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
 	4,   // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	107, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	107, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	107, // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	113, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	113, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	113, // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
 	13,  // 7: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
-	107, // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
-	107, // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	107, // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	107, // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	113, // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	113, // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	113, // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	113, // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
 	13,  // 12: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
 	13,  // 13: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
 	10,  // 14: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
-	107, // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	113, // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
 	0,   // 16: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
 	26,  // 17: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
 	3,   // 18: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	107, // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	107, // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	107, // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	108, // 22: control.v1.Held.sum:type_name -> audit.v1.Money
-	108, // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
-	107, // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	113, // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	113, // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	113, // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	114, // 22: control.v1.Held.sum:type_name -> audit.v1.Money
+	114, // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
+	113, // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
 	28,  // 25: control.v1.Exception.held:type_name -> control.v1.Held
-	107, // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
-	29,  // 27: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	107, // 28: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	107, // 29: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
-	28,  // 30: control.v1.LaneView.held:type_name -> control.v1.Held
-	34,  // 31: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
-	39,  // 32: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
-	42,  // 33: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
-	55,  // 34: control.v1.OpenRefsResponse.told:type_name -> control.v1.StreamHead
-	46,  // 35: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	46,  // 36: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,   // 37: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	108, // 38: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	108, // 39: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	108, // 40: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	107, // 41: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	52,  // 42: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	53,  // 43: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	55,  // 44: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	55,  // 45: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	108, // 46: control.v1.Side.net:type_name -> audit.v1.Money
-	108, // 47: control.v1.Side.gross:type_name -> audit.v1.Money
-	59,  // 48: control.v1.Explained.side:type_name -> control.v1.Side
-	59,  // 49: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	59,  // 50: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	59,  // 51: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	60,  // 52: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	59,  // 53: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	108, // 54: control.v1.Break.amount:type_name -> audit.v1.Money
-	61,  // 55: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	62,  // 56: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	107, // 57: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
-	0,   // 58: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	80,  // 59: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
-	70,  // 60: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
-	107, // 61: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	107, // 62: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
-	73,  // 63: control.v1.SearchResponse.items:type_name -> control.v1.Entry
-	76,  // 64: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
-	77,  // 65: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
-	0,   // 66: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	80,  // 67: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	84,  // 68: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
-	107, // 69: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
-	107, // 70: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
-	87,  // 71: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
-	107, // 72: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
-	106, // 73: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
-	107, // 74: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
-	107, // 75: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
-	93,  // 76: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
-	46,  // 77: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
-	100, // 78: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
-	46,  // 79: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
-	55,  // 80: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
-	55,  // 81: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
-	1,   // 82: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,   // 83: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,   // 84: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,   // 85: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22,  // 86: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27,  // 87: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31,  // 88: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	56,  // 89: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	41,  // 90: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11,  // 91: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14,  // 92: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16,  // 93: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18,  // 94: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20,  // 95: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	99,  // 96: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
-	97,  // 97: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	24,  // 98: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27,  // 99: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	31,  // 100: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	38,  // 101: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	47,  // 102: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	41,  // 103: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	44,  // 104: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	33,  // 105: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	36,  // 106: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	75,  // 107: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
-	88,  // 108: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
-	90,  // 109: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
-	92,  // 110: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
-	95,  // 111: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
-	102, // 112: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
-	97,  // 113: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	49,  // 114: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	51,  // 115: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	56,  // 116: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	72,  // 117: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
-	82,  // 118: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
-	85,  // 119: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
-	104, // 120: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
-	97,  // 121: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	58,  // 122: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	64,  // 123: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
-	65,  // 124: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
-	67,  // 125: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	97,  // 126: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	56,  // 127: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	79,  // 128: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	69,  // 129: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
-	97,  // 130: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	2,   // 131: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,   // 132: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,   // 133: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10,  // 134: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23,  // 135: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	30,  // 136: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32,  // 137: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	57,  // 138: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	43,  // 139: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12,  // 140: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15,  // 141: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17,  // 142: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19,  // 143: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21,  // 144: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	101, // 145: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
-	98,  // 146: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	25,  // 147: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	30,  // 148: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	32,  // 149: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	40,  // 150: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	48,  // 151: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	43,  // 152: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	45,  // 153: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	35,  // 154: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	37,  // 155: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	78,  // 156: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
-	89,  // 157: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
-	91,  // 158: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
-	94,  // 159: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
-	96,  // 160: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
-	103, // 161: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
-	98,  // 162: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	50,  // 163: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	54,  // 164: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	57,  // 165: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	74,  // 166: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
-	83,  // 167: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
-	86,  // 168: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
-	105, // 169: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
-	98,  // 170: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	63,  // 171: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	63,  // 172: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
-	66,  // 173: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
-	68,  // 174: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	98,  // 175: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	57,  // 176: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	81,  // 177: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	71,  // 178: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
-	98,  // 179: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	131, // [131:180] is the sub-list for method output_type
-	82,  // [82:131] is the sub-list for method input_type
-	82,  // [82:82] is the sub-list for extension type_name
-	82,  // [82:82] is the sub-list for extension extendee
-	0,   // [0:82] is the sub-list for field type_name
+	113, // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	30,  // 27: control.v1.Exception.refused:type_name -> control.v1.Refusal
+	113, // 28: control.v1.Refusal.at:type_name -> google.protobuf.Timestamp
+	29,  // 29: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
+	35,  // 30: control.v1.ListCommandsResponse.items:type_name -> control.v1.Command
+	113, // 31: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	113, // 32: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	28,  // 33: control.v1.LaneView.held:type_name -> control.v1.Held
+	40,  // 34: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
+	45,  // 35: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
+	48,  // 36: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
+	61,  // 37: control.v1.OpenRefsResponse.told:type_name -> control.v1.StreamHead
+	52,  // 38: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	52,  // 39: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,   // 40: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	114, // 41: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	114, // 42: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	114, // 43: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	113, // 44: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	58,  // 45: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	59,  // 46: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	61,  // 47: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	61,  // 48: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	114, // 49: control.v1.Side.net:type_name -> audit.v1.Money
+	114, // 50: control.v1.Side.gross:type_name -> audit.v1.Money
+	65,  // 51: control.v1.Explained.side:type_name -> control.v1.Side
+	65,  // 52: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	65,  // 53: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	65,  // 54: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	66,  // 55: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	65,  // 56: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	114, // 57: control.v1.Break.amount:type_name -> audit.v1.Money
+	67,  // 58: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	68,  // 59: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	113, // 60: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	0,   // 61: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	86,  // 62: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
+	76,  // 63: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
+	113, // 64: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	113, // 65: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	79,  // 66: control.v1.SearchResponse.items:type_name -> control.v1.Entry
+	82,  // 67: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
+	83,  // 68: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
+	0,   // 69: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	86,  // 70: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	90,  // 71: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
+	113, // 72: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
+	113, // 73: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
+	93,  // 74: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
+	113, // 75: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
+	112, // 76: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
+	113, // 77: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
+	113, // 78: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
+	99,  // 79: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
+	52,  // 80: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
+	106, // 81: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
+	52,  // 82: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
+	61,  // 83: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
+	61,  // 84: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
+	1,   // 85: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,   // 86: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,   // 87: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,   // 88: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22,  // 89: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27,  // 90: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	32,  // 91: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	62,  // 92: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	47,  // 93: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11,  // 94: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14,  // 95: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16,  // 96: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18,  // 97: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20,  // 98: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	105, // 99: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
+	103, // 100: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	24,  // 101: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27,  // 102: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	32,  // 103: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	34,  // 104: control.v1.WriterService.ListCommands:input_type -> control.v1.ListCommandsRequest
+	37,  // 105: control.v1.WriterService.ResolveRef:input_type -> control.v1.ResolveRefRequest
+	44,  // 106: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	53,  // 107: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	47,  // 108: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	50,  // 109: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	39,  // 110: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	42,  // 111: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	81,  // 112: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
+	94,  // 113: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
+	96,  // 114: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
+	98,  // 115: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
+	101, // 116: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
+	108, // 117: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
+	103, // 118: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	55,  // 119: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	57,  // 120: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	62,  // 121: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	78,  // 122: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
+	88,  // 123: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
+	91,  // 124: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
+	110, // 125: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
+	103, // 126: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	64,  // 127: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	70,  // 128: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	71,  // 129: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	73,  // 130: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	103, // 131: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	62,  // 132: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	85,  // 133: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	75,  // 134: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
+	103, // 135: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	2,   // 136: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,   // 137: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,   // 138: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10,  // 139: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23,  // 140: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	31,  // 141: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	33,  // 142: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	63,  // 143: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	49,  // 144: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12,  // 145: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15,  // 146: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17,  // 147: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19,  // 148: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21,  // 149: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	107, // 150: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
+	104, // 151: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	25,  // 152: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	31,  // 153: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	33,  // 154: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	36,  // 155: control.v1.WriterService.ListCommands:output_type -> control.v1.ListCommandsResponse
+	38,  // 156: control.v1.WriterService.ResolveRef:output_type -> control.v1.ResolveRefResponse
+	46,  // 157: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	54,  // 158: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	49,  // 159: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	51,  // 160: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	41,  // 161: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	43,  // 162: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	84,  // 163: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
+	95,  // 164: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
+	97,  // 165: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
+	100, // 166: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
+	102, // 167: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
+	109, // 168: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
+	104, // 169: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	56,  // 170: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	60,  // 171: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	63,  // 172: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	80,  // 173: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
+	89,  // 174: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
+	92,  // 175: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
+	111, // 176: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
+	104, // 177: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	69,  // 178: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	69,  // 179: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	72,  // 180: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	74,  // 181: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	104, // 182: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	63,  // 183: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	87,  // 184: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	77,  // 185: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
+	104, // 186: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	136, // [136:187] is the sub-list for method output_type
+	85,  // [85:136] is the sub-list for method input_type
+	85,  // [85:85] is the sub-list for extension type_name
+	85,  // [85:85] is the sub-list for extension extendee
+	0,   // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -8288,7 +8672,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   107,
+			NumMessages:   113,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

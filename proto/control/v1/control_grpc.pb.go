@@ -735,6 +735,8 @@ const (
 	WriterService_WriterStatus_FullMethodName      = "/control.v1.WriterService/WriterStatus"
 	WriterService_ListExceptions_FullMethodName    = "/control.v1.WriterService/ListExceptions"
 	WriterService_Act_FullMethodName               = "/control.v1.WriterService/Act"
+	WriterService_ListCommands_FullMethodName      = "/control.v1.WriterService/ListCommands"
+	WriterService_ResolveRef_FullMethodName        = "/control.v1.WriterService/ResolveRef"
 	WriterService_ListLinks_FullMethodName         = "/control.v1.WriterService/ListLinks"
 	WriterService_SlotHeads_FullMethodName         = "/control.v1.WriterService/SlotHeads"
 	WriterService_OpenRefs_FullMethodName          = "/control.v1.WriterService/OpenRefs"
@@ -762,6 +764,10 @@ type WriterServiceClient interface {
 	ListExceptions(ctx context.Context, in *ListExceptionsRequest, opts ...grpc.CallOption) (*ListExceptionsResponse, error)
 	// Act applies a person's action to an exception.
 	Act(ctx context.Context, in *ActRequest, opts ...grpc.CallOption) (*ActResponse, error)
+	// ListCommands tells what became of actions.
+	ListCommands(ctx context.Context, in *ListCommandsRequest, opts ...grpc.CallOption) (*ListCommandsResponse, error)
+	// ResolveRef completes a short ref, where one record that is known is meant.
+	ResolveRef(ctx context.Context, in *ResolveRefRequest, opts ...grpc.CallOption) (*ResolveRefResponse, error)
 	// ListLinks lists links of a source ref, or of a ref in the books.
 	ListLinks(ctx context.Context, in *ListLinksRequest, opts ...grpc.CallOption) (*ListLinksResponse, error)
 	// SlotHeads returns the highest stored slot of each lane asked for.
@@ -824,6 +830,26 @@ func (c *writerServiceClient) Act(ctx context.Context, in *ActRequest, opts ...g
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ActResponse)
 	err := c.cc.Invoke(ctx, WriterService_Act_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *writerServiceClient) ListCommands(ctx context.Context, in *ListCommandsRequest, opts ...grpc.CallOption) (*ListCommandsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCommandsResponse)
+	err := c.cc.Invoke(ctx, WriterService_ListCommands_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *writerServiceClient) ResolveRef(ctx context.Context, in *ResolveRefRequest, opts ...grpc.CallOption) (*ResolveRefResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResolveRefResponse)
+	err := c.cc.Invoke(ctx, WriterService_ResolveRef_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -972,6 +998,10 @@ type WriterServiceServer interface {
 	ListExceptions(context.Context, *ListExceptionsRequest) (*ListExceptionsResponse, error)
 	// Act applies a person's action to an exception.
 	Act(context.Context, *ActRequest) (*ActResponse, error)
+	// ListCommands tells what became of actions.
+	ListCommands(context.Context, *ListCommandsRequest) (*ListCommandsResponse, error)
+	// ResolveRef completes a short ref, where one record that is known is meant.
+	ResolveRef(context.Context, *ResolveRefRequest) (*ResolveRefResponse, error)
 	// ListLinks lists links of a source ref, or of a ref in the books.
 	ListLinks(context.Context, *ListLinksRequest) (*ListLinksResponse, error)
 	// SlotHeads returns the highest stored slot of each lane asked for.
@@ -1018,6 +1048,12 @@ func (UnimplementedWriterServiceServer) ListExceptions(context.Context, *ListExc
 }
 func (UnimplementedWriterServiceServer) Act(context.Context, *ActRequest) (*ActResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Act not implemented")
+}
+func (UnimplementedWriterServiceServer) ListCommands(context.Context, *ListCommandsRequest) (*ListCommandsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCommands not implemented")
+}
+func (UnimplementedWriterServiceServer) ResolveRef(context.Context, *ResolveRefRequest) (*ResolveRefResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResolveRef not implemented")
 }
 func (UnimplementedWriterServiceServer) ListLinks(context.Context, *ListLinksRequest) (*ListLinksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListLinks not implemented")
@@ -1129,6 +1165,42 @@ func _WriterService_Act_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(WriterServiceServer).Act(ctx, req.(*ActRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WriterService_ListCommands_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCommandsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).ListCommands(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_ListCommands_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).ListCommands(ctx, req.(*ListCommandsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WriterService_ResolveRef_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveRefRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).ResolveRef(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_ResolveRef_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).ResolveRef(ctx, req.(*ResolveRefRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1385,6 +1457,14 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Act",
 			Handler:    _WriterService_Act_Handler,
+		},
+		{
+			MethodName: "ListCommands",
+			Handler:    _WriterService_ListCommands_Handler,
+		},
+		{
+			MethodName: "ResolveRef",
+			Handler:    _WriterService_ResolveRef_Handler,
 		},
 		{
 			MethodName: "ListLinks",

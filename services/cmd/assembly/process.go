@@ -26,10 +26,8 @@ import (
 
 const (
 	// tryFor bounds one try of something that may hang.
-	tryFor = 20 * time.Second
-	// checkEvery is how often readiness looks at the parts.
-	checkEvery = 2 * time.Second
-	closeFor   = 5 * time.Second
+	tryFor   = 20 * time.Second
+	closeFor = 5 * time.Second
 )
 
 // process is one service with its listeners.
@@ -48,7 +46,6 @@ type process struct {
 	conns   []*grpc.ClientConn
 	web     []*http.Server
 	serving sync.WaitGroup
-	away    map[string]string // part -> why, as the watch last saw it
 }
 
 // run answers as soon as it can, waits for its parts with a back-off for as
@@ -214,7 +211,9 @@ func (p *process) work(ctx context.Context, b *Built) error {
 	var watch sync.WaitGroup
 	defer watch.Wait()
 	defer stop()
-	watch.Go(func() { p.watch(watching) })
+	watch.Go(func() {
+		p.rt.Watch(watching, p.status, func(what, why string) { p.noticed(watching, what, why) })
+	})
 	if b.Prepare != nil { // a vendor that is away holds nobody else's documents up
 		watch.Go(func() { p.until(watching, "vendor", p.status.Degraded, b.Prepare) })
 	}
@@ -239,44 +238,13 @@ func (p *process) work(ctx context.Context, b *Built) error {
 	}
 }
 
-// watch tells readiness whether the parts still answer.
-func (p *process) watch(ctx context.Context) {
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
-	p.away = map[string]string{}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for what, err := range p.rt.Check(ctx) {
-			if ctx.Err() != nil {
-				return
-			}
-			why := ""
-			if err != nil {
-				why = err.Error()
-			}
-			p.noticed(ctx, what, why)
-		}
-	}
-}
-
-// noticed tells readiness how a part is, and the log when that has changed.
+// noticed tells the log that a part went away or is there again.
 func (p *process) noticed(ctx context.Context, what, why string) {
-	tell := p.status.Degraded
-	if what == "database" { // without it nothing can be taken
-		tell = p.status.Wait
-	}
-	tell(what, why)
-	switch was := p.away[what]; {
-	case was == "" && why != "":
-		p.log.WarnContext(ctx, "a part is away or refuses us", "part", what, "error", why)
-	case was != "" && why == "":
+	if why == "" {
 		p.log.InfoContext(ctx, "a part is there again", "part", what)
+		return
 	}
-	p.away[what] = why
+	p.log.WarnContext(ctx, "a part is away or refuses us", "part", what, "error", why)
 }
 
 // close ends what serves, the callers first.

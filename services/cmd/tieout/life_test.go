@@ -171,14 +171,14 @@ func TestTheBooksAreAwayForAWhile(t *testing.T) {
 	for i := range 6 {
 		d.win(fmt.Sprintf("While away %d", i))
 	}
-	var open struct{ Items []struct{ ID, Kind string } }
-	o.until("one exception about the connection", func() bool {
-		open.Items = nil
-		if err := json.Unmarshal([]byte(o.run("exceptions", "list", "-o", "json")), &open); err != nil {
-			t.Fatal(err)
-		}
-		return len(open.Items) == 1 && open.Items[0].Kind == "connection"
+	var open []opened
+	o.until("one exception about the connection, with all that waits for it", func() bool {
+		open = o.exceptions()
+		return len(open) == 1 && open[0].Kind == "connection" && open[0].Held.Count >= 6
 	})
+	if e := open[0]; len(e.Held.Sum) == 0 || e.WaitingUntil == "" {
+		t.Errorf("the exception says %+v", e)
+	}
 	o.clearFaults("quickbooks")
 	o.settle(7)
 	d.check("after the outage")

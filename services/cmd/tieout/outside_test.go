@@ -34,10 +34,15 @@ type outside struct {
 
 func start(t testing.TB) *outside {
 	t.Helper()
+	return startIn(t, t.TempDir())
+}
+
+func startIn(t testing.TB, dir string) *outside {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: the whole process is not started")
 	}
-	o := &outside{t: t, dir: t.TempDir(), bin: filepath.Join(t.TempDir(), "tieout")}
+	o := &outside{t: t, dir: dir, bin: filepath.Join(t.TempDir(), "tieout")}
 	if out, err := exec.Command("go", "build", "-o", o.bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}

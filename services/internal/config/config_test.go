@@ -127,6 +127,46 @@ func TestMissingAndBrokenFiles(t *testing.T) {
 	}
 }
 
+// A key that there is none of is named with its place and with what was probably
+// meant, also where nothing stands behind it.
+func TestUnknownKeysWithoutAValue(t *testing.T) {
+	path, write := whole(t)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"databse: {}":                `tieout.yaml:1: databse is "{}"; expected a key that is listed in docs/configuration.md`,
+		"databse:":                   `tieout.yaml:1: databse is "null"; expected a key`,
+		"databse: []":                `tieout.yaml:1: databse is "[]"; expected a key`,
+		`databse: ""`:                `tieout.yaml:1: databse is "\"\""; expected a key`,
+		"redis: {addres: {}}":        `tieout.yaml:1: redis.addres is "{}"; expected a key that is listed in docs/configuration.md, perhaps redis.address`,
+		"postgers: {}":               `perhaps postgres`,
+		"shutdwon: {grace: 5s}":      `perhaps shutdown.grace`,
+		"log:\n  levle: {}":          `tieout.yaml:2: log.levle is "{}"; expected a key that is listed in docs/configuration.md, perhaps log.level`,
+		"log: {level: {}}":           `tieout.yaml:1: log.level (TIEOUT_LOG_LEVEL) is "{}"; expected debug`,
+		"log: {}":                    "",
+		"log:":                       "",
+		"log: {level: null}":         "",
+		"reconcile: {every: {a: 1}}": `tieout.yaml:1: reconcile.every.a is "1"; expected a key that is listed in docs/configuration.md, perhaps reconcile.every`,
+	} {
+		write("tieout.yaml", text+string(good))
+		_, err := Load(path, "", nil)
+		problems, _ := IsProblems(err)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%q: %v", text, err)
+		case want != "" && (len(problems) != 1 || !strings.Contains(problems.Error(), want)):
+			t.Errorf("%q: %v; want %s", text, err, want)
+		}
+	}
+	write("tieout.yaml", string(good))
+	_, err = Load(path, "", []string{"TIEOUT_KAFKA_BROKERZ=a:1"})
+	if err == nil || !strings.Contains(err.Error(), "perhaps TIEOUT_KAFKA_BROKERS") {
+		t.Errorf("a variable that there is none of: %v", err)
+	}
+}
+
 // What is written for an installation is read as the same again.
 func TestInstallationsAreWrittenAsTheyAreRead(t *testing.T) {
 	path, write := whole(t)

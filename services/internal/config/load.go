@@ -100,7 +100,7 @@ func readEnvironment(environment []string, told map[string]value, problems *Prob
 		}
 		for _, group := range []string{"LISTEN", "KAFKA", "POSTGRES", "SQLITE", "REDIS", "CONTROL", "PEERS", "API", "SEAL", "OTLP", "LOG", "SHUTDOWN", "RECONCILE", "APPROVAL"} {
 			if strings.HasPrefix(name, "TIEOUT_"+group+"_") {
-				*problems = append(*problems, Problem{Key: name, Value: text, Expected: "a variable of a key; there is none of this name"})
+				*problems = append(*problems, Problem{Key: name, Value: text, Expected: "a variable of a key; there is none of this name" + similarVariable(name)})
 			}
 		}
 	}
@@ -125,26 +125,32 @@ func readFile(path string, problems *Problems) (map[string]value, error) {
 	if len(doc.Content) == 0 {
 		return told, nil
 	}
-	known := map[string]bool{}
+	known := map[string]*key{}
 	for _, k := range keys() {
-		known[k.name] = true
+		known[k.name] = &k
 	}
-	flatten(path, "", doc.Content[0], func(name string, v value) {
-		if !known[name] {
-			*problems = append(*problems, Problem{v.file, v.line, name, v.text, "a key that is listed in docs/configuration.md" + similar(name)})
-			return
+	flatten(path, "", doc.Content[0], func(name string, n *yaml.Node, v value) {
+		k := known[name]
+		switch {
+		case k == nil && blank(n) && isGroup(name): // nothing is told, of a group that there is
+		case k == nil:
+			*problems = append(*problems, Problem{v.file, v.line, name, written(n, v.text), "a key that is listed in docs/configuration.md" + similar(name)})
+		case n.Kind == yaml.MappingNode:
+			*problems = append(*problems, Problem{v.file, v.line, k.String(), written(n, v.text), k.expected})
+		default:
+			if strings.HasSuffix(name, "_file") && v.text != "" && !filepath.IsAbs(v.text) {
+				v.text = filepath.Join(filepath.Dir(path), v.text)
+			}
+			told[name] = v
 		}
-		if strings.HasSuffix(name, "_file") && v.text != "" && !filepath.IsAbs(v.text) {
-			v.text = filepath.Join(filepath.Dir(path), v.text)
-		}
-		told[name] = v
 	})
 	return told, nil
 }
 
-func flatten(path, prefix string, n *yaml.Node, visit func(string, value)) {
-	switch n.Kind {
-	case yaml.MappingNode:
+// flatten visits whatever has no keys below it; a mapping without any is such.
+func flatten(path, prefix string, n *yaml.Node, visit func(string, *yaml.Node, value)) {
+	switch {
+	case n.Kind == yaml.MappingNode && len(n.Content) > 0:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			name := n.Content[i].Value
 			if prefix != "" {
@@ -152,28 +158,41 @@ func flatten(path, prefix string, n *yaml.Node, visit func(string, value)) {
 			}
 			flatten(path, name, n.Content[i+1], visit)
 		}
-	case yaml.SequenceNode:
+	case n.Kind == yaml.MappingNode && prefix == "": // {}: an empty file
+	case n.Kind == yaml.SequenceNode:
 		var parts []string
 		for _, item := range n.Content {
 			parts = append(parts, item.Value)
 		}
-		visit(prefix, value{strings.Join(parts, ","), path, n.Line})
-	case yaml.AliasNode: // it might contain itself
-		visit(prefix, value{"*" + n.Value, path, n.Line})
+		visit(prefix, n, value{strings.Join(parts, ","), path, n.Line})
+	case n.Kind == yaml.AliasNode: // it might contain itself
+		visit(prefix, n, value{"*" + n.Value, path, n.Line})
+	case n.ShortTag() == "!!null", n.Kind == yaml.MappingNode:
+		visit(prefix, n, value{"", path, n.Line})
 	default:
-		visit(prefix, value{n.Value, path, n.Line})
+		visit(prefix, n, value{n.Value, path, n.Line})
 	}
 }
 
-// similar names the key that was probably meant.
-func similar(name string) string {
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	for _, k := range keys() {
-		if strings.HasSuffix(k.name, "."+last) || strings.HasPrefix(k.name, name) || strings.HasPrefix(name, k.name) {
-			return ", perhaps " + k.name
-		}
+// blank: a name is written and nothing behind it.
+func blank(n *yaml.Node) bool {
+	return n.ShortTag() == "!!null" || n.Kind == yaml.MappingNode && len(n.Content) == 0
+}
+
+// written is a value as it stands in the file, also where it is none: a problem
+// without a value would be taken for something that is missing.
+func written(n *yaml.Node, text string) string {
+	switch {
+	case text != "":
+		return text
+	case n.Kind == yaml.MappingNode:
+		return "{}"
+	case n.Kind == yaml.SequenceNode:
+		return "[]"
+	case n.ShortTag() == "!!null":
+		return "null"
 	}
-	return ""
+	return `""`
 }
 
 // IsProblems tells mistakes in a configuration from other failures.

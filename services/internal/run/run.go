@@ -182,12 +182,22 @@ func (r *Runtime) Check(ctx context.Context) map[string]error {
 	if r.Redis != nil {
 		out["cache"] = r.checkCache(ctx)
 	}
-	var errs []error
-	for _, db := range dbs {
-		errs = append(errs, db.Ping(ctx))
-	}
-	out["database"] = errors.Join(errs...)
+	out["database"] = ping(ctx, dbs)
 	return out
+}
+
+// ping asks each database. Those of one folder, or of one server, fail alike:
+// that is said once.
+func ping(ctx context.Context, dbs []*store.DB) error {
+	var errs []error
+	said := map[string]bool{}
+	for _, db := range dbs {
+		if err := db.Ping(ctx); err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (r *Runtime) closing(f func(context.Context) error) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -72,6 +73,8 @@ const (
 	codePassword = "28P01"
 	codeRefused  = "28000" // pg_hba.conf has no line for us, or wants TLS or a certificate
 	codeReadOnly = "25006"
+	codeFull     = "53100"
+	classSystem  = "58" // of the machine: an I/O error
 )
 
 // explain says what a person can do, where one has to.
@@ -111,4 +114,16 @@ func (p *postgres) alive(tx *Tx) error {
 		return err
 	}
 	return readOnly(fmt.Sprintf("%s:%d", p.config.Host, p.config.Port), nil)
+}
+
+// room: only the server knows; what it says of a write is noted.
+func (p *postgres) room() error { return nil }
+
+func (p *postgres) cannotWrite(err error) (where string, full, is bool) {
+	var said *pgconn.PgError
+	if !errors.As(err, &said) {
+		return "", false, false
+	}
+	full = said.Code == codeFull
+	return fmt.Sprintf("%s:%d", p.config.Host, p.config.Port), full, full || strings.HasPrefix(said.Code, classSystem)
 }

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	driver "modernc.org/sqlite" // the driver "sqlite"
+	codes "modernc.org/sqlite/lib"
 )
 
 // statements bounds how many prepared statements the writing connection keeps;
@@ -17,6 +21,7 @@ const statements = 256
 
 // sqlite is a file, written by one connection and read beside it by others.
 type sqlite struct {
+	path  string
 	pool  *sql.DB   // holds the writing connection and nothing else
 	conn  *sql.Conn // the writing connection
 	stmts map[string]*sql.Stmt
@@ -24,7 +29,7 @@ type sqlite struct {
 }
 
 func openSQLite(ctx context.Context, path string, migrations fs.FS) (*sqlite, error) {
-	e := &sqlite{stmts: map[string]*sql.Stmt{}}
+	e := &sqlite{path: path, stmts: map[string]*sql.Stmt{}}
 	if err := e.open(ctx, path, migrations); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -63,6 +68,38 @@ func dsn(path string, readOnly bool) string {
 func (e *sqlite) alive(tx *Tx) error {
 	var one int64
 	return tx.QueryRow(`SELECT 1`).Scan(&one)
+}
+
+// probed is how much is written to see whether there is room: small transactions
+// fit into what SQLite's log has already, so that they alone would not tell.
+const probed = 64 << 10
+
+// room writes to a file beside the database's and leaves it empty.
+func (e *sqlite) room() (err error) {
+	f, err := os.OpenFile(e.path+".check", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, probed))
+	_ = f.Truncate(0)
+	return errors.Join(err, f.Close())
+}
+
+func (e *sqlite) cannotWrite(err error) (where string, full, is bool) {
+	var said *driver.Error
+	var file *fs.PathError
+	switch where = filepath.Dir(e.path); {
+	case errors.As(err, &said):
+		switch code := said.Code(); code & 0xff {
+		case codes.SQLITE_FULL:
+			return where, true, true
+		case codes.SQLITE_IOERR, codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN:
+			return where, code == codes.SQLITE_IOERR_SHMSIZE, true
+		}
+	case errors.As(err, &file):
+		return where, errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT), true
+	}
+	return where, false, false
 }
 
 func (e *sqlite) close() error {

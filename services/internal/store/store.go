@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"tieout.dev/services/internal/trust"
@@ -53,6 +54,10 @@ type engine interface {
 	beginRead(ctx context.Context) (session, error)
 	// alive tells whether what is read and written here can be.
 	alive(tx *Tx) error
+	// room tells whether there is some, where that can be tried beside the writer.
+	room() error
+	// cannotWrite tells errors that the next write meets as well, and where.
+	cannotWrite(err error) (where string, full, is bool)
 	close() error
 }
 
@@ -65,6 +70,7 @@ type DB struct {
 	engine engine
 	// readOnly: Write is refused.
 	readOnly bool
+	trouble  atomic.Pointer[error] // why nothing can be written; nil: never asked
 }
 
 // Open opens the database and brings its schema up to this program's. One that is
@@ -91,9 +97,6 @@ func (db *DB) Close() error {
 	defer func() { <-db.turn }()
 	return db.engine.close()
 }
-
-// Ping asks the database for a sign of life, and whether it takes writes.
-func (db *DB) Ping(ctx context.Context) error { return db.Read(ctx, db.engine.alive) }
 
 // Rest is how long a loop that would look again after d rests.
 func (db *DB) Rest(d time.Duration) time.Duration { return max(d, db.rest) }

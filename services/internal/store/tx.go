@@ -50,7 +50,7 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	defer func() { <-db.turn }()
 	s, err := db.engine.beginWrite(ctx)
 	if err != nil {
-		return fmt.Errorf("begin in %s: %w", db.name, err)
+		return fmt.Errorf("begin in %s: %w", db.name, db.noted(err))
 	}
 	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
@@ -70,7 +70,7 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	}
 	crash.At(crash.StoreBeforeCommit)
 	if err := s.commit(settling); err != nil {
-		return fmt.Errorf("commit in %s: %w", db.name, err)
+		return fmt.Errorf("commit in %s: %w", db.name, db.noted(err))
 	}
 	committed = true
 	crash.At(crash.StoreAfterCommit)
@@ -136,6 +136,9 @@ func (tx *Tx) QueryRow(query string, args ...any) *Row {
 }
 
 func (tx *Tx) fail(err error) error {
+	if !tx.readOnly {
+		err = tx.db.noted(err)
+	}
 	if tx.err == nil {
 		tx.err = err
 	}

@@ -226,6 +226,9 @@ func TestADoubtIsNotLinkedToWhatContradictsIt(t *testing.T) {
 			if len(ch.Links) != 0 || !strings.Contains(said, c.refused) {
 				t.Fatalf("links %+v, said %q, want %q", ch.Links, said, c.refused)
 			}
+			if len(ch.Refused) != 1 || ch.Refused[0].Command != command.ID || !strings.Contains(said, ch.Refused[0].Why) {
+				t.Errorf("refused %+v", ch.Refused)
+			}
 		})
 	}
 }

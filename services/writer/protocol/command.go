@@ -61,6 +61,7 @@ func (t *turn) command(c Command) {
 // refuseCommand says why an action changed nothing.
 func (t *turn) refuseCommand(c Command, s *Slot, why string) {
 	t.ch.Commands = append(t.ch.Commands, c.ID)
+	t.ch.Refused = append(t.ch.Refused, Refusal{c.ID, why})
 	t.fact(Fact{Type: "exception.acted", Slot: s, Outcome: "refused", Detail: c.Action + ": " + why, Except: c.Exception, Actor: c.Actor})
 }
 

@@ -327,6 +327,9 @@ type Fact struct {
 	Actor   string
 }
 
+// Refusal is a command that changed nothing, and why.
+type Refusal struct{ Command, Why string }
+
 // Changes are stored in the turn's transaction.
 type Changes struct {
 	Ended      []Ended
@@ -336,10 +339,11 @@ type Changes struct {
 	Links      []*link.Link
 	Opened     []exception.Exception
 	Acted      []Act
-	Commands   []string // applied
-	WaitSince  []*Slot  // began to wait, or counted a conflict
-	Waits      []Wait   // what waiting heads wait for
-	TakenOver  []*Slot  // got a newer rendering
+	Commands   []string // applied, or refused
+	Refused    []Refusal
+	WaitSince  []*Slot // began to wait, or counted a conflict
+	Waits      []Wait  // what waiting heads wait for
+	TakenOver  []*Slot // got a newer rendering
 	Pause      *bool
 	Hold       *string // who pauses it from now on, "" for nobody
 	PauseCause string

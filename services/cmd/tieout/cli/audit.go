@@ -49,7 +49,7 @@ func (a *app) audit() *cobra.Command {
 	var since string
 	search := &cobra.Command{
 		Use: "search", Short: "Search the audit trail, oldest first", Args: cobra.NoArgs,
-		Example: "  tieout audit search --invoice 1001\n  tieout audit search --customer hubspot/48213/company/5 --since 2026-11-01 -o json",
+		Example: "  tieout audit search --invoice 1001\n  tieout audit search --customer company/5 --since 2026-11-01 -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if since != "" {
 				at, err := parseDay(since)
@@ -83,6 +83,9 @@ func (a *app) audit() *cobra.Command {
 func (a *app) searchAudit(ctx context.Context, r *controlv1.SearchRequest) error {
 	c, err := a.clients()
 	if err != nil {
+		return err
+	}
+	if err := c.complete(ctx, &r.Customer, &r.Ref); err != nil {
 		return err
 	}
 	res, err := c.audit.Search(ctx, r)

@@ -41,6 +41,8 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
+	root.InitDefaultCompletionCmd()
+	refuseUnknown(root)
 	err := root.ExecuteContext(ctx)
 	if a.conn != nil {
 		err = errors.Join(err, a.conn.Close())
@@ -49,6 +51,23 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return exitOK
 	}
 	return a.report(err)
+}
+
+// refuseUnknown has commands that only hold others refuse a name that none of
+// them has; by itself the library shows help and calls that a success.
+func refuseUnknown(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		if c.HasSubCommands() && !c.Runnable() {
+			c.Args = nil
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				if len(args) == 0 {
+					return cmd.Help()
+				}
+				return &failure{code: exitUsage, message: fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0]), who: "you", next: cmd.CommandPath() + " --help"}
+			}
+		}
+		refuseUnknown(c)
+	}
 }
 
 func (a *app) root() *cobra.Command {
@@ -77,7 +96,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.server, "server", os.Getenv("TIEOUT_SERVER"), "address of the control plane (TIEOUT_SERVER)")
 	flags.StringVar(&a.token, "token", os.Getenv("TIEOUT_TOKEN"), "token for it (TIEOUT_TOKEN)")
 	flags.StringVar(&a.dir, "dir", DefaultDir, "state folder whose endpoints.json names address and token")
-	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
+	flags.StringVarP(&a.output, "output", "o", "table", "table, wide, json or yaml")
 	flags.StringVar(&a.context, "context", os.Getenv("TIEOUT_CONTEXT"), "named installation of ~/.config/tieout/config.yaml (TIEOUT_CONTEXT)")
 	flags.StringVar(&a.tenant, "tenant", "", "lists show what is this tenant's alone; a connection that is added is its")
 	flags.BoolVar(&a.yes, "yes", false, "do it without asking")

@@ -3,12 +3,16 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // words splits an example as a shell does, as far as examples go.
@@ -80,6 +84,12 @@ func TestExitCodesAndWords(t *testing.T) {
 	}{
 		"nothing runs":    {append([]string{"status"}, nowhere...), exitAbsent, "make run"},
 		"unknown command": {[]string{"post"}, exitUsage, "unknown command"},
+		"unknown part":    {[]string{"exceptions", "retyr", "w-1"}, exitUsage, `tieout exceptions has no command "retyr"`},
+		"unknown deeper":  {[]string{"sandbox", "crm", "wni"}, exitUsage, `tieout sandbox crm has no command "wni"`},
+		"unknown shell":   {[]string{"completion", "fsh"}, exitUsage, "fsh"},
+		"unknown kind":    {[]string{"exceptions", "list", "--kind", "odd"}, exitUsage, "validation"},
+		"kind of all":     {[]string{"exceptions", "retry", "--all", "--kind", "odd", "--reason", "x"}, exitUsage, "validation"},
+		"unknown state":   {[]string{"exceptions", "list", "--state", "shut"}, exitUsage, "released"},
 		"unknown flag":    {[]string{"status", "--loud"}, exitUsage, "--loud"},
 		"unknown output":  {[]string{"version", "-o", "xml"}, exitUsage, "xml"},
 		"no id":           {[]string{"journey"}, exitUsage, "arg"},
@@ -90,6 +100,14 @@ func TestExitCodesAndWords(t *testing.T) {
 		if code := Main(t.Context(), c.args, &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.says) {
 			t.Errorf("%s: exit %d, want %d: %s", name, code, c.code, errOut.String())
 		}
+	}
+}
+
+// What a service answers is said in its words, whatever it was wrapped in.
+func TestAnswersAreSaidInWords(t *testing.T) {
+	err := errors.Join(fmt.Errorf("ask: %w", status.Error(codes.NotFound, "there is no run x")))
+	if f := asFailure(err); f.code != exitNotFound || f.message != "there is no run x" {
+		t.Errorf("exit %d: %s", f.code, f.message)
 	}
 }
 

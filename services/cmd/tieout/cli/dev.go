@@ -46,7 +46,7 @@ _SMTP_TO, tell people of exceptions ('tieout notifications test' tries it).`,
 			if err != nil {
 				return usage("%v", err)
 			}
-			o := dev.Options{Dir: a.dir, Version: Version(), Listen: listen, Notify: people, OTLP: os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), Out: a.out, Once: once}
+			o := dev.Options{Dir: a.dir, Version: Version(), Listen: listen, Notify: people, OTLP: os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), Out: a.out, Err: a.err, Once: once}
 			if !noStory {
 				teller := &story.Teller{Out: a.out, Live: isTerminal(a.out), Seed: seed, Deals: deals, Stay: !once}
 				o.Story = func(ctx context.Context, f *endpoints.File) error { return teller.Tell(ctx, a.dir, f) }

@@ -51,7 +51,11 @@ func (v *statusView) findings(now time.Time) []finding {
 	for _, s := range v.Services {
 		versions[s.Version] = true
 		if s.State != "ready" {
-			out = append(out, finding{s.Name + " is " + s.State, "operator", "look at its log"})
+			next := "look at its log"
+			if s.Reason != "" {
+				next = "do what the reason says; tieout status shows when it is ready again"
+			}
+			out = append(out, finding{strings.TrimSuffix(s.Name+" is "+s.State+": "+s.Reason, ": "), "operator", next})
 		}
 		if s.Lag > lagStands {
 			out = append(out, finding{fmt.Sprintf("%s is %d records behind", s.Name, s.Lag), "operator", "give it another replica, or find out what slows it"})

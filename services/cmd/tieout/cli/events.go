@@ -61,7 +61,7 @@ func (a *app) events() *cobra.Command {
 	r := &controlv1.ListEventsRequest{}
 	tail := &cobra.Command{
 		Use: "tail", Short: "List the newest events, one a line", Args: cobra.NoArgs,
-		Example: "  tieout events tail\n  tieout events tail --ref hubspot/48213/deal/123 -o json",
+		Example: "  tieout events tail\n  tieout events tail --ref deal/123 -o json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.tailEvents(cmd.Context(), r, follow) },
 	}
 	tail.Flags().BoolVarP(&follow, "watch", "w", false, "go on with what is admitted from now on")
@@ -74,6 +74,9 @@ func (a *app) events() *cobra.Command {
 func (a *app) tailEvents(ctx context.Context, r *controlv1.ListEventsRequest, follow bool) error {
 	c, err := a.clients()
 	if err != nil {
+		return err
+	}
+	if err := c.complete(ctx, &r.Ref); err != nil {
 		return err
 	}
 	for {

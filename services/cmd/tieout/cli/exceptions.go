@@ -1,11 +1,10 @@
 package cli
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os/user"
 	"slices"
 	"sort"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/exception"
 )
 
 type exceptionView struct {
@@ -40,6 +40,15 @@ type exceptionView struct {
 	Held         heldView `json:"held"`
 	OpenedAt     string   `json:"opened_at"`
 	Actions      []string `json:"actions"`
+	// Refused is the last action that changed nothing, if there was one.
+	Refused *refusalView `json:"refused"`
+}
+
+type refusalView struct {
+	Action string `json:"action"`
+	Actor  string `json:"actor"`
+	Reason string `json:"reason"`
+	At     string `json:"at"`
 }
 
 type heldView struct {
@@ -69,6 +78,9 @@ func (a *app) exceptionsList() *cobra.Command {
 		Use: "list", Short: "List exceptions, oldest first", Args: cobra.NoArgs,
 		Example: "  tieout exceptions list\n  tieout exceptions list --kind validation -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(knownKind(kind), knownState(state)); err != nil {
+				return err
+			}
 			items, err := a.readExceptions(cmd.Context(), &controlv1.ListExceptionsRequest{Kind: kind, State: state, Limit: limit})
 			if err != nil {
 				return err
@@ -89,6 +101,23 @@ func (a *app) exceptionsList() *cobra.Command {
 	cmd.Flags().StringVar(&state, "state", "", "open (default), released or discarded")
 	cmd.Flags().Int32Var(&limit, "limit", 0, "at most so many")
 	return cmd
+}
+
+// knownKind refuses a kind that there is none of: nothing found would be taken
+// for nothing open.
+func knownKind(kind string) error {
+	if kind == "" || slices.Contains(exception.Kinds(), exception.Kind(kind)) {
+		return nil
+	}
+	return usage("--kind %q is none of %s", kind, strings.Trim(fmt.Sprint(exception.Kinds()), "[]"))
+}
+
+func knownState(state string) error {
+	switch exception.State(state) {
+	case "", exception.Open, exception.Released, exception.Discarded:
+		return nil
+	}
+	return usage("--state %q is none of open, released, discarded", state)
 }
 
 func (a *app) exceptionsShow() *cobra.Command {
@@ -127,6 +156,9 @@ func (e exceptionView) table(w io.Writer) {
 	row("at the source", e.SourceURL)
 	row("in the books", e.BooksURL)
 	row("trace", e.TraceID)
+	if r := e.Refused; r != nil {
+		row("refused", fmt.Sprintf("%s by %s at %s: %s", r.Action, r.Actor, r.At, r.Reason))
+	}
 	for _, action := range e.Actions {
 		row("action", "tieout exceptions "+action+" "+e.ID+` --reason "…"`)
 	}
@@ -179,6 +211,9 @@ func toException(e *controlv1.Exception) exceptionView {
 		SourceURL: e.GetSourceUrl(), BooksURL: e.GetBooksUrl(), WaitingUntil: instant(e.GetWaitingUntil()), OpenedAt: instant(e.GetOpenedAt()),
 		Held: heldView{Count: e.GetHeld().GetCount(), Sum: []*amount{}}, Actions: e.GetActions(),
 	}
+	if r := e.GetRefused(); r != nil {
+		v.Refused = &refusalView{r.GetAction(), r.GetActor(), r.GetReason(), instant(r.GetAt())}
+	}
 	for _, m := range e.GetHeld().GetSum() {
 		v.Held.Sum = append(v.Held.Sum, toAmount(m))
 	}
@@ -223,79 +258,7 @@ func (a *app) exceptionsAct(x action) *cobra.Command {
 		cmd.Flags().StringVar(&r.Kind, "kind", "", "with --all: only this kind")
 	}
 	if x.ref {
-		cmd.Flags().StringVar(&r.Ref, "ref", "", "the record in the books, system/account/type/id")
+		cmd.Flags().StringVar(&r.Ref, "ref", "", "the record in the books: type/id, or system/account/type/id")
 	}
 	return cmd
-}
-
-func (a *app) act(ctx context.Context, r *controlv1.ActRequest) error {
-	if strings.TrimSpace(r.GetReason()) == "" {
-		return usage("--reason is mandatory: it goes into the audit trail")
-	}
-	if r.GetId() == "" && !r.GetAll() {
-		return usage("name an exception, or say --all")
-	}
-	if r.GetAll() && !r.GetDryRun() || r.GetAction() == "discard" {
-		if err := a.confirm("%s %s?", r.GetAction(), cmp.Or(r.GetId(), "every open exception that allows it")); err != nil {
-			return err
-		}
-	}
-	c, err := a.clients()
-	if err != nil {
-		return err
-	}
-	acted, proposed := []string{}, []string{}
-	for _, act := range c.actors(r) {
-		res, err := act(ctx, r)
-		if err != nil {
-			return err
-		}
-		acted, proposed = append(acted, res.GetExceptions()...), append(proposed, res.GetProposed()...)
-	}
-	view := map[string]any{"action": r.GetAction(), "dry_run": r.GetDryRun(), "exceptions": acted, "proposed": proposed}
-	return a.print(view, func(w io.Writer) {
-		for _, id := range acted {
-			fmt.Fprintf(w, "%s\t%s\n", saying(r, slices.Contains(proposed, id)), id)
-		}
-		if len(acted) == 0 {
-			fmt.Fprintln(w, "nothing to act on")
-		}
-	})
-}
-
-func saying(r *controlv1.ActRequest, proposed bool) string {
-	switch {
-	case r.GetDryRun():
-		return "would " + r.GetAction()
-	case proposed:
-		return "proposed " + r.GetAction() + "; a second person must ask for the same"
-	}
-	return r.GetAction()
-}
-
-// actors are the services that hold the exceptions meant.
-func (c clients) actors(r *controlv1.ActRequest) []func(context.Context, *controlv1.ActRequest) (*controlv1.ActResponse, error) {
-	writer := func(ctx context.Context, r *controlv1.ActRequest) (*controlv1.ActResponse, error) {
-		return c.writer.Act(ctx, r)
-	}
-	ingest := func(ctx context.Context, r *controlv1.ActRequest) (*controlv1.ActResponse, error) {
-		return c.ingest.Act(ctx, r)
-	}
-	var out []func(context.Context, *controlv1.ActRequest) (*controlv1.ActResponse, error)
-	if r.GetAll() || !strings.HasPrefix(r.GetId(), "i-") {
-		out = append(out, writer)
-	}
-	if r.GetAll() && r.GetAction() == "retry" || strings.HasPrefix(r.GetId(), "i-") {
-		out = append(out, ingest)
-	}
-	return out
-}
-
-// actor is who acts: the account on this machine.
-func actor() string {
-	u, err := user.Current()
-	if err != nil {
-		return "unknown"
-	}
-	return u.Username
 }

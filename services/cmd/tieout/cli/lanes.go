@@ -32,13 +32,17 @@ func (a *app) lanes() *cobra.Command {
 	cmd := &cobra.Command{Use: "lanes", Short: "Where a customer's queue stands"}
 	show := &cobra.Command{
 		Use: "show LANE|REF", Short: "Show the head of a lane, why it waits and until when, and what rests behind it", Args: cobra.ExactArgs(1),
-		Example: "  tieout lanes show hubspot/48213/company/5\n  tieout lanes show hubspot/48213/deal/123 -o json",
+		Example: "  tieout lanes show hubspot/48213/company/5\n  tieout lanes show deal/123 -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.clients()
 			if err != nil {
 				return err
 			}
-			res, err := c.writer.ListLanes(cmd.Context(), &controlv1.ListLanesRequest{Ref: args[0]})
+			ref, err := c.record(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			res, err := c.writer.ListLanes(cmd.Context(), &controlv1.ListLanesRequest{Ref: ref})
 			if err != nil {
 				return err
 			}

@@ -12,13 +12,17 @@ import (
 func (a *app) open() *cobra.Command {
 	return &cobra.Command{
 		Use: "open REF", Short: "Print the record's pages at the vendors", Args: cobra.ExactArgs(1),
-		Example: "  tieout open hubspot/48213/deal/123\n  tieout open quickbooks/4620816365/invoice/12 -o json",
+		Example: "  tieout open deal/123\n  tieout open quickbooks/4620816365/invoice/12 -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.clients()
 			if err != nil {
 				return err
 			}
-			res, err := c.writer.GetDocument(cmd.Context(), &controlv1.GetDocumentRequest{Ref: args[0]})
+			ref, err := c.record(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			res, err := c.writer.GetDocument(cmd.Context(), &controlv1.GetDocumentRequest{Ref: ref})
 			if err != nil {
 				return err
 			}
@@ -27,7 +31,7 @@ func (a *app) open() *cobra.Command {
 				URL    string   `json:"url"`
 				Source string   `json:"source_url"`
 				Books  []string `json:"books_urls"`
-			}{args[0], res.GetUrl(), res.GetSourceUrl(), []string{}}
+			}{ref, res.GetUrl(), res.GetSourceUrl(), []string{}}
 			for _, d := range res.GetItems() {
 				if d.GetBooksUrl() != "" {
 					v.Books = append(v.Books, d.GetBooksUrl())

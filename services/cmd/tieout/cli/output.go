@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	auditv1 "tieout.dev/proto/audit/v1"
+	"tieout.dev/services/cmd/tieout/crm"
 	"tieout.dev/services/internal/money"
 )
 
@@ -54,13 +55,17 @@ func asFailure(err error) *failure {
 	if errors.As(err, &f) {
 		return f
 	}
-	s, ok := status.FromError(err)
-	if !ok {
+	if errors.Is(err, crm.ErrNotFound) {
+		return &failure{code: exitNotFound, message: err.Error(), who: "you", next: "check the id"}
+	}
+	var told interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &told) {
 		if strings.HasPrefix(err.Error(), "unknown command") || strings.Contains(err.Error(), "arg(s)") || strings.Contains(err.Error(), "required flag") {
 			return &failure{code: exitUsage, message: err.Error(), who: "you", next: "tieout help"}
 		}
 		return &failure{code: exitError, message: err.Error(), who: "operator"}
 	}
+	s := told.GRPCStatus() // of the answer itself: what it was wrapped in is for programs
 	switch s.Code() {
 	case codes.NotFound:
 		return &failure{code: exitNotFound, message: s.Message(), who: "you", next: "check the id"}

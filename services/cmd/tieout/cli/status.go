@@ -24,6 +24,7 @@ type serviceView struct {
 	State   string `json:"state"`
 	Version string `json:"version"`
 	Lag     int64  `json:"lag"`
+	Reason  string `json:"reason"` // why it is not ready
 }
 
 type routeView struct {
@@ -99,6 +100,11 @@ func (p pulse) unsettled() []string {
 	add(p.writer.GetMoving(), "slots moving")
 	add(p.writer.GetUnpublished(), "facts to publish")
 	add(admitted-held, "events under way")
+	for _, s := range []*controlv1.ServiceState{p.ingest.GetService(), p.writer.GetService()} {
+		if s.GetReason() != "" { // what it was told meanwhile is not in the counts
+			out = append(out, s.GetName()+" is "+s.GetState()+": "+s.GetReason())
+		}
+	}
 	return out
 }
 
@@ -139,7 +145,7 @@ func (a *app) readStatus(ctx context.Context) (*statusView, error) {
 	}
 	v := &statusView{Settled: p.settled(), Routes: p.routes(), Connections: p.connections()}
 	for _, s := range []*controlv1.ServiceState{p.ingest.GetService(), t.GetService(), p.writer.GetService(), r.GetService(), au.GetService()} {
-		v.Services = append(v.Services, serviceView{s.GetName(), s.GetState(), s.GetVersion(), s.GetLag()})
+		v.Services = append(v.Services, serviceView{s.GetName(), s.GetState(), s.GetVersion(), s.GetLag(), s.GetReason()})
 	}
 	v.Exceptions = exceptionsView{Open: p.ingest.GetExceptions() + p.writer.GetExceptions(), Oldest: instant(p.writer.GetOldest())}
 	return v, nil
@@ -175,9 +181,9 @@ func (p pulse) connections() []connectionView {
 
 func (v *statusView) table(w io.Writer) {
 	fmt.Fprintf(w, "settled\t%v\nopen exceptions\t%d\n\n", v.Settled, v.Exceptions.Open)
-	fmt.Fprintln(w, "SERVICE\tSTATE\tLAG\tVERSION")
+	fmt.Fprintln(w, "SERVICE\tSTATE\tLAG\tVERSION\tREASON")
 	for _, s := range v.Services {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", s.Name, s.State, s.Lag, s.Version)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", s.Name, s.State, s.Lag, s.Version, s.Reason)
 	}
 	fmt.Fprintln(w, "\nROUTE\tADMITTED\tPOSTED\tUNCHANGED\tSUPERSEDED\tDISCARDED\tOPEN\tPARKED\tASIDE\tWAITING")
 	for _, r := range v.Routes {

@@ -146,7 +146,7 @@ func (a *app) stillOpen(ctx context.Context, c clients, w waiting, polls map[str
 		open = append(open, fmt.Sprintf("%d of %d records", n, w.atLeast))
 	}
 	for _, want := range w.refs {
-		ok, err := reached(ctx, c, p, want)
+		ok, err := reached(ctx, c, want)
 		if err != nil {
 			return nil, err
 		}
@@ -157,13 +157,20 @@ func (a *app) stillOpen(ctx context.Context, c clients, w waiting, polls map[str
 	return open, nil
 }
 
-// reached reports whether REF=state holds.
-func reached(ctx context.Context, c clients, p pulse, want string) (bool, error) {
+// reached reports whether REF=state holds; a record that nobody knows yet may
+// still come.
+func reached(ctx context.Context, c clients, want string) (bool, error) {
 	ref, state, ok := strings.Cut(want, "=")
 	if !ok || state != "posted" && state != "parked" && state != "voided" {
 		return false, usage("--for %q is not REF=posted, REF=parked or REF=voided", want)
 	}
-	ref = fullRef(p, ref)
+	ref, err := c.record(ctx, ref)
+	if status.Code(err) == codes.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
 	open, err := c.writer.OpenRefs(ctx, &controlv1.OpenRefsRequest{})
 	if err != nil {
 		return false, err
@@ -188,19 +195,4 @@ func reached(ctx context.Context, c clients, p pulse, want string) (bool, error)
 		}
 	}
 	return state == "posted" && last == "primary" || state == "voided" && last == "void", nil
-}
-
-// fullRef completes deal/123 and hubspot/deal/123 where one account is read.
-func fullRef(p pulse, ref string) string {
-	parts := strings.Split(ref, "/")
-	for _, s := range p.ingest.GetPolls() {
-		system, _, _ := strings.Cut(s.GetAccount(), "/")
-		switch {
-		case len(parts) == 2:
-			return s.GetAccount() + "/" + ref
-		case len(parts) == 3 && parts[0] == system:
-			return s.GetAccount() + "/" + parts[1] + "/" + parts[2]
-		}
-	}
-	return ref
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -207,6 +208,9 @@ func (p Portal) create(ctx context.Context, objects string, properties map[strin
 	return o.ID, err
 }
 
+// ErrNotFound means that the portal has no such record.
+var ErrNotFound = errors.New("the portal has no such record")
+
 // call sends one request; the vendor's "too many requests" is waited out.
 func (p Portal) call(ctx context.Context, method, path string, body, into any) error {
 	var payload []byte
@@ -227,6 +231,8 @@ func (p Portal) call(ctx context.Context, method, path string, body, into any) e
 				return err
 			}
 			continue
+		case status == http.StatusNotFound:
+			return fmt.Errorf("%s %s: %w", method, path, ErrNotFound)
 		case status >= 300:
 			return fmt.Errorf("%s %s: %d %s", method, path, status, bytes.TrimSpace(answer))
 		case into != nil:

@@ -28,6 +28,7 @@ type Options struct {
 	// OTLP is where spans go; "" sends none.
 	OTLP string
 	Out  io.Writer // progress
+	Err  io.Writer // what keeps it from working
 	// Notify says who is told of exceptions; empty: nobody.
 	Notify notify.Config
 	// Story is played once everything answers; nil: none. Done is whether the
@@ -67,6 +68,7 @@ func (s *stack) work(ctx context.Context) error {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- run.Services(ctx, s.services...) }()
+	go s.rt.Watch(ctx, s.status, s.noticed)
 	if err := s.ready(ctx); err != nil {
 		stop()
 		return errors.Join(err, <-ended)
@@ -111,6 +113,24 @@ func ignoreCancel(err error) error {
 		return nil
 	}
 	return err
+}
+
+// noticed says that a part went away or is there again, also to whoever started
+// this: the log may lie on the very disk that is full.
+func (s *stack) noticed(what, why string) {
+	if why == "" {
+		s.log.Info("a part is there again", "part", what)
+		s.warn("%s: it works again", what)
+		return
+	}
+	s.log.Warn("a part is away or refuses us", "part", what, "error", why)
+	s.warn("%s: %s", what, why)
+}
+
+func (s *stack) warn(format string, args ...any) {
+	if s.options.Err != nil {
+		fmt.Fprintf(s.options.Err, "tieout: "+format+"\n", args...)
+	}
 }
 
 // say prints a line of progress.
