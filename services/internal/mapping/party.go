@@ -67,15 +67,16 @@ func (b *builder) customer(s *scope, p *part, out *document.Part) *refusal {
 	if party.Billing, why = b.address(s, p.fields, ""); why != nil {
 		return why
 	}
-	if assume != "" && (party.Billing == nil || party.Billing.Country == "") {
-		if party.Billing == nil {
-			party.Billing = &document.Address{}
-		}
-		party.Billing.Country = assume
-		party.Assumed = append(party.Assumed, "country "+assume+": the source names none")
-	}
 	out.Party = party
-	return nil
+	if assume == "" || party.Billing != nil && party.Billing.Country != "" {
+		return nil
+	}
+	if party.Billing == nil {
+		party.Billing = &document.Address{}
+	}
+	party.Billing.Country = assume
+	party.Assumed = append(party.Assumed, "country "+assume+": the source names none")
+	return s.country(p.fields.rules["assume_country"], party.Billing)
 }
 
 // customerCurrency is the rule's; a part without one is about the customer of
@@ -106,19 +107,13 @@ func (b *builder) address(s *scope, from *block, prefix string) (*document.Addre
 			a.Lines = append(a.Lines, line)
 		}
 	}
-	if a.Country = countryCode(a.Country); a.Country == "" && a.City == "" && len(a.Lines) == 0 && a.PostalCode == "" {
+	if why := s.country(from.rules[prefix+"country"], a); why != nil {
+		return nil, why
+	}
+	if a.Country == "" && a.City == "" && len(a.Lines) == 0 && a.PostalCode == "" {
 		return nil, nil
 	}
 	return a, nil
-}
-
-// countryCode is an ISO 3166-1 alpha-2 code, or nothing.
-func countryCode(s string) string {
-	s = strings.ToUpper(s)
-	if len(s) != 2 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return ""
-	}
-	return s
 }
 
 // currency is a code that exists.
