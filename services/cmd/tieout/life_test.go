@@ -286,3 +286,41 @@ func TestAPrivatePersonIsOneCustomer(t *testing.T) {
 		t.Errorf("something is left: %s", list)
 	}
 }
+
+// Two companies whose names differ in case only: the books hold one of them, and
+// a person is told which record that is and whose.
+func TestANameThatIsTakenNamesItsOwner(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	ctx := context.Background()
+	var ids []string
+	for _, name := range []string{"Acme One", "ACME ONE"} {
+		id, err := o.portal.Company(ctx, map[string]string{"name": name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+		deal, err := o.portal.Deal(ctx, crm.Deal{Name: name, Company: id, Currency: "EUR", Lines: []crm.Line{{Name: "Widget", Quantity: "1", Price: "10.00"}}})
+		if err == nil {
+			err = o.portal.Move(ctx, deal, crm.Won)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(ids) == 1 {
+			o.settle(1)
+		}
+	}
+	owner := "customer/" + o.customers()["Acme One"]
+	var open struct{ Items []struct{ Kind, Reason string } }
+	o.until("the second one stops", func() bool {
+		open.Items = nil
+		if err := json.Unmarshal([]byte(o.run("exceptions", "list", "-o", "json")), &open); err != nil {
+			t.Fatal(err)
+		}
+		return len(open.Items) == 1
+	})
+	if e := open.Items[0]; e.Kind != "match" || !strings.Contains(e.Reason, owner) || !strings.Contains(e.Reason, "company/"+ids[0]) {
+		t.Errorf("%+v names neither %s nor company %s", e, owner, ids[0])
+	}
+}

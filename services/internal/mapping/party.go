@@ -12,20 +12,11 @@ import (
 	"tieout.dev/services/internal/money"
 )
 
-// nameMax is how long a name in the books may be, and ':' separates levels of
-// their lists: https://developer.intuit.com/app/developer/qbo/docs/api/accounting/all-entities/item
-const nameMax = 100
-
-// bookName is a name as the books take it. What is cut off is replaced by a
-// digest of the whole, so two long names stay two; the caller keeps the whole.
+// bookName is a name as books take it: in one line, and without ':', which
+// separates levels of their lists. How long it may be the target knows, which
+// keeps the whole name beside one that it must shorten.
 func bookName(name, suffix string) string {
-	clean := strings.Join(strings.FieldsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == ':' }), " ")
-	runes, room := []rune(clean), nameMax-len([]rune(suffix))
-	if len(runes) > room {
-		end := " ~" + event.Digest("name/v1", name)[:6]
-		clean = strings.TrimSpace(string(runes[:room-len(end)])) + end
-	}
-	return clean + suffix
+	return strings.Join(strings.FieldsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == ':' }), " ") + suffix
 }
 
 // visible tells a name from blanks and marks that print nothing.
