@@ -35,16 +35,20 @@ var countries = sync.OnceValue(func() map[string]string {
 })
 
 // countryKey drops what people write a country's name differently in: case,
-// accents, punctuation, spaces and the article.
+// accents, punctuation, spaces and the article. An abbreviation counts as it is
+// written: "n/a" is not Namibia.
 func countryKey(name string) string {
-	name = strings.ReplaceAll(strings.ToLower(norm.NFKD.String(name)), "&", "and")
-	name = strings.TrimPrefix(strings.TrimSpace(name), "the ")
-	return strings.Map(func(r rune) rune {
-		if unicode.IsLetter(r) {
-			return r
+	name = strings.TrimSpace(strings.ToLower(norm.NFKD.String(name)))
+	key := strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.IsMark(r) {
+			return -1
 		}
-		return -1
-	}, name)
+		return r
+	}, strings.ReplaceAll(strings.TrimPrefix(name, "the "), "&", "and"))
+	if len(key) <= 3 {
+		return name
+	}
+	return key
 }
 
 // countryCode is the ISO 3166-1 alpha-2 code of a country however it is named;
