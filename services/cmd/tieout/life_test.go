@@ -312,7 +312,9 @@ func TestANameThatIsTakenNamesItsOwner(t *testing.T) {
 		}
 	}
 	owner := "customer/" + o.customers()["Acme One"]
-	var open struct{ Items []struct{ Kind, Reason string } }
+	var open struct {
+		Items []struct{ Kind, Reason string }
+	}
 	o.until("the second one stops", func() bool {
 		open.Items = nil
 		if err := json.Unmarshal([]byte(o.run("exceptions", "list", "-o", "json")), &open); err != nil {
