@@ -60,7 +60,7 @@ func (s *Server) TestNotification(ctx context.Context, _ *controlv1.TestNotifica
 	now := s.a.deps.Now().UTC()
 	m := notify.Message{
 		ID: "n-test-" + strconv.FormatInt(now.UnixMicro(), 36), Kind: "test", Owner: "finance", Target: "this installation", Oldest: now,
-		Reasons: []notify.Reason{}, Fix: "nothing: this is a test", Next: "tieout notifications list", Console: n.Console, Runbook: n.Runbook + "README.md",
+		Reasons: []notify.Reason{}, Fix: "nothing: this is a test", Next: "tieout notifications list", Console: n.Console, Runbook: n.Runbook,
 	}
 	out := &controlv1.TestNotificationResponse{}
 	for _, c := range n.Channels {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -131,5 +132,21 @@ func TestATestNotificationSaysWhenNobodyIsNotified(t *testing.T) {
 	w := newWorld(t, audit.Notices{})
 	if _, err := w.audit.Server().TestNotification(t.Context(), &controlv1.TestNotificationRequest{}); err == nil || !strings.Contains(err.Error(), "notify.webhook.url") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A test message leads to a place that is there: the folder of the runbook.
+func TestATestNotificationLeadsToTheRunbook(t *testing.T) {
+	in := &inbox{refused: 1}
+	server := httptest.NewServer(in)
+	defer server.Close()
+	w := newWorld(t, audit.Notices{Channels: []notify.Channel{notify.Webhook{URL: server.URL, Now: time.Now}}, Runbook: "docs/runbook/"})
+	if _, err := w.audit.Server().TestNotification(t.Context(), &controlv1.TestNotificationRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := in.got(); len(got) != 1 {
+		t.Fatalf("%d messages", len(got))
+	} else if _, err := os.Stat("../../" + got[0].Runbook); err != nil {
+		t.Error(err)
 	}
 }

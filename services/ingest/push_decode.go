@@ -38,6 +38,9 @@ func (in *Ingest) decodePush(body []byte) ([]pushed, *problem) {
 			err = errors.New("there is text after the JSON value")
 		}
 	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("it ends before it is complete")
+	}
 	if err != nil {
 		return nil, refusal(http.StatusBadRequest, "the body is not usable JSON", "%v", err)
 	}

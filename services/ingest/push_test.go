@@ -123,6 +123,14 @@ func TestBadPushesAdmitNothing(t *testing.T) {
 	}
 }
 
+func TestABodyThatIsCutOffIsSaidToBe(t *testing.T) {
+	for _, cut := range []string{one[:len(one)-2], `[`, `{"a"`, ``} {
+		if _, why := (&Ingest{}).decodePush([]byte(cut)); why == nil || !strings.Contains(why.Detail, "ends before it is complete") {
+			t.Errorf("%.20q: %+v", cut, why)
+		}
+	}
+}
+
 func TestManyPushesAtOnce(t *testing.T) {
 	w := open(t)
 	var wait sync.WaitGroup

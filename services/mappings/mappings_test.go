@@ -7,12 +7,12 @@ func TestAllLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"hubspot-deal-quickbooks-invoice", "hubspot-company-quickbooks-customer", "hubspot-product-quickbooks-item", "quickbooks-invoice-hubspot-marker"} {
+	for _, name := range []string{"hubspot-deal-quickbooks-invoice", "hubspot-company-quickbooks-customer", "hubspot-contact-quickbooks-customer", "hubspot-product-quickbooks-item", "quickbooks-invoice-hubspot-marker"} {
 		if all[name] == nil {
 			t.Errorf("%s is not shipped", name)
 		}
 	}
-	if len(all) != 4 {
+	if len(all) != 5 {
 		t.Errorf("%d mappings are shipped", len(all))
 	}
 }

@@ -280,3 +280,89 @@ func (o *outside) narrows() {
 		}
 	}
 }
+
+// A private person is one customer of the books, however often they buy, also
+// under a new name and after two contacts of theirs were merged.
+func TestAPrivatePersonIsOneCustomer(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	ctx := context.Background()
+	person := func(properties map[string]string) string {
+		id, err := o.portal.Contact(ctx, properties)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	buy := func(contact, what string) {
+		deal, err := o.portal.Deal(ctx, crm.Deal{Name: what, Contact: contact, Currency: "EUR", Lines: []crm.Line{{Name: "Widget", Quantity: "1", Price: "10.00"}}})
+		if err == nil {
+			err = o.portal.Move(ctx, deal, crm.Won)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ann := person(map[string]string{"firstname": "Ann", "lastname": "Byrne", "email": "ann@mail.example", "country": "Germany"})
+	buy(ann, "First")
+	buy(ann, "Second")
+	o.settle(2)
+	first := o.customers()
+	if len(first) != 1 || first["Ann Byrne"] == "" {
+		t.Fatalf("customers %v\n%s", first, o.run("exceptions", "list"))
+	}
+	twin := person(map[string]string{"firstname": "Ann", "lastname": "Byrne-Kelly", "email": "a.kelly@mail.example"})
+	one, err := o.portal.Merge(ctx, "contacts", ann, twin)
+	if err == nil {
+		err = o.portal.Change(ctx, "contacts", one, map[string]string{"firstname": "Anna"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	buy(one, "Third")
+	o.settle(3)
+	o.until("the customer has the new name", func() bool { return len(o.customers()) == 1 && o.customers()["Anna Byrne"] == first["Ann Byrne"] })
+	if list := o.run("exceptions", "list"); !strings.Contains(list, "no open exceptions") {
+		t.Errorf("something is left: %s", list)
+	}
+}
+
+// Two companies whose names differ in case only: the books hold one of them, and
+// a person is told which record that is and whose.
+func TestANameThatIsTakenNamesItsOwner(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	ctx := context.Background()
+	var ids []string
+	for _, name := range []string{"Acme One", "ACME ONE"} {
+		id, err := o.portal.Company(ctx, map[string]string{"name": name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+		deal, err := o.portal.Deal(ctx, crm.Deal{Name: name, Company: id, Currency: "EUR", Lines: []crm.Line{{Name: "Widget", Quantity: "1", Price: "10.00"}}})
+		if err == nil {
+			err = o.portal.Move(ctx, deal, crm.Won)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(ids) == 1 {
+			o.settle(1)
+		}
+	}
+	owner := "customer/" + o.customers()["Acme One"]
+	var open struct {
+		Items []struct{ Kind, Reason string }
+	}
+	o.until("the second one stops", func() bool {
+		open.Items = nil
+		if err := json.Unmarshal([]byte(o.run("exceptions", "list", "-o", "json")), &open); err != nil {
+			t.Fatal(err)
+		}
+		return len(open.Items) == 1
+	})
+	if e := open.Items[0]; e.Kind != "match" || !strings.Contains(e.Reason, owner) || !strings.Contains(e.Reason, "company/"+ids[0]) {
+		t.Errorf("%+v names neither %s nor company %s", e, owner, ids[0])
+	}
+}

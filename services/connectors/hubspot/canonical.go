@@ -15,7 +15,10 @@ import (
 // depthMax bounds how deep an answer may nest.
 const depthMax = 32
 
-var errDuplicateKey = errors.New("duplicate key")
+var (
+	errDuplicateKey = errors.New("duplicate key")
+	errCutOff       = errors.New("the JSON ends before it is complete")
+)
 
 // parse reads one JSON value and refuses what could be read in two ways:
 // duplicate keys, text after the value, broken UTF-8. Numbers stay as written.
@@ -26,6 +29,9 @@ func parse(raw []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	v, err := value(d, 0)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errCutOff
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -33,4 +33,9 @@ func TestParseRefusesWhatReadsTwoWays(t *testing.T) {
 			t.Errorf("%.20q was read", bad)
 		}
 	}
+	for _, cut := range []string{``, `{"a":1`, `{"a"`, `[1,`, `"a`} {
+		if _, err := parse([]byte(cut)); !errors.Is(err, errCutOff) {
+			t.Errorf("%q: %v does not say that it was cut off", cut, err)
+		}
+	}
 }

@@ -182,16 +182,13 @@ func texts(list []string) []any {
 	return out
 }
 
-// customer is the lane of a record: a deal's primary company, a contact's
-// company, a company itself. Nothing is guessed between two companies.
+// customer is the lane of a record: a company and a contact are their own, as
+// both can be billed; a deal is its primary company's, and one without a company
+// its contact's. Nothing is guessed between two companies or two contacts.
 func (s *source) customer(a *aggregate) (event.Ref, string) {
 	switch a.typ {
-	case typeCompany:
-		return s.ref(typeCompany, a.object.ID), ""
-	case typeContact:
-		if id := a.object.text("associatedcompanyid"); id != "" {
-			return s.ref(typeCompany, id), ""
-		}
+	case typeCompany, typeContact:
+		return s.ref(a.typ, a.object.ID), ""
 	case typeDeal:
 		return s.leader(a)
 	}
@@ -199,6 +196,9 @@ func (s *source) customer(a *aggregate) (event.Ref, string) {
 }
 
 func (s *source) leader(a *aggregate) (event.Ref, string) {
+	if len(a.companies) == 0 {
+		return s.person(a), ""
+	}
 	switch led := primaries(a.companies); {
 	case len(led) == 1:
 		return s.ref(typeCompany, led[0]), ""
@@ -206,15 +206,27 @@ func (s *source) leader(a *aggregate) (event.Ref, string) {
 		return event.Ref{}, fmt.Sprintf("deal %s has %d primary companies: %s", a.object.ID, len(led), strings.Join(led, ", "))
 	case len(a.companies) == 1:
 		return s.ref(typeCompany, a.companies[0].ID), ""
-	case len(a.companies) > 1:
-		var ids []string
-		for _, e := range a.companies {
-			ids = append(ids, e.ID)
-		}
-		slices.SortFunc(ids, byNumber)
-		return event.Ref{}, fmt.Sprintf("deal %s has %d companies and none is labelled primary: %s", a.object.ID, len(ids), strings.Join(ids, ", "))
 	}
-	return event.Ref{}, ""
+	var ids []string
+	for _, e := range a.companies {
+		ids = append(ids, e.ID)
+	}
+	slices.SortFunc(ids, byNumber)
+	return event.Ref{}, fmt.Sprintf("deal %s has %d companies and none is labelled primary: %s", a.object.ID, len(ids), strings.Join(ids, ", "))
+}
+
+// person is the contact that a deal without a company is sold to: its only one,
+// or the only one labelled primary. A deal that is not won may well have none or
+// several, so that is no problem of the record; the mapping asks once it matters.
+func (s *source) person(a *aggregate) event.Ref {
+	led := primaries(a.contacts)
+	if len(led) == 0 && len(a.contacts) == 1 {
+		led = []string{a.contacts[0].ID}
+	}
+	if len(led) != 1 {
+		return event.Ref{}
+	}
+	return s.ref(typeContact, led[0])
 }
 
 func primaries(list []end) []string {

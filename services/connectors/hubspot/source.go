@@ -123,16 +123,12 @@ func (s *source) batchOnce(ctx context.Context, typ string, ids []string, archiv
 	for _, id := range ids {
 		inputs = append(inputs, map[string]string{"id": id})
 	}
-	properties := s.schema.asked(typ)
-	if typ == typeContact {
-		properties = append(properties, "associatedcompanyid")
-	}
 	path := "/crm/v3/objects/" + pathOf(typ) + "/batch/read"
 	if archived {
 		path += "?archived=true"
 	}
 	var r reply
-	err := s.client.read(ctx, http.MethodPost, path, map[string]any{"inputs": inputs, "properties": properties}, &r)
+	err := s.client.read(ctx, http.MethodPost, path, map[string]any{"inputs": inputs, "properties": s.schema.asked(typ)}, &r)
 	return &r, err
 }
 

@@ -86,11 +86,38 @@ func TestTheCustomerIsThePrimaryCompany(t *testing.T) {
 	}
 }
 
+// A deal without a company is its contact's, so that a private person is one
+// customer however often they buy; between several nothing is guessed.
+func TestADealWithoutACompanyIsItsContacts(t *testing.T) {
+	s := newStage(t, nil)
+	a, b := s.create("contacts", props{"email": "a@mail.example"}), s.create("contacts", props{"email": "b@mail.example"})
+	company := s.create("companies", props{"name": "Acme"})
+	for name, c := range map[string]struct {
+		links []any
+		want  eventRef
+	}{
+		"only one":       {[]any{3, a}, s.ref("contact", a)},
+		"another deal":   {[]any{3, a}, s.ref("contact", a)},
+		"two":            {[]any{3, a, 3, b}, eventRef{}},
+		"none":           {nil, eventRef{}},
+		"with a company": {[]any{3, a, 5, company}, s.ref("company", company)},
+	} {
+		r := s.fetch("deal", s.create("deals", props{"dealname": name}, c.links...))
+		if r.Customer != c.want || r.Problem != "" {
+			t.Errorf("%s: customer %v, problem %q", name, r.Customer, r.Problem)
+		}
+	}
+	labelled := &aggregate{typ: typeDeal, object: &object{ID: "7"}, contacts: []end{{ID: "1"}, {ID: "2", Labels: []string{labelPrimary}}}}
+	if who, why := (&source{account: "48213"}).customer(labelled); who != s.ref("contact", "2") || why != "" {
+		t.Errorf("of two, one primary: %v %q", who, why)
+	}
+}
+
 func TestOtherTypesHaveTheirLane(t *testing.T) {
 	s := newStage(t, nil)
 	w := s.world()
 	lone := s.create("contacts", props{"email": "b@acme.example"}, 1, w.company)
-	for typ, c := range map[string][2]string{"company": {w.company, w.company}, "contact": {lone, w.company}, "product": {w.product, ""}} {
+	for typ, c := range map[string][2]string{"company": {w.company, w.company}, "contact": {lone, lone}, "product": {w.product, ""}} {
 		if r := s.fetch(typ, c[0]); r.Customer.ID != c[1] || r.Problem != "" || r.Related != nil {
 			t.Errorf("%s: %+v", typ, r)
 		}

@@ -46,7 +46,7 @@ func (t *target) putBatch(ctx context.Context, call connector.Call) []connector.
 			continue
 		}
 		if err := t.itemFault(own[0]); err != nil {
-			out[i].Err = err
+			out[i].Err = t.inactive(ctx, item, err)
 			continue
 		}
 		out[i] = t.outcome(item.Kind, own[0])

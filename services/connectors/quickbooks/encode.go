@@ -2,7 +2,6 @@ package quickbooks
 
 import (
 	"encoding/json"
-	"math/big"
 	"strconv"
 	"strings"
 
@@ -60,6 +59,9 @@ func encodeCustomer(d connector.Draft) (connector.Encoded, error) {
 	}
 	if o.DisplayName != full {
 		o.Notes += " · name: " + full
+	}
+	if o.CompanyName != p.LegalName && p.LegalName != full {
+		o.Notes += " · legal name: " + p.LegalName
 	}
 	if len(p.Assumed) > 0 {
 		o.Notes += " · assumed: " + strings.Join(p.Assumed, "; ")
@@ -132,8 +134,11 @@ func encodeItem(d connector.Draft) (connector.Encoded, error) {
 		return connector.Encoded{}, &fault.Error{Kind: fault.Rejected, Field: "name", Text: "an item needs a name"}
 	}
 	name, description := nameFor(full, itemNameMax), it.Description
-	if description == "" {
+	switch {
+	case description == "":
 		description = full
+	case name != full && !strings.Contains(description, full): // the whole name stands where there is a place for it
+		description = full + " · " + description
 	}
 	description = cut(description, descriptionMax-20)
 	o := &object{Name: name, SKU: it.SKU, Description: description}
@@ -230,19 +235,15 @@ func encodeLine(d connector.Draft, l *document.Line, i int) (line, error) {
 	return out, nil
 }
 
-// terms returns a quantity and a price whose product is the line's net, since
-// the books refuse any other amount. Where no price in 7 digits does, the line
+// terms returns a quantity and a price whose product, rounded once, is the
+// line's net, since the books refuse any other amount; the source's own digits
+// stay. Where they do not say the net, or are more than the books hold, the line
 // is 1 × its net, and the terms stand in the description.
 func terms(l *document.Line) (quantity, price money.Decimal, said string) {
-	product := new(big.Rat).Mul(l.Quantity.Rat(), l.Price.Rat())
-	if l.Price.Scale <= priceDigits && product.Cmp(l.Net.Rat()) == 0 {
-		return l.Quantity, l.Price, ""
-	}
-	if l.Quantity.Sign() != 0 {
-		unit := new(big.Rat).Quo(l.Net.Rat(), l.Quantity.Rat())
-		if p, ok := money.DecimalOf(unit, priceDigits); ok {
-			return l.Quantity, p, ""
-		}
+	quantity, whole := money.DecimalOf(l.Quantity.Rat(), priceDigits)
+	price, exact := money.DecimalOf(l.Price.Rat(), priceDigits)
+	if extension, err := money.Extension(quantity, price, l.Net.Currency); whole && exact && err == nil && extension == l.Net {
+		return quantity, price, ""
 	}
 	return money.Int(1), l.Net.Decimal(), " (" + l.Quantity.String() + " × " + l.Price.String() + ")"
 }

@@ -12,6 +12,9 @@ import (
 	"tieout.dev/services/internal/fault"
 )
 
+// codeInactive is of an object that is not there or out of use.
+const codeInactive = "610"
+
 // textMax bounds the vendor's words in an exception.
 const textMax = 500
 
@@ -97,7 +100,7 @@ func kindOfCode(code, element string) (fault.Kind, string) {
 		return fault.Conflict, element
 	case "6240": // duplicate name: look again, it may be ours
 		return fault.Conflict, "name"
-	case "610", "620": // object not found, or inactive
+	case codeInactive, "620": // object not found, or inactive
 		return fault.NotFound, element
 	case "2500": // invalid reference id
 		return fault.Unresolved, element

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
@@ -38,7 +37,7 @@ func (t *target) Put(ctx context.Context, call connector.Call) []connector.Outco
 		}
 		body, err := t.client.write(ctx, typeOf(item.Kind), operation, call.Key, item.Body)
 		if err != nil {
-			out[i].Err = err
+			out[i].Err = t.inactive(ctx, item, err)
 			continue
 		}
 		out[i] = t.outcome(item.Kind, body)
@@ -98,58 +97,6 @@ func (t *target) Get(ctx context.Context, kind document.Kind, ref event.Ref) (co
 		return connector.Posting{}, &fault.Error{Kind: fault.Transient, Text: "the answer is not readable", Err: err}
 	}
 	return p, nil
-}
-
-// Find searches by what the books can filter: names of customers and items,
-// and for invoices the customer and the time of creation. Memos cannot be
-// filtered, so the mark is compared here.
-func (t *target) Find(ctx context.Context, p connector.Probe) ([]connector.Posting, error) {
-	switch p.Kind {
-	case document.CustomerKind:
-		return t.findCustomer(ctx, p)
-	case document.ItemKind:
-		condition := "Name = " + quote(nameFor(p.Name, itemNameMax))
-		if p.SKU != "" {
-			condition = "Sku = " + quote(p.SKU)
-		}
-		return t.collect(ctx, p.Kind, "where "+condition+" and Active in (true, false)", nil)
-	case document.InvoiceKind:
-		where := "where MetaData.CreateTime >= " + quote(p.Since.UTC().Format(time.RFC3339))
-		if p.Since.IsZero() {
-			where = "where MetaData.CreateTime >= '2000-01-01T00:00:00Z'"
-		}
-		if p.Customer.ID != "" {
-			where += " and CustomerRef = " + quote(p.Customer.ID)
-		}
-		return t.collect(ctx, p.Kind, where, func(x *connector.Posting) bool { return x.Mark == p.Mark })
-	}
-	return nil, fault.New(fault.Rejected, "these books have no documents of kind %s", p.Kind)
-}
-
-// findCustomer searches by e-mail or by name. Vendors and employees share the
-// name space: a wide search finds them too, as records of another kind.
-func (t *target) findCustomer(ctx context.Context, p connector.Probe) ([]connector.Posting, error) {
-	if p.Email != "" {
-		return t.collect(ctx, p.Kind, "where PrimaryEmailAddr = "+quote(p.Email)+" and Active in (true, false)", nil)
-	}
-	where := "where DisplayName = " + quote(nameFor(p.Name, customerNameMax)) + " and Active in (true, false)"
-	out, err := t.collect(ctx, p.Kind, where, nil)
-	if err != nil || len(out) > 0 || !p.Wide {
-		return out, err
-	}
-	for _, entity := range []string{"Vendor", "Employee"} {
-		page, err := t.page(ctx, entity, where, 1)
-		if err != nil {
-			return nil, err
-		}
-		for i := range page {
-			out = append(out, connector.Posting{
-				Ref:  event.Ref{System: System, Account: t.realm, Type: strings.ToLower(entity), ID: page[i].ID},
-				Kind: document.Kind(strings.ToUpper(entity)), Name: page[i].DisplayName, Active: page[i].Active == nil || *page[i].Active,
-			})
-		}
-	}
-	return out, nil
 }
 
 // LockedThrough reads the day through which the books are closed.

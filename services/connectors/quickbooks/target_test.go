@@ -132,6 +132,30 @@ func (b *books) must(p *document.Part, e connector.Effect, cur *connector.Postin
 	return *out.Posting
 }
 
+// make is a person who writes in the books.
+func (b *books) make(entity, body string) {
+	b.t.Helper()
+	if _, err := b.tgt.(*target).client.write(b.t.Context(), strings.ToLower(entity), "", "", []byte(body)); err != nil {
+		b.t.Fatalf("make %s: %v", entity, err)
+	}
+}
+
+// batch sends invoices in one call.
+func (b *books) batch(parts ...*document.Part) []connector.Outcome {
+	b.t.Helper()
+	b.keys++
+	call := connector.Call{Key: event.Digest("key", strconv.Itoa(b.keys))[:36]}
+	for _, p := range parts {
+		d := b.draft(p, connector.Create, nil)
+		enc, err := b.tgt.Encode(d)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		call.Items = append(call.Items, connector.Item{OpID: "o", Kind: p.Kind, Effect: connector.Create, Mark: d.Mark, Body: enc.Body})
+	}
+	return b.tgt.Put(b.t.Context(), call)
+}
+
 func (b *books) customer(name, currency string) {
 	p := &document.Part{Name: "customer", Kind: document.CustomerKind, Subject: "c", Party: &document.Party{DisplayName: name, Email: "ap@example.com", Currency: currency, Billing: &document.Address{Lines: []string{"1 Quay"}, City: "Cork", Country: "IE"}}}
 	b.link[document.Need{Ref: "c", Kind: document.CustomerKind, Part: "customer"}] = b.must(p, connector.Create, nil).Ref
@@ -229,6 +253,117 @@ func TestFindByMarkAndName(t *testing.T) {
 	items, err := b.tgt.Find(t.Context(), connector.Probe{Kind: document.ItemKind, Name: "Widget"})
 	if err != nil || len(items) != 1 || items[0].Mark == "" {
 		t.Fatalf("items: %+v, %v", items, err)
+	}
+}
+
+// People write one name, and one e-mail address, in several ways. What the books
+// hold for the same name must be found, and nothing else.
+func TestFindMindsNeitherCaseNorPunctuation(t *testing.T) {
+	b := openBooks(t, "IE")
+	b.make("Customer", `{"DisplayName":"acme, Bookshop Ltd","PrimaryEmailAddr":{"Address":"Second@Mail.example"}}`)
+	b.make("Customer", `{"DisplayName":"Acme Old Bookshop Ltd"}`)
+	b.make("Vendor", `{"DisplayName":"paper mill"}`)
+	b.item("p", "Plan A-1")
+	for _, c := range []struct {
+		probe connector.Probe
+		want  string
+	}{
+		{connector.Probe{Kind: document.CustomerKind, Name: "ACME Bookshop Ltd."}, "acme, Bookshop Ltd"},
+		{connector.Probe{Kind: document.CustomerKind, Name: "Acme  Bookshop-LTD"}, "acme, Bookshop Ltd"},
+		{connector.Probe{Kind: document.CustomerKind, Name: "Acme Bookshop GmbH"}, ""},
+		{connector.Probe{Kind: document.CustomerKind, Name: "Acme"}, ""},
+		{connector.Probe{Kind: document.CustomerKind, Email: "second@mail.example"}, "acme, Bookshop Ltd"},
+		{connector.Probe{Kind: document.CustomerKind, Email: "econd@mail.example"}, ""},
+		{connector.Probe{Kind: document.CustomerKind, Name: "Paper Mill", Wide: true}, "paper mill"},
+		{connector.Probe{Kind: document.ItemKind, Name: "PLAN a-1"}, "Plan A-1"},
+		{connector.Probe{Kind: document.ItemKind, Name: "Plan A1"}, ""},
+	} {
+		found, err := b.tgt.Find(t.Context(), c.probe)
+		var names []string
+		for _, f := range found {
+			names = append(names, f.Name)
+		}
+		if err != nil || strings.Join(names, ", ") != c.want {
+			t.Errorf("%+v found %v, %v", c.probe, names, err)
+		}
+	}
+}
+
+// The books say that something is out of use and not what: a person needs the
+// record's name.
+func TestWhatIsInactiveIsNamed(t *testing.T) {
+	for what, sleep := range map[string]func(b *books) event.Ref{
+		"customer": func(b *books) event.Ref {
+			return b.link[document.Need{Ref: "c", Kind: document.CustomerKind, Part: "customer"}]
+		},
+		"item": func(b *books) event.Ref {
+			return b.link[document.Need{Ref: "p", Kind: document.ItemKind, Part: "item"}]
+		},
+	} {
+		b := openBooks(t, "IE")
+		b.customer("Acme Ltd", "EUR")
+		b.item("p", "Widget")
+		ref := sleep(b)
+		b.make(strings.ToUpper(what[:1])+what[1:], `{"Id":"`+ref.ID+`","SyncToken":"0","sparse":true,"Active":false}`)
+		one := invoice("EUR", saleLine(t, "1", "10", "10.00", "EUR"))
+		other := invoice("EUR", saleLine(t, "2", "10", "20.00", "EUR"))
+		errs := []error{b.put(one, connector.Create, nil).Err}
+		for _, o := range b.batch(one, other) {
+			errs = append(errs, o.Err)
+		}
+		for _, err := range errs {
+			f := fault.As(err)
+			if f == nil || f.Kind != fault.NotFound || f.Code != "610" || f.Field != what || !strings.Contains(f.Text, ref.String()) || !strings.Contains(f.Text, map[string]string{"customer": "Acme Ltd", "item": "Widget"}[what]) {
+				t.Errorf("%s: %+v", what, f)
+			}
+		}
+	}
+}
+
+// A name keeps all that the books take, and the whole stands beside what they
+// do not.
+func TestLongNamesAreKept(t *testing.T) {
+	b := openBooks(t, "IE")
+	long := strings.Repeat("Long Name ", 59) + "Ltd"
+	for _, c := range []struct{ name, shown string }{{long[:499], long[:499]}, {long, ""}} {
+		p := &document.Part{Name: "customer", Kind: document.CustomerKind, Subject: c.name, Party: &document.Party{DisplayName: c.name, LegalName: c.name + " of the Quay", Currency: "EUR"}}
+		enc, err := b.tgt.Encode(b.draft(p, connector.Create, nil))
+		var o object
+		if err != nil || json.Unmarshal(enc.Body, &o) != nil {
+			t.Fatal(err)
+		}
+		if c.shown != "" && o.DisplayName != c.shown {
+			t.Errorf("shown as %q", o.DisplayName)
+		}
+		if o.DisplayName != c.name && !strings.Contains(o.Notes, c.name) || !strings.Contains(o.Notes, c.name+" of the Quay") {
+			t.Errorf("the notes lack what was cut: %q", o.Notes)
+		}
+		b.must(p, connector.Create, nil)
+	}
+	it := &document.Part{Name: "item", Kind: document.ItemKind, Subject: "i", Item: &document.Item{Name: long, Description: "Per year", Account: "Sales"}}
+	enc, err := b.tgt.Encode(b.draft(it, connector.Create, nil))
+	if err != nil || !bytes.Contains(enc.Body, []byte(long+" · Per year")) {
+		t.Errorf("the item's whole name is lost: %s, %v", enc.Body, err)
+	}
+}
+
+// The price of the source stays to its last digit; one that the books cannot hold
+// is not made another.
+func TestThePriceKeepsItsDigits(t *testing.T) {
+	b := openBooks(t, "IE")
+	b.customer("Acme", "EUR")
+	b.item("p", "Widget")
+	for _, c := range []struct{ qty, price, net, want string }{
+		{"1000", "0.061171", "61.17", "1000 × 0.061171 Widget"},
+		{"0.0000001", "50000", "0.01", "0.0000001 × 50000 Widget"},
+		{"1000", "0.12345678", "123.46", "1 × 123.46 Widget (1000 × 0.12345678)"},
+	} {
+		part := invoice("EUR", saleLine(t, c.qty, c.price, c.net, "EUR"))
+		part.Subject = c.price
+		f := b.must(part, connector.Create, nil).Fields
+		if got := f["line.1.quantity"] + " × " + f["line.1.price"] + " " + f["line.1.description"]; got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
 	}
 }
 

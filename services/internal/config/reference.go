@@ -98,6 +98,7 @@ connections:
 routes:
   - {id: deals-to-invoices, connection: crm, type: deal, target: quickbooks/4620816365, entity: acme-ie, mapping: hubspot-deal-quickbooks-invoice}
   - {id: companies-to-customers, connection: crm, type: company, target: quickbooks/4620816365, entity: acme-ie, mapping: hubspot-company-quickbooks-customer, update_only: true}
+  - {id: contacts-to-customers, connection: crm, type: contact, target: quickbooks/4620816365, entity: acme-ie, mapping: hubspot-contact-quickbooks-customer, update_only: true}
   - {id: products-to-items, connection: crm, type: product, target: quickbooks/4620816365, entity: acme-ie, mapping: hubspot-product-quickbooks-item, update_only: true}
   - {id: invoices-to-deals, connection: books, type: INVOICE, target: hubspot/48213, entity: acme-ie, mapping: quickbooks-invoice-hubspot-marker, write_back: true}
 ` + "```" + `

@@ -169,6 +169,19 @@ func (s *snapshots) get(sc *schema, name string, at ref.Val) ref.Val {
 	return sc.record(name, s.byRef[r.String()])
 }
 
+// ofType are the snapshots of one type.
+func (s *snapshots) ofType(sc *schema, name string) (out []*record) {
+	if s == nil || sc.records[name] == nil {
+		return nil
+	}
+	for _, at := range sortedKeys(s.byRef) {
+		if r, err := event.ParseRef(at); err == nil && r.Type == name {
+			out = append(out, sc.record(name, s.byRef[at]))
+		}
+	}
+	return out
+}
+
 // Type is that of the snapshots.
 func (s *snapshots) Type() ref.Type { return snapshotsType() }
 

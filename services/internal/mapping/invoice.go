@@ -235,16 +235,20 @@ func (t terms) discount(extension money.Amount, currency string) (money.Amount, 
 	return money.PercentOf(extension, t.percent)
 }
 
-// unit finds the price that quantity and net agree on. Where there is none
-// that the books can hold, the line is sold once, and says its terms in words.
+// unit finds the price that quantity and net agree on. The source's own price
+// stays where the books hold its digits; only a discount changes it. Where there
+// is none that they hold, the line is sold once, and says its terms in words.
 func (t terms) unit(l *document.Line, currency string) {
-	fits := t.quantity.Scale <= priceDigits
-	if l.Allowance.Minor == 0 && fits && t.price.Scale <= priceDigits {
-		return
+	quantity, fits := money.DecimalOf(t.quantity.Rat(), priceDigits)
+	if fits && l.Allowance.Minor == 0 {
+		if price, exact := money.DecimalOf(t.price.Rat(), priceDigits); exact {
+			l.Quantity, l.Price = quantity, price
+			return
+		}
 	}
-	if fits && !t.quantity.IsZero() {
-		if price, exact := money.DecimalOf(new(big.Rat).Quo(l.Net.Rat(), t.quantity.Rat()), priceDigits); exact {
-			l.Price = price
+	if fits && l.Allowance.Minor != 0 && !quantity.IsZero() {
+		if price, exact := money.DecimalOf(new(big.Rat).Quo(l.Net.Rat(), quantity.Rat()), priceDigits); exact {
+			l.Quantity, l.Price = quantity, price
 			return
 		}
 	}

@@ -105,8 +105,11 @@ func (l *loader) kinds(n *yaml.Node) {
 
 // loadSchema declares the source's records to CEL.
 func (l *loader) loadSchema(n *yaml.Node) bool {
+	if n == nil {
+		return false // that it is missing was said
+	}
 	s, err := newSchema()
-	if err != nil || n == nil {
+	if err != nil {
 		l.problem(n, "schema", "the schema cannot be read: %v", err)
 		return false
 	}

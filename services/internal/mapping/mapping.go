@@ -57,6 +57,7 @@ type part struct {
 	each      *each
 	subject   *rule
 	when      *rule
+	refused   []refusing
 	voided    []voiding
 	needs     []string
 	customer  string // INVOICE: the part that is its customer
@@ -75,6 +76,12 @@ type each struct {
 type voiding struct {
 	cause document.VoidCause
 	when  *rule
+}
+
+// refusing says of which records no document can be made, and what to do.
+type refusing struct {
+	when *rule
+	say  string
 }
 
 // lines are an invoice's: one for each item of a list, or one otherwise.

@@ -3,12 +3,16 @@ package mapping
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v3"
 
 	"tieout.dev/services/internal/document"
 )
+
+// sayMax bounds what a mapping says about a record that it refuses.
+const sayMax = 300
 
 func (l *loader) loadParts(n *yaml.Node) {
 	for _, item := range l.items(n, "parts") {
@@ -19,7 +23,7 @@ func (l *loader) loadParts(n *yaml.Node) {
 }
 
 func (l *loader) loadPart(n *yaml.Node) *part {
-	keys := l.keys(n, "parts", "name", "kind", "mode", "each", "subject", "when", "voided_when", "needs", "customer", "fields", "lines", "otherwise")
+	keys := l.keys(n, "parts", "name", "kind", "mode", "each", "subject", "when", "refused_when", "voided_when", "needs", "customer", "fields", "lines", "otherwise")
 	p := &part{name: l.word(keys["name"], n, "parts.name")}
 	p.kind = document.Kind(l.word(keys["kind"], n, p.name+".kind"))
 	p.mode = document.Mode(l.word(keys["mode"], n, p.name+".mode"))
@@ -51,6 +55,7 @@ func (l *loader) loadPart(n *yaml.Node) *part {
 	if p.kind == document.CustomerKind && p.mode == document.Ensure && p.fields != nil && p.fields.rules["currency"] == nil {
 		l.problem(keys["fields"], p.name+".currency", "currency is missing: the books give a customer one")
 	}
+	l.loadRefusing(p, keys["refused_when"])
 	l.loadVoiding(p, keys["voided_when"])
 	l.loadOtherwise(p, keys["otherwise"])
 	l.loadNeeds(p, keys["needs"])
@@ -129,6 +134,25 @@ func (l *loader) loadBlock(env *cel.Env, n *yaml.Node, name string, fields []fie
 		}
 	}
 	return b
+}
+
+// loadRefusing reads which records a person must complete before the part can
+// be made, and the sentence that tells them so.
+func (l *loader) loadRefusing(p *part, n *yaml.Node) {
+	if n == nil {
+		return
+	}
+	name := p.name + ".refused_when"
+	for _, item := range l.items(n, name) {
+		keys := l.keys(item, name, "when", "say")
+		r := refusing{say: strings.TrimSpace(l.scalar(l.required(keys["say"], item, name+".say"), name+".say"))}
+		if r.say == "" || len(r.say) > sayMax {
+			l.problem(item, name+".say", "say what is missing and what to do, in up to %d characters", sayMax)
+		}
+		if r.when = l.needed(l.env, keys["when"], item, name, cel.BoolType); r.when != nil {
+			p.refused = append(p.refused, r)
+		}
+	}
 }
 
 func (l *loader) loadVoiding(p *part, n *yaml.Node) {

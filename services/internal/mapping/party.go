@@ -12,20 +12,11 @@ import (
 	"tieout.dev/services/internal/money"
 )
 
-// nameMax is how long a name in the books may be, and ':' separates levels of
-// their lists: https://developer.intuit.com/app/developer/qbo/docs/api/accounting/all-entities/item
-const nameMax = 100
-
-// bookName is a name as the books take it. What is cut off is replaced by a
-// digest of the whole, so two long names stay two; the caller keeps the whole.
+// bookName is a name as books take it: in one line, and without ':', which
+// separates levels of their lists. How long it may be the target knows, which
+// keeps the whole name beside one that it must shorten.
 func bookName(name, suffix string) string {
-	clean := strings.Join(strings.FieldsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == ':' }), " ")
-	runes, room := []rune(clean), nameMax-len([]rune(suffix))
-	if len(runes) > room {
-		end := " ~" + event.Digest("name/v1", name)[:6]
-		clean = strings.TrimSpace(string(runes[:room-len(end)])) + end
-	}
-	return clean + suffix
+	return strings.Join(strings.FieldsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == ':' }), " ") + suffix
 }
 
 // visible tells a name from blanks and marks that print nothing.
@@ -67,15 +58,16 @@ func (b *builder) customer(s *scope, p *part, out *document.Part) *refusal {
 	if party.Billing, why = b.address(s, p.fields, ""); why != nil {
 		return why
 	}
-	if assume != "" && (party.Billing == nil || party.Billing.Country == "") {
-		if party.Billing == nil {
-			party.Billing = &document.Address{}
-		}
-		party.Billing.Country = assume
-		party.Assumed = append(party.Assumed, "country "+assume+": the source names none")
-	}
 	out.Party = party
-	return nil
+	if assume == "" || party.Billing != nil && party.Billing.Country != "" {
+		return nil
+	}
+	if party.Billing == nil {
+		party.Billing = &document.Address{}
+	}
+	party.Billing.Country = assume
+	party.Assumed = append(party.Assumed, "country "+assume+": the source names none")
+	return s.country(p.fields.rules["assume_country"], party.Billing)
 }
 
 // customerCurrency is the rule's; a part without one is about the customer of
@@ -106,19 +98,13 @@ func (b *builder) address(s *scope, from *block, prefix string) (*document.Addre
 			a.Lines = append(a.Lines, line)
 		}
 	}
-	if a.Country = countryCode(a.Country); a.Country == "" && a.City == "" && len(a.Lines) == 0 && a.PostalCode == "" {
+	if why := s.country(from.rules[prefix+"country"], a); why != nil {
+		return nil, why
+	}
+	if a.Country == "" && a.City == "" && len(a.Lines) == 0 && a.PostalCode == "" {
 		return nil, nil
 	}
 	return a, nil
-}
-
-// countryCode is an ISO 3166-1 alpha-2 code, or nothing.
-func countryCode(s string) string {
-	s = strings.ToUpper(s)
-	if len(s) != 2 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return ""
-	}
-	return s
 }
 
 // currency is a code that exists.

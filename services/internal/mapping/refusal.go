@@ -19,6 +19,7 @@ type refusal struct {
 	rule    string
 	place   string // "line 2"
 	missing bool   // the field has no value: no fault where the rule is optional
+	whole   bool   // the detail is a sentence of its own
 }
 
 // Error is the reason in one line.
@@ -26,7 +27,7 @@ func (r *refusal) Error() string { return r.reason().Detail }
 
 func (r *refusal) reason() document.Reason {
 	detail := r.detail
-	if r.field != "" {
+	if r.field != "" && !r.whole {
 		detail = r.field + " " + detail
 	}
 	if r.place != "" {

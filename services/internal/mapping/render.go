@@ -166,6 +166,9 @@ func (b *builder) part(p *part) *refusal {
 			return why
 		}
 	}
+	if why := b.refuses(p); why != nil {
+		return why
+	}
 	if p.each == nil {
 		_, why := b.document(b.scope, p)
 		if why == nil && p.everyCurrency() {
@@ -174,6 +177,21 @@ func (b *builder) part(p *part) *refusal {
 		return why
 	}
 	return b.each(p)
+}
+
+// refuses: a person must complete the record before the part can be made. The
+// mapping's sentence is whole, so no field is put before it.
+func (b *builder) refuses(p *part) *refusal {
+	for _, r := range p.refused {
+		yes, why := b.truth(r.when)
+		if why != nil {
+			return why
+		}
+		if yes {
+			return refused(r.when, &refusal{kind: exception.Validation, detail: r.say, whole: true})
+		}
+	}
+	return nil
 }
 
 // currencies renders a customer's own record for each further currency of the

@@ -21,6 +21,7 @@ const (
 	invoiceRoute = "deals-to-invoices"
 	markerRoute  = "invoices-to-deals"
 	companyRoute = "companies-to-customers"
+	contactRoute = "contacts-to-customers"
 	productRoute = "products-to-items"
 )
 
@@ -56,6 +57,7 @@ func (w *World) Registry() *registry.Registry {
 		Routes: []registry.Route{
 			{ID: invoiceRoute, Connection: crm.Connection, Type: "deal", Target: books.Account, Entity: EntityID, Mapping: "hubspot-deal-quickbooks-invoice"},
 			{ID: companyRoute, Connection: crm.Connection, Type: "company", Target: books.Account, Entity: EntityID, Mapping: "hubspot-company-quickbooks-customer", UpdateOnly: true},
+			{ID: contactRoute, Connection: crm.Connection, Type: "contact", Target: books.Account, Entity: EntityID, Mapping: "hubspot-contact-quickbooks-customer", UpdateOnly: true},
 			{ID: productRoute, Connection: crm.Connection, Type: "product", Target: books.Account, Entity: EntityID, Mapping: "hubspot-product-quickbooks-item", UpdateOnly: true},
 			{ID: markerRoute, Connection: books.Connection, Type: "INVOICE", Target: crm.Account, Entity: EntityID, Mapping: "quickbooks-invoice-hubspot-marker", WriteBack: true},
 		},

@@ -160,26 +160,52 @@ func moment(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// needles are texts an object must contain to match: a quick look before the
-// JSON is read.
-func needles(where []condition) [][]byte {
-	var out [][]byte
+// needle is a text an object must contain to match: a quick look before the
+// JSON is read. A pattern minds no case.
+type needle struct {
+	text   []byte
+	folded bool
+}
+
+func needles(where []condition) []needle {
+	var out []needle
 	for _, c := range where {
-		if c.op != "=" || c.field == "Active" || strings.HasPrefix(c.field, "MetaData.") {
+		if c.field == "Active" || strings.HasPrefix(c.field, "MetaData.") {
 			continue
 		}
-		if _, number := new(big.Rat).SetString(c.values[0]); number && c.field != "DocNumber" && c.field != "Id" && c.field != "CustomerRef" {
-			continue
-		}
-		if raw, err := json.Marshal(c.values[0]); err == nil && c.field != "Job" && c.field != "Taxable" {
-			out = append(out, bytes.Trim(raw, `"`))
+		switch c.op {
+		case "like":
+			longest := slices.MaxFunc(strings.Split(c.values[0], "%"), func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+			if raw, err := json.Marshal(strings.ToLower(longest)); err == nil {
+				out = append(out, needle{bytes.Trim(raw, `"`), true})
+			}
+		case "=":
+			if _, number := new(big.Rat).SetString(c.values[0]); number && c.field != "DocNumber" && c.field != "Id" && c.field != "CustomerRef" {
+				continue
+			}
+			if raw, err := json.Marshal(c.values[0]); err == nil && c.field != "Job" && c.field != "Taxable" {
+				out = append(out, needle{bytes.Trim(raw, `"`), false})
+			}
 		}
 	}
 	return out
 }
 
-func contains(raw []byte, needles [][]byte) bool {
-	return !slices.ContainsFunc(needles, func(n []byte) bool { return !bytes.Contains(raw, n) })
+func contains(raw []byte, needles []needle) bool {
+	var folded []byte
+	for _, n := range needles {
+		in := raw
+		if n.folded {
+			if folded == nil {
+				folded = bytes.ToLower(raw)
+			}
+			in = folded
+		}
+		if !bytes.Contains(in, n.text) {
+			return false
+		}
+	}
+	return true
 }
 
 // value is what a field is compared by.
