@@ -17,7 +17,7 @@ func repair(kind Kind, cause string) string {
 	case Removed:
 		return "Make the customer active again in the books, or merge it there into the one that stands for it and link that."
 	case NeverPosted:
-		return "Recheck the source record: it is read and admitted again."
+		return "Recheck the source record: it is read and admitted again, and its document made, also if it qualified before the cut-off."
 	case Voided, Deleted:
 		return "A person removed the document: reissue it with approval, or change the source record."
 	case Edited:
