@@ -3,6 +3,12 @@ package match
 // repair says what would put a break right. The reconciler changes nothing: a
 // repair is a change of a source, or a person's decision.
 func repair(kind Kind, cause string) string {
+	switch {
+	case kind == Missing && cause == RejectedNow:
+		return "Correct the record at the source, or the rule of the mapping that refuses it."
+	case kind == Duplicate && cause == SameRecord:
+		return "Void the later document in the books, with approval."
+	}
 	switch cause {
 	case "parked":
 		return "Settle the open exception of the record."
@@ -28,9 +34,6 @@ func repair(kind Kind, cause string) string {
 		return "Recheck the source record: its document is voided, or its exception is opened."
 	case NoRecord, UnknownMark:
 		return "Link the document to its record, void it in the books, or accept it with a reason."
-	}
-	if kind == Duplicate {
-		return "Void the later document in the books, with approval."
 	}
 	return "A person must look at both records."
 }
