@@ -265,6 +265,9 @@ func TestForgedAndLargeDeliveries(t *testing.T) {
 	if code := w.deliver("secret", strings.Repeat("x", maxWebhook+1)); code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large delivery was answered %d", code)
 	}
+	if code := w.deliver("secret", "7\x00 8\xff"); code != http.StatusOK { // nothing would help, were it delivered again
+		t.Errorf("ids that no record has were answered %d", code)
+	}
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/other", nil)
 	out := httptest.NewRecorder()
 	w.in.Handler().ServeHTTP(out, r)
