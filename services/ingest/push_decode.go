@@ -195,6 +195,7 @@ func (in *Ingest) pushedRecord(i int, s *source, text map[string]string, data ma
 			return pushed{}, wrong(i, "data.customer", "%v", err)
 		}
 	}
+	identify(data, text["id"])
 	if r.Data, err = canonical(data); err != nil {
 		return pushed{}, wrong(i, "data", "%v", err)
 	}
@@ -203,6 +204,13 @@ func (in *Ingest) pushedRecord(i int, s *source, text map[string]string, data ma
 	}
 	r.Hash = event.Digest("push/v1", string(r.Data))
 	return pushed{s, r}, nil
+}
+
+// identify has a record know its own id, as one that is read does.
+func identify(data map[string]any, id string) {
+	if _, given := data["id"]; !given {
+		data["id"] = id
+	}
 }
 
 // customerRef reads "company/5" or a whole ref: the lane of the record.

@@ -19,10 +19,12 @@ func (p *pushed) relate(i int, v any) *problem {
 	all := map[string]any{}
 	for key, data := range given {
 		ref, err := customerRef(p.record.Ref.AccountRef(), key)
-		if _, object := data.(map[string]any); err != nil || !object {
+		record, object := data.(map[string]any)
+		if err != nil || !object {
 			return wrong(i, "related", "%.80q is not a ref such as company/5 with an object", key)
 		}
-		all[ref.String()] = data
+		identify(record, ref.ID)
+		all[ref.String()] = record
 	}
 	b, err := canonical(all)
 	if err != nil {

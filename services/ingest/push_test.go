@@ -190,7 +190,7 @@ func TestAPushedRecordKnowsItsCustomer(t *testing.T) {
 		t.Errorf("nobody is known, yet: %s", got)
 	}
 	told := strings.Replace(one, `"data"`, `"related":{"company/5":{"name":"Acme"}},"data"`, 1)
-	if a := push(told); a["revision"] != 2.0 || w.related("a1") != `{"hubspot/1/company/5":{"name":"Acme"}}` {
+	if a := push(told); a["revision"] != 2.0 || w.related("a1") != `{"hubspot/1/company/5":{"id":"5","name":"Acme"}}` {
 		t.Errorf("%v: %s", a, w.related("a1"))
 	}
 	if a := push(told); a["duplicate"] != true {
@@ -198,7 +198,7 @@ func TestAPushedRecordKnowsItsCustomer(t *testing.T) {
 	}
 	push(`{"connection":"crm","type":"company","id":"5","data":{"name":"Acme Ltd"}}`)
 	push(strings.Replace(one, "a1", "a2", 1))
-	if got := w.related("a2"); got != `{"hubspot/1/company/5":{"name":"Acme Ltd"}}` {
+	if got := w.related("a2"); got != `{"hubspot/1/company/5":{"id":"5","name":"Acme Ltd"}}` {
 		t.Errorf("what was admitted: %s", got)
 	}
 	if err := w.db.Write(t.Context(), func(tx *store.Tx) error {
@@ -208,7 +208,7 @@ func TestAPushedRecordKnowsItsCustomer(t *testing.T) {
 		t.Fatal(err)
 	}
 	push(strings.Replace(strings.Replace(one, "a1", "a3", 1), "company/5", "company/4", 1))
-	if got := w.related("a3"); got != `{"hubspot/1/company/5":{"name":"Acme Ltd"}}` {
+	if got := w.related("a3"); got != `{"hubspot/1/company/5":{"id":"5","name":"Acme Ltd"}}` {
 		t.Errorf("of the survivor: %s", got)
 	}
 }
