@@ -52,17 +52,39 @@ func (in *Ingest) admitRecord(ctx context.Context, tx *store.Tx, s *source, h hi
 	case admission.Unusable:
 		return false, errors.Join(in.unusable(tx, r), countRun(tx, h.Run, "failed"))
 	case admission.Duplicate:
-		if o.Rev > 0 {
-			err = in.known(tx, h, ref, d)
-		}
-		return false, errors.Join(err, countRun(tx, h.Run, "duplicate"))
+		return false, in.duplicate(ctx, tx, s, h, r, o, d)
 	case admission.Admit:
 		if first, err := in.customerFirst(tx, s, h, r); err != nil || first {
 			return first, err
 		}
-		return false, errors.Join(in.admit(ctx, tx, s, h, r, d), countRun(tx, h.Run, "admitted"))
+		return in.admitTo(ctx, tx, s, h, r, o, d)
 	}
 	return false, nil
+}
+
+// admitTo admits a record, unless it is the poll's: then the backfill that came
+// across it leaves it, and it is read once more as the poll reads it.
+func (in *Ingest) admitTo(ctx context.Context, tx *store.Tx, s *source, h hint, r admission.Read, o admission.Object, d admission.Decision) (again bool, err error) {
+	routes, err := in.termsOf(tx, s, h, o, &r.Record)
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(routes, func(t terms) bool { return t.theirs(&r.Record) }) {
+		_, err := tx.Exec(`UPDATE hint SET run = '' WHERE ref = $1`, r.Record.Ref.String())
+		return true, errors.Join(err, countRun(tx, h.Run, "duplicate"))
+	}
+	return false, errors.Join(in.admit(ctx, tx, s, h, r, d, routes), countRun(tx, h.Run, "admitted"))
+}
+
+func eventOf(s *source, h hint, r admission.Read, d admission.Decision, customer string) *event.Event {
+	e := &event.Event{
+		Connection: s.config.ID, Ref: r.Record.Ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: h.Class, Cause: r.Cause, Type: d.Type,
+		Lane: customer, Customer: customer, OccurredAt: r.Record.ChangedAt, Data: r.Record.Data, Related: r.Record.Related, DataHash: r.Record.Hash,
+	}
+	for _, m := range r.Record.MergedFrom {
+		e.MergedFrom = append(e.MergedFrom, m.String())
+	}
+	return e
 }
 
 // deferMost is how often a record waits for its customer's own record.
@@ -133,7 +155,7 @@ func lift(tx *store.Tx, id string, body []byte) error {
 }
 
 // admit gives the revision its place on every route of the type.
-func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r admission.Read, d admission.Decision) error {
+func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r admission.Read, d admission.Decision, routes []terms) error {
 	if len(r.Record.Data)+len(r.Record.Related) > maxEvent {
 		return in.raise(tx, r.Record.Ref, exception.Size, fmt.Sprintf("the record has %d bytes; events carry %d", len(r.Record.Data)+len(r.Record.Related), maxEvent))
 	}
@@ -155,19 +177,10 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 	if err := releaseRaised(tx, r.Record.Ref); err != nil {
 		return err
 	}
-	for _, route := range in.deps.Registry.RoutesOf(s.config.ID, r.Record.Ref.Type) {
-		e := &event.Event{
-			Connection: s.config.ID, Ref: r.Record.Ref, Rev: d.Object.Rev, SlotNo: 1, Render: 1, Class: h.Class, Cause: r.Cause, Type: d.Type,
-			Lane: customer, Customer: customer, OccurredAt: r.Record.ChangedAt, Data: r.Record.Data, Related: r.Record.Related, DataHash: r.Record.Hash,
-			After: after,
-		}
-		if e.MatchOnly, err = matchOnly(tx, route, &r.Record, h.Run); err != nil {
-			return err
-		}
-		for _, m := range r.Record.MergedFrom {
-			e.MergedFrom = append(e.MergedFrom, m.String())
-		}
-		if err := in.place(ctx, tx, route, e, h.Trace); err != nil {
+	for _, t := range routes {
+		e := eventOf(s, h, r, d, customer)
+		e.After, e.MatchOnly = after, t.matchOnly(&r.Record)
+		if err := in.place(ctx, tx, t.route, e, h.Trace); err != nil {
 			return err
 		}
 	}
@@ -339,23 +352,27 @@ func traceID(parent string) string {
 
 func loadObject(tx *store.Tx, ref event.Ref) (admission.Object, error) {
 	var o admission.Object
-	var deleted int64
-	err := tx.QueryRow(`SELECT rev, hash, vendor_version, read_no, deleted FROM object WHERE ref = $1`, ref.String()).Scan(&o.Rev, &o.Hash, &o.Version, &o.ReadNo, &deleted)
+	var deleted, qualified int64
+	err := tx.QueryRow(`SELECT rev, hash, vendor_version, read_no, deleted, qualified FROM object WHERE ref = $1`, ref.String()).Scan(&o.Rev, &o.Hash, &o.Version, &o.ReadNo, &deleted, &qualified)
 	if errors.Is(err, sql.ErrNoRows) {
 		return admission.Object{}, nil
 	}
-	o.Deleted = deleted == 1
+	o.Deleted, o.Qualified = deleted == 1, qualified == 1
 	return o, err
 }
 
 func storeObject(tx *store.Tx, ref event.Ref, o admission.Object) error {
-	deleted := 0
-	if o.Deleted {
-		deleted = 1
-	}
-	_, err := tx.Exec(`INSERT INTO object (ref, rev, hash, vendor_version, read_no, deleted) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (ref) DO UPDATE SET rev = $2, hash = $3, vendor_version = $4, read_no = $5, deleted = $6`, ref.String(), o.Rev, o.Hash, o.Version, o.ReadNo, deleted)
+	_, err := tx.Exec(`INSERT INTO object (ref, rev, hash, vendor_version, read_no, deleted, qualified) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (ref) DO UPDATE SET rev = $2, hash = $3, vendor_version = $4, read_no = $5, deleted = $6, qualified = $7`,
+		ref.String(), o.Rev, o.Hash, o.Version, o.ReadNo, flag(o.Deleted), flag(o.Qualified))
 	return err
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // unusable puts a record that cannot get a lane in front of a person.

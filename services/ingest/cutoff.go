@@ -4,9 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
+	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 )
@@ -24,32 +28,130 @@ func (in *Ingest) startRoutes(ctx context.Context) error {
 	})
 }
 
-// matchOnly reports whether a record may only be matched and linked: it
-// qualified before the route's cut-off, or before the start that a backfill
-// names, or the backfill creates nothing. A backfill has no say in what
-// qualified since the route is run: that would be booked without it, and the
-// backfill may only be the first to come across it.
-func matchOnly(tx *store.Tx, route registry.Route, r *connector.Record, run string) (bool, error) {
-	started, err := routeStart(tx, route)
+// wish is what a person asked of a record, beyond that it is read.
+type wish struct {
+	matchOnly bool      // a backfill that creates nothing
+	backfill  bool      // a backfill that creates what qualified since from
+	from      time.Time //
+	targets   []string  // repairs: its documents are to stand in these books
+}
+
+func wishOf(tx *store.Tx, h hint) (wish, error) {
+	w := wish{targets: strings.Fields(h.Wanted)}
+	if h.Run == "" {
+		return w, nil
+	}
+	x, err := runByID(tx, h.Run)
+	if errors.Is(err, sql.ErrNoRows) {
+		return w, nil
+	}
+	if err == nil {
+		w.matchOnly, w.backfill, w.from = x.matchOnly, !x.matchOnly, store.Time(x.from)
+	}
+	return w, err
+}
+
+// terms are what decides whether a record may only be matched and linked on a
+// route, and not created.
+type terms struct {
+	route        registry.Route
+	started, cut time.Time // when the route was first run; its cut-off
+	wish         wish
+	last         *last // nil: the record never went to the route
+	still        bool  // it was something to be booked then, and still is
+}
+
+// last is how a record last went to a route.
+type last struct {
+	slotNo    int64
+	matchOnly bool
+}
+
+// termsOf are the terms of each route of a record's type.
+func (in *Ingest) termsOf(tx *store.Tx, s *source, h hint, o admission.Object, r *connector.Record) ([]terms, error) {
+	w, err := wishOf(tx, h)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	cut := started
-	if !route.CutOff.IsZero() {
-		cut = route.CutOff
+	var out []terms
+	for _, route := range in.deps.Registry.RoutesOf(s.config.ID, r.Ref.Type) {
+		t := terms{route: route, wish: w, still: o.Qualified && !r.QualifiedAt.IsZero()}
+		if t.started, err = routeStart(tx, route); err != nil {
+			return nil, err
+		}
+		if t.cut = t.started; !route.CutOff.IsZero() {
+			t.cut = route.CutOff
+		}
+		if o.Rev > 0 {
+			if t.last, err = lastOn(tx, route.ID, r.Ref); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, t)
 	}
-	if run == "" || !r.QualifiedAt.Before(started) {
-		return before(r, cut), nil
+	return out, nil
+}
+
+func lastOn(tx *store.Tx, route string, ref event.Ref) (*last, error) {
+	var l last
+	var body []byte
+	err := tx.QueryRow(`SELECT slot_no, body FROM event WHERE route = $1 AND ref = $2 AND rev > 0 ORDER BY rev DESC, slot_no DESC LIMIT 1`, route, ref.String()).Scan(&l.slotNo, &body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
 	}
-	var from, only int64
-	err = tx.QueryRow(`SELECT from_at, match_only FROM run WHERE id = $1`, run).Scan(&from, &only)
+	if err != nil {
+		return nil, err
+	}
+	e, err := event.Decode(body)
+	if err != nil {
+		return nil, err
+	}
+	l.matchOnly = e.MatchOnly
+	return &l, nil
+}
+
+// matchOnly reports whether the record is matched and linked, and never created.
+func (t *terms) matchOnly(r *connector.Record) bool {
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return before(r, cut), nil
-	case err != nil:
-		return false, err
+	case t.asked(r):
+		return false
+	case t.wish.matchOnly:
+		return true
 	}
-	return only == 1 || before(r, store.Time(from)), nil
+	return t.plain(r)
+}
+
+// asked: a person asks for the record's documents by name, or by a backfill's start.
+func (t *terms) asked(r *connector.Record) bool {
+	return slices.Contains(t.wish.targets, t.route.Target) || t.wish.backfill && !before(r, t.wish.from)
+}
+
+// plain is what a reading that nobody asked for may do. A record that stays
+// something to be booked keeps its terms: an old deal is not billed because its
+// date is edited, and one that a person asked for is not dropped because it is
+// mended. Else the cut-off decides, or the start that a backfill names for what
+// qualified before the route ran.
+func (t *terms) plain(r *connector.Record) bool {
+	if t.still && t.last != nil {
+		return t.last.matchOnly
+	}
+	if t.wish.backfill && r.QualifiedAt.Before(t.started) {
+		return before(r, t.wish.from)
+	}
+	return before(r, t.cut)
+}
+
+// theirs: a backfill that creates nothing came across a record that the poll
+// creates, or changes, by itself. Were it admitted on the backfill's terms, the
+// poll would know it and leave it.
+func (t *terms) theirs(r *connector.Record) bool {
+	since := !r.QualifiedAt.IsZero() && (!r.QualifiedAt.Before(t.started) || !r.CreatedAt.Before(t.started))
+	return t.wish.matchOnly && (t.last != nil && !t.last.matchOnly || since && !t.plain(r))
+}
+
+// lifted: a person asks for what went to the route to be matched only.
+func (t *terms) lifted(r *connector.Record) bool {
+	return t.last != nil && t.last.matchOnly && !r.Deleted && t.asked(r)
 }
 
 // routeStart is when a route was first run.

@@ -76,6 +76,10 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact, flo
 		err = endEvent(tx, f.SourceEventID, f.Outcome, f.Incarnation)
 		crash.At(crash.IngestSlotEnded)
 		return err
+	case "exception.opened":
+		return opened(tx, f)
+	case "exception.acted":
+		return acted(tx, f)
 	case "slot.requeued":
 		return in.requeued(ctx, tx, f)
 	case "slot.rerender":

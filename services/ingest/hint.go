@@ -25,6 +25,8 @@ type hint struct {
 	Asked int64
 	Trace string
 	Run   string // the backfill that asked for it
+	// Wanted names the books in which a person asks for its documents.
+	Wanted string
 	// Deferred counts how often it was put off for its customer's own record.
 	Deferred int64
 }
@@ -110,7 +112,7 @@ func (s *source) claim(ctx context.Context, typ string, limit int) ([]hint, erro
 	var out []hint
 	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`UPDATE hint SET claimed_until = $1 WHERE ref IN (SELECT ref FROM hint WHERE connection = $2 AND type = $3 AND due_at <= $4 AND claimed_until < $4
-			ORDER BY CASE WHEN class = 'realtime' THEN 0 ELSE 1 END, due_at LIMIT $5) RETURNING ref, cause, class, asked, trace, run, deferred`,
+			ORDER BY CASE WHEN class = 'realtime' THEN 0 ELSE 1 END, due_at LIMIT $5) RETURNING ref, cause, class, asked, trace, run, wanted, deferred`,
 			tx.Now()+claimFor.Microseconds(), s.config.ID, typ, tx.Now(), limit)
 		if err != nil {
 			return err
@@ -119,7 +121,7 @@ func (s *source) claim(ctx context.Context, typ string, limit int) ([]hint, erro
 		for rows.Next() {
 			var h hint
 			var ref, cause, class string
-			if err := rows.Scan(&ref, &cause, &class, &h.Asked, &h.Trace, &h.Run, &h.Deferred); err != nil {
+			if err := rows.Scan(&ref, &cause, &class, &h.Asked, &h.Trace, &h.Run, &h.Wanted, &h.Deferred); err != nil {
 				return err
 			}
 			if h.Ref, err = event.ParseRef(ref); err != nil {

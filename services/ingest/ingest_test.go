@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +38,7 @@ type portal struct {
 	records map[string]connector.Record
 	fail    int  // so many fetches fail
 	breaks  bool // a listing ends with an error
+	quiet   bool // a listing of changes brings nothing
 	fetched int
 }
 
@@ -51,6 +54,9 @@ func (p *portal) Changes(_ context.Context, _, _ string) iter.Seq2[connector.Cha
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, r := range p.records {
+			if p.quiet {
+				return
+			}
 			if !yield(connector.Change{Ref: r.Ref, Cursor: "c", Version: r.Version}, nil) {
 				return
 			}
@@ -79,7 +85,16 @@ func (p *portal) Fetch(_ context.Context, _ string, ids []string) ([]connector.R
 }
 
 func (p *portal) List(context.Context, string) iter.Seq2[event.Ref, error] {
-	return func(func(event.Ref, error) bool) {}
+	return func(yield func(event.Ref, error) bool) {
+		p.mu.Lock()
+		ids := slices.Sorted(maps.Keys(p.records))
+		p.mu.Unlock()
+		for _, id := range ids {
+			if !yield(dealRef(id), nil) {
+				return
+			}
+		}
+	}
 }
 
 // hook takes "id id id" as a delivery, signed by the word secret.
@@ -249,6 +264,9 @@ func TestForgedAndLargeDeliveries(t *testing.T) {
 	}
 	if code := w.deliver("secret", strings.Repeat("x", maxWebhook+1)); code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large delivery was answered %d", code)
+	}
+	if code := w.deliver("secret", "7\x00 8\xff"); code != http.StatusOK { // nothing would help, were it delivered again
+		t.Errorf("ids that no record has were answered %d", code)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/webhooks/other", nil)
 	out := httptest.NewRecorder()

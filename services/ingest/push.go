@@ -7,7 +7,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -66,12 +65,11 @@ func (in *Ingest) push(r *http.Request) (int, any, *problem) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return 0, nil, refusal(http.StatusUnsupportedMediaType, "wrong content type", "send application/json, not %.80q", r.Header.Get("Content-Type"))
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxPush))
-	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return 0, nil, refusal(http.StatusRequestEntityTooLarge, "the body is too large", "%d bytes is the most; send fewer records at once", maxPush)
-		}
+	body, err := readBody(r, maxPush)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return 0, nil, refusal(http.StatusRequestEntityTooLarge, "the body is too large", "%d bytes is the most; send fewer records at once", maxPush)
+	case err != nil:
 		return 0, nil, refusal(http.StatusBadRequest, "the body was not read", "%v", err)
 	}
 	items, why := in.decodePush(body)
@@ -79,8 +77,8 @@ func (in *Ingest) push(r *http.Request) (int, any, *problem) {
 		return 0, nil, why
 	}
 	key := r.Header.Get("Idempotency-Key")
-	if len(key) > 200 {
-		return 0, nil, refusal(http.StatusBadRequest, "the key is too long", "an Idempotency-Key has at most 200 bytes")
+	if len(key) > 200 || !plain(key) {
+		return 0, nil, refusal(http.StatusBadRequest, "the key cannot be taken", "an Idempotency-Key has at most 200 bytes, of UTF-8 and without control characters; nothing was admitted")
 	}
 	crash.At(crash.IngestPushReceived)
 	answers, why := in.admitPushed(r.Context(), items, key, event.Digest("push/v1", string(body)))
@@ -186,6 +184,9 @@ func (in *Ingest) admitOne(ctx context.Context, tx *store.Tx, p *pushed, no int6
 	if err != nil {
 		return pushAnswer{}, err
 	}
+	if err := p.acquaint(tx); err != nil {
+		return pushAnswer{}, err
+	}
 	h := hint{Ref: p.record.Ref, Cause: event.Push, Class: event.Realtime, Deferred: deferMost, Trace: traceParent(ctx)}
 	again, err := in.admitRecord(ctx, tx, p.source, h, admission.Read{No: no, Record: p.record, Cause: event.Push, Floor: floor})
 	if err != nil {
@@ -239,22 +240,27 @@ func rememberKey(tx *store.Tx, connection, key, hash string, answers []pushAnswe
 
 // eventState is how an event ended, for the caller who pushed it.
 type eventState struct {
-	EventID    string `json:"event_id"`
-	State      string `json:"state"`
-	Outcome    string `json:"outcome"`
-	Ref        string `json:"ref"`
-	Revision   int64  `json:"revision"`
-	Route      string `json:"route"`
-	Lane       string `json:"lane"`
-	Seq        int64  `json:"seq"`
-	AdmittedAt string `json:"admitted_at"`
-	EndedAt    string `json:"ended_at"`
+	EventID    string  `json:"event_id"`
+	State      string  `json:"state"`
+	Outcome    string  `json:"outcome"`
+	Exception  *parked `json:"exception"`
+	Ref        string  `json:"ref"`
+	Revision   int64   `json:"revision"`
+	Route      string  `json:"route"`
+	Lane       string  `json:"lane"`
+	Seq        int64   `json:"seq"`
+	AdmittedAt string  `json:"admitted_at"`
+	EndedAt    string  `json:"ended_at"`
 }
 
 func (in *Ingest) pushedEvent(r *http.Request) (int, any, *problem) {
 	var out *eventState
+	id := r.PathValue("id")
+	if !plain(id) {
+		return 0, nil, noEvent(id)
+	}
 	err := in.deps.DB.Read(r.Context(), func(tx *store.Tx) error {
-		found, err := events(tx, `WHERE event_id = $1`, r.PathValue("id"))
+		found, err := events(tx, `WHERE event_id = $1`, id)
 		if err != nil || len(found) == 0 {
 			return err
 		}
@@ -265,16 +271,24 @@ func (in *Ingest) pushedEvent(r *http.Request) (int, any, *problem) {
 		}
 		if e.GetEndedAt() != nil {
 			out.State, out.EndedAt = "ended", e.GetEndedAt().AsTime().UTC().Format(apiTime)
+			return nil
 		}
-		return nil
+		if out.Exception, err = parkedOn(tx, id); out.Exception != nil {
+			out.State = "parked"
+		}
+		return err
 	})
 	switch {
 	case err != nil:
 		return 0, nil, unavailable(err)
 	case out == nil:
-		return 0, nil, refusal(http.StatusNotFound, "there is no such event", "no event has the id %.80q", r.PathValue("id"))
+		return 0, nil, noEvent(id)
 	}
 	return http.StatusOK, out, nil
+}
+
+func noEvent(id string) *problem {
+	return refusal(http.StatusNotFound, "there is no such event", "no event has the id %.80q", id)
 }
 
 // apiTime is RFC 3339, UTC, with milliseconds.

@@ -32,7 +32,11 @@ type pushed struct {
 func (in *Ingest) decodePush(body []byte) ([]pushed, *problem) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
-	v, err := value(d, 0)
+	err := wellFormed(body)
+	var v any
+	if err == nil {
+		v, err = value(d, 0)
+	}
 	if err == nil {
 		if _, end := d.Token(); !errors.Is(end, io.EOF) {
 			err = errors.New("there is text after the JSON value")
@@ -84,6 +88,10 @@ func value(d *json.Decoder, depth int) (any, error) {
 			return nil, fmt.Errorf("number %.40s is no decimal with at most 12 places", t)
 		}
 		return n.String(), nil
+	case string:
+		if strings.ContainsRune(t, 0) {
+			return nil, fmt.Errorf(`text %.80q holds the character \u0000, which no books can hold`, t)
+		}
 	}
 	return t, nil
 }
@@ -96,6 +104,9 @@ func object(d *json.Decoder, depth int) (any, error) {
 			return nil, err
 		}
 		key, _ := k.(string)
+		if !plain(key) {
+			return nil, fmt.Errorf("key %.80q holds a control character", key)
+		}
 		if _, twice := out[key]; twice {
 			return nil, fmt.Errorf("key %.80q stands there twice", key)
 		}
@@ -130,13 +141,13 @@ func (in *Ingest) pushedItem(i int, item any) (pushed, *problem) {
 		switch key {
 		case "connection", "type", "id", "occurred_at":
 			s, ok := v.(string)
-			if !ok || strings.TrimSpace(s) == "" {
-				return pushed{}, wrong(i, key, "write a text that is not empty")
+			if !ok || strings.TrimSpace(s) == "" || !plain(s) {
+				return pushed{}, wrong(i, key, "write a text on one line that is not empty and has no control characters")
 			}
 			text[key] = s
-		case "data":
+		case "data", "related":
 		default:
-			return pushed{}, wrong(i, key, "there is no such field; an item has connection, type, id, occurred_at and data")
+			return pushed{}, wrong(i, key, "there is no such field; an item has connection, type, id, occurred_at, data and related")
 		}
 	}
 	data, ok := m["data"].(map[string]any)
@@ -150,7 +161,11 @@ func (in *Ingest) pushedItem(i int, item any) (pushed, *problem) {
 	if text["id"] == "" || len(text["id"]) > 200 {
 		return pushed{}, wrong(i, "id", "your own id of the record is wanted, 1 to 200 bytes")
 	}
-	return in.pushedRecord(i, s, text, data)
+	p, why := in.pushedRecord(i, s, text, data)
+	if related, given := m["related"]; given && why == nil {
+		why = p.relate(i, related)
+	}
+	return p, why
 }
 
 // pushSource is the configured source that a pushed record belongs to.
@@ -183,6 +198,7 @@ func (in *Ingest) pushedRecord(i int, s *source, text map[string]string, data ma
 			return pushed{}, wrong(i, "data.customer", "%v", err)
 		}
 	}
+	identify(data, text["id"])
 	if r.Data, err = canonical(data); err != nil {
 		return pushed{}, wrong(i, "data", "%v", err)
 	}
@@ -193,10 +209,17 @@ func (in *Ingest) pushedRecord(i int, s *source, text map[string]string, data ma
 	return pushed{s, r}, nil
 }
 
+// identify has a record know its own id, as one that is read does.
+func identify(data map[string]any, id string) {
+	if _, given := data["id"]; !given {
+		data["id"] = id
+	}
+}
+
 // customerRef reads "company/5" or a whole ref: the lane of the record.
 func customerRef(account string, v any) (event.Ref, error) {
 	s, ok := v.(string)
-	if !ok {
+	if !ok || !plain(s) {
 		return event.Ref{}, errors.New("write the customer's ref, such as company/5")
 	}
 	if strings.Count(s, "/") == 1 {

@@ -1,7 +1,10 @@
 package ingest
 
 import (
+	"bufio"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +13,11 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/registry"
+	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
 )
 
 // call sends a request to the API and returns status and body.
@@ -103,6 +111,18 @@ func TestBadPushesAdmitNothing(t *testing.T) {
 		"too many":              {"[" + strings.Repeat(one+",", 100) + one + "]", 400, "1 to 100"},
 		"one of two":            {"[" + one + `,{"connection":"crm"}]`, 400, "item 1"},
 		"too deep":              {with("12.50", strings.Repeat("[", 40)+strings.Repeat("]", 40)), 400, "deep"},
+		"no UTF-8":              {with("deal", "de\xffal"), 400, "UTF-8"},
+		"half a pair":           {with("12.50", `"a\ud83d"`), 400, "half of a pair"},
+		"two first halves":      {with("12.50", `"\ud83d\ud83d\ude00"`), 400, "half of a pair"},
+		"a second half":         {with("12.50", `"\\\ude00"`), 400, "half of a pair"},
+		"NUL in an id":          {with("a1", `a\u00001`), 400, "u0000"},
+		"NUL in the record":     {with("12.50", `"a\u0000"`), 400, "u0000"},
+		"a line end in an id":   {with("a1", `a\n1`), 400, "one line"},
+		"a line end in a key":   {with("amount", `a\nb`), 400, "control"},
+		"a customer's NUL":      {with("company/5", `company/5\t`), 400, "ref"},
+		"related to nothing":    {with(`"data"`, `"related":[],"data"`), 400, "company/5"},
+		"related, no ref":       {with(`"data"`, `"related":{"5":{}},"data"`), 400, "ref"},
+		"related, no record":    {with(`"data"`, `"related":{"company/5":"x"},"data"`), 400, "ref"},
 		"too large":             {with("12.50", `"`+strings.Repeat("x", 10<<20)+`"`), 413, "fewer"},
 		"a record that is huge": {with("12.50", `"`+strings.Repeat("x", 1<<20)+`"`), 400, "bytes"},
 	} {
@@ -114,6 +134,14 @@ func TestBadPushesAdmitNothing(t *testing.T) {
 	}
 	if code, _ := w.call(http.MethodPost, "/v1/events", one, "Authorization", "Bearer other"); code != http.StatusUnauthorized {
 		t.Errorf("another key: %d", code)
+	}
+	if code, _ := w.call(http.MethodPost, "/v1/events", one, "Idempotency-Key", "a\xff"); code != http.StatusBadRequest {
+		t.Errorf("a key that is no UTF-8: %d", code)
+	}
+	for _, id := range []string{"%00", "%ff", "a%0ab"} {
+		if code, _ := w.call(http.MethodGet, "/v1/events/"+id, ""); code != http.StatusNotFound {
+			t.Errorf("an event of the id %s: %d", id, code)
+		}
 	}
 	if code, _ := w.call(http.MethodPost, "/v1/events", one, "Content-Type", "text/plain"); code != http.StatusUnsupportedMediaType {
 		t.Errorf("plain text: %d", code)
@@ -128,6 +156,126 @@ func TestABodyThatIsCutOffIsSaidToBe(t *testing.T) {
 		if _, why := (&Ingest{}).decodePush([]byte(cut)); why == nil || !strings.Contains(why.Detail, "ends before it is complete") {
 			t.Errorf("%.20q: %+v", cut, why)
 		}
+	}
+}
+
+// A whole pair, an escaped backslash before a u and plain text pass.
+func TestWellFormedTextPasses(t *testing.T) {
+	w := open(t)
+	for i, text := range []string{`\ud83d\ude00`, `\\ud83d`, `é😀`, `a\n\tb`} {
+		body := strings.Replace(strings.Replace(one, "12.50", `"`+text+`"`, 1), "a1", "t"+string(rune('a'+i)), 1)
+		if code, v := w.call(http.MethodPost, "/v1/events", body); code != http.StatusAccepted {
+			t.Errorf("%s: %d %v", text, code, v)
+		}
+	}
+}
+
+// related is what the event of a pushed deal says of other records.
+func (w *world) related(id string) string {
+	w.t.Helper()
+	r, err := w.in.Server().GetRecord(w.t.Context(), &controlv1.GetRecordRequest{Ref: dealRef(id).String()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(r.GetRelated())
+}
+
+// A pushed record is known with its customer: as the caller describes it, or
+// else as it was admitted last, also where the one that is named was merged away.
+func TestAPushedRecordKnowsItsCustomer(t *testing.T) {
+	w := open(t)
+	w.in.deps.Registry.Routes = append(w.in.deps.Registry.Routes, registry.Route{ID: "companies", Connection: "crm", Type: "company", Target: "quickbooks/9", Entity: "ie", Mapping: "c"})
+	push := func(body string) map[string]any {
+		t.Helper()
+		code, v := w.call(http.MethodPost, "/v1/events", body)
+		if code != http.StatusAccepted {
+			t.Fatalf("%d %v", code, v)
+		}
+		return v["items"].([]any)[0].(map[string]any)
+	}
+	push(one)
+	if got := w.related("a1"); got != "" {
+		t.Errorf("nobody is known, yet: %s", got)
+	}
+	told := strings.Replace(one, `"data"`, `"related":{"company/5":{"name":"Acme"}},"data"`, 1)
+	if a := push(told); a["revision"] != 2.0 || w.related("a1") != `{"hubspot/1/company/5":{"id":"5","name":"Acme"}}` {
+		t.Errorf("%v: %s", a, w.related("a1"))
+	}
+	if a := push(told); a["duplicate"] != true {
+		t.Errorf("the same again: %v", a)
+	}
+	push(`{"connection":"crm","type":"company","id":"5","data":{"name":"Acme Ltd"}}`)
+	push(strings.Replace(one, "a1", "a2", 1))
+	if got := w.related("a2"); got != `{"hubspot/1/company/5":{"id":"5","name":"Acme Ltd"}}` {
+		t.Errorf("what was admitted: %s", got)
+	}
+	if err := w.db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO alias (ref, survivor) VALUES ('hubspot/1/company/4', 'hubspot/1/company/5')`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	push(strings.Replace(strings.Replace(one, "a1", "a3", 1), "company/5", "company/4", 1))
+	if got := w.related("a3"); got != `{"hubspot/1/company/5":{"id":"5","name":"Acme Ltd"}}` {
+		t.Errorf("of the survivor: %s", got)
+	}
+}
+
+// A caller learns that a person must look, and why, until that is settled.
+func TestAPushedEventIsSeenParked(t *testing.T) {
+	w := open(t)
+	w.run()
+	_, v := w.call(http.MethodPost, "/v1/events", one)
+	id := v["items"].([]any)[0].(map[string]any)["event_ids"].([]any)[0].(string)
+	state := func() map[string]any { _, v := w.call(http.MethodGet, "/v1/events/"+id, ""); return v }
+	tell := func(f trail.Fact) {
+		t.Helper()
+		f.Stream, f.Target, f.Exception = "writer/quickbooks/9/ie", "quickbooks/9", "w-1"
+		if err := w.db.Write(t.Context(), func(tx *store.Tx) error { return trail.Append(tx, f) }); err != nil {
+			t.Fatal(err)
+		}
+		w.in.facts.Wake()
+	}
+	if v := state(); v["state"] != "open" || v["exception"] != nil {
+		t.Fatalf("%v", v)
+	}
+	tell(trail.Fact{Type: "exception.opened", SourceEventID: id, Outcome: "validation", Detail: "company.name is empty"})
+	w.until("it is parked", func() bool { return state()["state"] == "parked" })
+	if e, _ := state()["exception"].(map[string]any); e["id"] != "w-1" || e["kind"] != "validation" || e["reason"] != "company.name is empty" || e["owner"] == "" || e["fix"] == "" {
+		t.Errorf("%v", e)
+	}
+	tell(trail.Fact{Type: "exception.acted", Outcome: "refused"})
+	tell(trail.Fact{Type: "exception.acted", Outcome: "retry"})
+	w.until("it goes on", func() bool { return state()["state"] == "open" })
+	tell(trail.Fact{Type: "exception.opened", SourceEventID: id, Outcome: "validation", Detail: "still"})
+	w.until("it is parked again", func() bool { return state()["state"] == "parked" })
+	tell(trail.Fact{Type: "slot.ended", SourceEventID: id, Outcome: "discarded"})
+	w.until("it has ended", func() bool { return state()["state"] == "ended" })
+	if v := state(); v["exception"] != nil || v["outcome"] != "discarded" {
+		t.Errorf("%v", v)
+	}
+}
+
+// A caller who sends all of a body before it reads the answer is answered too.
+func TestABodyThatIsTooLargeIsAnswered(t *testing.T) {
+	w := open(t)
+	server := httptest.NewServer(w.in.Handler())
+	defer server.Close()
+	for _, path := range []string{"/v1/events", "/webhooks/hubspot"} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := strings.Repeat("x", 20<<20)
+		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+		if err != nil {
+			t.Errorf("%s: the body was not taken: %v", path, err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || answer.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: answered %v, %v", path, answer, err)
+		}
+		_ = conn.Close() // the answer is all that was wanted
 	}
 }
 

@@ -131,7 +131,8 @@ func (s *Server) polls(tx *store.Tx) (out []*controlv1.PollState, err error) {
 	return out, nil
 }
 
-// Recheck asks for a record to be read and admitted again.
+// Recheck asks for a record to be read and admitted again. Where books are
+// named, its documents are to stand in them, whatever the route's cut-off.
 func (s *Server) Recheck(ctx context.Context, r *controlv1.RecheckRequest) (*controlv1.RecheckResponse, error) {
 	ref, err := event.ParseRef(r.GetRef())
 	if err != nil {
@@ -140,7 +141,10 @@ func (s *Server) Recheck(ctx context.Context, r *controlv1.RecheckRequest) (*con
 	if s.in.sourceOf(ref) == nil {
 		return nil, status.Errorf(codes.NotFound, "no route reads records of type %s of %s", ref.Type, ref.AccountRef())
 	}
-	return &controlv1.RecheckResponse{}, s.in.storeHints(ctx, []connector.Hint{{Ref: ref}}, event.Repair, event.Bulk, nil)
+	return &controlv1.RecheckResponse{}, s.in.storeHints(ctx, []connector.Hint{{Ref: ref}}, event.Repair, event.Bulk, func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE hint SET wanted = wanted || ' ' || $1 WHERE ref = $2`, r.GetTarget(), ref.String())
+		return err
+	})
 }
 
 // GetEvent tells how an event ended.

@@ -2,8 +2,8 @@ package ingest
 
 import (
 	"errors"
-	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"tieout.dev/services/internal/connector"
@@ -30,13 +30,12 @@ func (in *Ingest) webhook(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no connection has a webhook app of this name", http.StatusNotFound)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
-	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			http.Error(w, "the body is larger than 1 MiB", http.StatusRequestEntityTooLarge)
-			return
-		}
+	body, err := readBody(r, maxWebhook)
+	switch {
+	case errors.Is(err, errTooLarge):
+		http.Error(w, "the body is larger than 1 MiB", http.StatusRequestEntityTooLarge)
+		return
+	case err != nil:
 		http.Error(w, "the body was not read", http.StatusBadRequest)
 		return
 	}
@@ -47,6 +46,8 @@ func (in *Ingest) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	crash.At(crash.IngestWebhookReceived)
+	// no record has such an id, and delivering it again would not help
+	hints = slices.DeleteFunc(hints, func(h connector.Hint) bool { return !plain(h.Ref.ID) })
 	fresh := in.unseen(r, conn, hints)
 	if err := in.storeHints(ctx, fresh, event.Change, event.Realtime, nil); err != nil {
 		in.deps.Log.ErrorContext(ctx, "hints were not stored", "app", conn.App, "error", err)

@@ -140,14 +140,14 @@ func (r *Reconciler) wants(ctx context.Context, route registry.Route, rec connec
 		return nil, nil
 	}
 	if rec.Problem != "" {
-		return []match.Source{{Ref: rec.Ref.String(), Want: match.Rejected}}, nil
+		return r.rejected(route, rec), nil
 	}
 	d, err := r.deps.Render(ctx, route, rec)
 	if err != nil {
 		return nil, fmt.Errorf("render %s: %w", rec.Ref, err)
 	}
 	if d.Verdict == document.Rejected {
-		return []match.Source{{Ref: rec.Ref.String(), Want: match.Rejected}}, nil
+		return r.rejected(route, rec), nil
 	}
 	var out []match.Source
 	for _, p := range d.Parts {
@@ -163,6 +163,20 @@ func (r *Reconciler) wants(ctx context.Context, route registry.Route, rec connec
 		out = []match.Source{{Ref: rec.Ref.String(), Want: match.Nothing}}
 	}
 	return out, nil
+}
+
+// rejected: what is to be booked has the day on which it became so, since no
+// rendering says its date; what is not has none, and asks for nothing yet.
+func (r *Reconciler) rejected(route registry.Route, rec connector.Record) []match.Source {
+	s := match.Source{Ref: rec.Ref.String(), Want: match.Rejected}
+	if at := rec.QualifiedAt; !at.IsZero() {
+		entity, _ := r.deps.Registry.Entity(route.Entity)
+		if zone, err := time.LoadLocation(entity.Zone); err == nil {
+			at = at.In(zone)
+		}
+		s.IssueDate = at.Format(time.DateOnly)
+	}
+	return []match.Source{s}
 }
 
 func (r *Reconciler) books(ctx context.Context, target string) ([]match.Books, error) {

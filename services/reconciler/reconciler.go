@@ -44,8 +44,9 @@ type Deps struct {
 	Open func(ctx context.Context) (map[string]string, error)
 	// Told asks the writer for the last fact that it has told in each stream.
 	Told func(ctx context.Context) ([]trail.Head, error)
-	// Recheck has ingest read and admit a source record again.
-	Recheck func(ctx context.Context, ref string) error
+	// Recheck has ingest read and admit a source record again; its documents are
+	// to stand in the target's books, whatever the route's cut-off.
+	Recheck func(ctx context.Context, ref, target string) error
 	// Every is how often each entity's running month is reconciled; 0: only on demand.
 	Every time.Duration
 	// LookAgain is how long a difference may move before it is one: things go

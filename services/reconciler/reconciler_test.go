@@ -53,7 +53,9 @@ type vendors struct {
 	companies []int
 	customers []connector.Posting
 	open      map[string]string
-	busy      int // reads that are refused for a moment
+	won       time.Time // when the unusable ones were won; zero: they are not
+	rechecked []string  // what a repair asked ingest for
+	busy      int       // reads that are refused for a moment
 	broken    bool
 	leaveOut  bool
 	largest   int // batch that was fetched
@@ -88,6 +90,7 @@ func (v *vendors) Fetch(_ context.Context, _ string, ids []string) ([]connector.
 		for n, net := range v.deals {
 			if fmt.Sprint(n) == id && net < 0 {
 				r.Problem = "it has two customers"
+				r.QualifiedAt = v.won
 			}
 		}
 		out = append(out, r)
@@ -297,6 +300,12 @@ func newWorld(t *testing.T) *world {
 			v.asked++
 			return told, err
 		},
+		Recheck: func(_ context.Context, ref, target string) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.rechecked = append(w.rechecked, ref+" in "+target)
+			return nil
+		},
 		Open: func(context.Context) (map[string]string, error) {
 			v.mu.Lock()
 			defer v.mu.Unlock()
@@ -492,6 +501,31 @@ func TestBreaks(t *testing.T) {
 
 // A run waits for what the writer has told and the journal has not: else the
 // writer's own change would be taken for somebody's edit.
+// A deal that is won and cannot be rendered is on the source's side, explained
+// by its exception, in the month of the entity's own calendar.
+func TestWhatIsRejectedIsExplained(t *testing.T) {
+	w := newWorld(t)
+	w.set(func() {
+		w.deals = map[int]int64{1: -1, 2: -1}
+		w.open = map[string]string{deal(1).String(): "parked", deal(2).String(): "parked"}
+	})
+	if res := w.reconcile("acme", ""); len(res.GetBreaks()) != 0 {
+		t.Errorf("nothing is won: %v", res)
+	}
+	w.set(func() { w.won = time.Date(2026, 7, 31, 23, 30, 0, 0, time.UTC) })
+	res := w.reconcile("acme", "2026-08")
+	if len(res.GetRows()) != 1 || len(res.GetBreaks()) != 2 {
+		t.Fatalf("%v", res)
+	}
+	row := res.GetRows()[0]
+	if row.GetSource().GetCount() != 2 || row.GetUnexplained().GetCount() != 0 || row.GetExplained()[0].GetCause() != "parked" || row.GetExplained()[0].GetSide().GetCount() != 2 {
+		t.Errorf("%v", row)
+	}
+	if res := w.reconcile("acme", "2026-07"); len(res.GetRows()) != 0 {
+		t.Errorf("the month before has them too: %v", res)
+	}
+}
+
 func TestARunWaitsForTheJournal(t *testing.T) {
 	w := newWorld(t)
 	w.balanced(1, 1000)
@@ -516,6 +550,19 @@ func (w *world) ids(res *controlv1.ReconcileResponse) (out []string) {
 		out = append(out, b.GetId())
 	}
 	return out
+}
+
+// A repair asks for the document in the books that its break is about.
+func TestARepairNamesItsBooks(t *testing.T) {
+	w := newWorld(t)
+	w.set(func() { w.deals[2] = 300 })
+	w.reconcile("acme", "")
+	if _, err := w.server.Repair(t.Context(), &controlv1.RepairRequest{Action: "recheck", All: true, Actor: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{deal(2).String() + " in " + target}; !slices.Equal(w.rechecked, want) {
+		t.Errorf("asked for %v, not %v", w.rechecked, want)
+	}
 }
 
 // A break that is gone in the next run is repaired; the runs are on the trail.

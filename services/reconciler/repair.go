@@ -29,7 +29,7 @@ const (
 var rechecked = []string{match.NeverPosted, match.SourceChanged, match.NotWanted, match.RejectedNow}
 
 // found is a stored break.
-type found struct{ id, entity, cause, ref, state string }
+type found struct{ id, entity, target, cause, ref, state string }
 
 // Repair starts repairs, or closes breaks that a person accepts.
 func (s *Server) Repair(ctx context.Context, r *controlv1.RepairRequest) (*controlv1.RepairResponse, error) {
@@ -68,14 +68,14 @@ func (s *Server) Repair(ctx context.Context, r *controlv1.RepairRequest) (*contr
 func (r *Reconciler) breaks(ctx context.Context, ids []string) ([]found, error) {
 	var out []found
 	err := r.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT id, entity, cause, source_ref, state FROM breaks WHERE state IN ('open', 'repairing') ORDER BY seen_at, id`)
+		rows, err := tx.Query(`SELECT id, entity, target, cause, source_ref, state FROM breaks WHERE state IN ('open', 'repairing') ORDER BY seen_at, id`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var b found
-			if err := rows.Scan(&b.id, &b.entity, &b.cause, &b.ref, &b.state); err != nil {
+			if err := rows.Scan(&b.id, &b.entity, &b.target, &b.cause, &b.ref, &b.state); err != nil {
 				return err
 			}
 			if len(ids) == 0 || slices.Contains(ids, b.id) {
@@ -96,7 +96,7 @@ func (r *Reconciler) repair(ctx context.Context, b found, action, actor, reason 
 	state := accepted
 	if action == "recheck" {
 		state = repairing
-		if err := r.deps.Recheck(ctx, b.ref); err != nil {
+		if err := r.deps.Recheck(ctx, b.ref, b.target); err != nil {
 			return fmt.Errorf("recheck %s: %w", b.ref, err)
 		}
 		crash.At(crash.ReconcilerRechecked)

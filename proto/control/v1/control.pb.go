@@ -550,7 +550,10 @@ func (x *PollResponse) GetPolls() []*PollState {
 type RecheckRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Source ref, system/account/type/id.
-	Ref           string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Ref string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// The books in which its documents are to stand, whatever the route's
+	// cut-off; empty where nothing more is asked for than a reading.
+	Target        string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -588,6 +591,13 @@ func (*RecheckRequest) Descriptor() ([]byte, []int) {
 func (x *RecheckRequest) GetRef() string {
 	if x != nil {
 		return x.Ref
+	}
+	return ""
+}
+
+func (x *RecheckRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
 	}
 	return ""
 }
@@ -7745,9 +7755,10 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\aaccount\x18\x05 \x01(\tR\aaccount\"\r\n" +
 	"\vPollRequest\";\n" +
 	"\fPollResponse\x12+\n" +
-	"\x05polls\x18\x01 \x03(\v2\x15.control.v1.PollStateR\x05polls\"\"\n" +
+	"\x05polls\x18\x01 \x03(\v2\x15.control.v1.PollStateR\x05polls\":\n" +
 	"\x0eRecheckRequest\x12\x10\n" +
-	"\x03ref\x18\x01 \x01(\tR\x03ref\"\x11\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\"\x11\n" +
 	"\x0fRecheckResponse\",\n" +
 	"\x0fGetEventRequest\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\"\x9b\x02\n" +

@@ -50,9 +50,9 @@ func Reconciler(ctx context.Context, s *Site) (*Built, error) {
 	}, nil
 }
 
-// recheck has ingest read a record again.
-func (s *Site) recheck(ctx context.Context, ref string) error {
-	_, err := controlv1.NewIngestServiceClient(s.Peers.Ingest).Recheck(ctx, &controlv1.RecheckRequest{Ref: ref})
+// recheck has ingest read a record again whose documents are to stand in books.
+func (s *Site) recheck(ctx context.Context, ref, target string) error {
+	_, err := controlv1.NewIngestServiceClient(s.Peers.Ingest).Recheck(ctx, &controlv1.RecheckRequest{Ref: ref, Target: target})
 	return err
 }
 

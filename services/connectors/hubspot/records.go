@@ -143,14 +143,16 @@ func (s *source) record(a *aggregate, related map[string]any) connector.Record {
 	return r
 }
 
-// qualified is when a deal was won: its close date.
+// qualified is when a deal was won: its close date, which people type and may
+// leave out. No deal was won later than it was changed last, whatever the date.
 func qualified(a *aggregate) time.Time {
 	if a.typ != typeDeal || a.object.text("hs_is_closed_won") != "true" {
 		return time.Time{}
 	}
+	changed := modified(a.typ, a.object)
 	at, err := time.Parse(time.RFC3339, a.object.text("closedate"))
-	if err != nil {
-		return time.Time{}
+	if err != nil || at.After(changed) && !changed.IsZero() {
+		return changed
 	}
 	return at.UTC()
 }

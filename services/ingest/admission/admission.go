@@ -17,6 +17,8 @@ type Object struct {
 	// what was known.
 	ReadNo  int64
 	Deleted bool
+	// Qualified: it was something to be booked when it was read last.
+	Qualified bool
 }
 
 // Read is a record as one numbered read brought it. Numbers are handed out
@@ -70,7 +72,7 @@ func Decide(o Object, r Read) Decision {
 	switch {
 	case same && !forced(r.Cause):
 		o.ReadNo = max(o.ReadNo, r.No)
-		o.Version = r.Record.Version
+		o.Version, o.Qualified = r.Record.Version, !r.Record.QualifiedAt.IsZero()
 		return Decision{Verdict: Duplicate, Object: o}
 	case r.No < o.ReadNo:
 		return Decision{Verdict: Stale, Object: o}
@@ -79,7 +81,7 @@ func Decide(o Object, r Read) Decision {
 	case r.Record.Problem != "" && !r.Record.Deleted:
 		return Decision{Verdict: Unusable, Object: o}
 	}
-	next := Object{Rev: max(o.Rev, r.Floor) + 1, Hash: hash, Version: r.Record.Version, ReadNo: max(o.ReadNo, r.No), Deleted: r.Record.Deleted}
+	next := Object{Rev: max(o.Rev, r.Floor) + 1, Hash: hash, Version: r.Record.Version, ReadNo: max(o.ReadNo, r.No), Deleted: r.Record.Deleted, Qualified: !r.Record.QualifiedAt.IsZero()}
 	return Decision{Verdict: Admit, Object: next, Type: typeOf(r.Record)}
 }
 

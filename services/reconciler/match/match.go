@@ -15,6 +15,9 @@
 // Gross is the books' own: a source does not know it. What the source should
 // come to is taken from the journal, or else from the books, where their net is
 // the source's; a document of which neither holds is left out of gross sums.
+//
+// A record that is to be booked and cannot be rendered counts at the source in a
+// row of its own, without a currency: nobody can say what it comes to.
 package match
 
 import (
@@ -33,7 +36,7 @@ const (
 )
 
 // Source is a live record of the source, as one part of its rendering; one
-// without any part has Part empty.
+// without any part has Part empty. A rejected one has a date if it is to be booked.
 type Source struct {
 	Ref, Part string
 	Want      Want
@@ -196,6 +199,7 @@ func Compare(in Input) (*Report, error) {
 	for _, b := range c.strangers {
 		c.stranger(b)
 	}
+	c.refusals()
 	c.customers()
 	return c.report()
 }

@@ -126,8 +126,8 @@ func cases() map[string]struct {
 			want{kind: match.Orphan, cause: "parked", explained: true, amount: -700, booksCount: 1}},
 		"orphan, rejected": {period().want(1, match.Rejected).journal(1, eur(700)).books(1, eur(700)),
 			want{kind: match.Orphan, cause: match.RejectedNow, amount: -700, count: 1, net: -700, gross: -861, booksCount: 1}},
-		"rejected and never posted":   {period().want(1, match.Rejected), want{noBreak: true}},
-		"orphan, a mark nobody knows": {period().books(1, eur(9)), want{kind: match.Orphan, cause: match.UnknownMark, amount: -9, count: 1, net: -9, gross: -11, booksCount: 1}},
+		"rejected, and nothing to be booked": {period().want(1, match.Rejected), want{noBreak: true}},
+		"orphan, a mark nobody knows":        {period().books(1, eur(9)), want{kind: match.Orphan, cause: match.UnknownMark, amount: -9, count: 1, net: -9, gross: -11, booksCount: 1}},
 		"entered by others": {period().all(1, eur(10)).books(2, eur(99)).editBooks(func(b *match.Books) { b.Mark = "" }),
 			want{kind: match.Orphan, cause: match.NotOurs, explained: true, amount: -99, sourceCount: 1, booksCount: 2}},
 		"amount, the change was not sent": {period().source(1, eur(1200)).journal(1, eur(1000)).books(1, eur(1000)),
@@ -214,6 +214,33 @@ func rowOf(r *match.Report, currency string) match.Row {
 		}
 	}
 	return match.Row{}
+}
+
+// What is to be booked and cannot be rendered counts at the source and is
+// explained, in a row of its own: its amount is not known.
+func TestWhatIsRejectedIsSeen(t *testing.T) {
+	w := period().all(1, eur(100))
+	for n, date := range map[int]string{2: day, 3: day, 4: day, 5: "2026-10-31"} {
+		w.want(n, match.Rejected).editSource(func(s *match.Source) { s.IssueDate = date })
+	}
+	w.open(2, "parked").open(3, "parked")
+	w.journal(4, eur(5)).books(4, eur(5)) // one that was booked before is told as what it is
+	r := compare(t, w.Input)
+	e, x := rowOf(r, "EUR"), r.Rows[len(r.Rows)-1]
+	if e.Source.Count != 1 || !e.Source.GrossKnown || e.Unexplained.Count != 1 {
+		t.Errorf("EUR %+v", e)
+	}
+	if x.Currency != "" || x.Kind != "invoice" || x.Source.Count != 2 || x.Source.GrossKnown || x.Books.Count != 0 || x.Unexplained.Count != 0 {
+		t.Errorf("unknown %+v", x)
+	}
+	if len(x.Explained) != 1 || x.Explained[0].Cause != "parked" || x.Explained[0].Side.Count != 2 || len(r.Breaks) != 3 {
+		t.Errorf("explained %+v, breaks %+v", x.Explained, r.Breaks)
+	}
+	delete(w.Open, ref(3))
+	r = compare(t, w.Input)
+	if x := r.Rows[len(r.Rows)-1]; len(x.Explained) != 2 || x.Explained[1].Cause != match.RejectedNow {
+		t.Errorf("nobody was told of one: %+v", x.Explained)
+	}
 }
 
 // Two errors of one size do not cancel out.

@@ -3,6 +3,12 @@ package match
 // repair says what would put a break right. The reconciler changes nothing: a
 // repair is a change of a source, or a person's decision.
 func repair(kind Kind, cause string) string {
+	switch {
+	case kind == Missing && cause == RejectedNow:
+		return "Correct the record at the source, or the rule of the mapping that refuses it."
+	case kind == Duplicate && cause == SameRecord:
+		return "Void the later document in the books, with approval."
+	}
 	switch cause {
 	case "parked":
 		return "Settle the open exception of the record."
@@ -17,7 +23,7 @@ func repair(kind Kind, cause string) string {
 	case Removed:
 		return "Make the customer active again in the books, or merge it there into the one that stands for it and link that."
 	case NeverPosted:
-		return "Recheck the source record: it is read and admitted again."
+		return "Recheck the source record: it is read and admitted again, and its document made, also if it qualified before the cut-off."
 	case Voided, Deleted:
 		return "A person removed the document: reissue it with approval, or change the source record."
 	case Edited:
@@ -28,9 +34,6 @@ func repair(kind Kind, cause string) string {
 		return "Recheck the source record: its document is voided, or its exception is opened."
 	case NoRecord, UnknownMark:
 		return "Link the document to its record, void it in the books, or accept it with a reason."
-	}
-	if kind == Duplicate {
-		return "Void the later document in the books, with approval."
 	}
 	return "A person must look at both records."
 }

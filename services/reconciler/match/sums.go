@@ -20,7 +20,7 @@ type sums struct {
 }
 
 // rowKey is what a row is about. Customers have no currency here: they are
-// counted.
+// counted. Nor have invoices whose amount is not known.
 type rowKey struct{ kind, currency string }
 
 const customerRow = "customer"
@@ -103,13 +103,22 @@ func (c *comparison) report() (*Report, error) {
 }
 
 func (r *Report) sort() {
-	slices.SortFunc(r.Rows, func(a, b Row) int { return cmp.Or(-cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Currency, b.Currency)) })
+	slices.SortFunc(r.Rows, func(a, b Row) int {
+		return cmp.Or(-cmp.Compare(a.Kind, b.Kind), cmp.Compare(flag(a.Currency == ""), flag(b.Currency == "")), cmp.Compare(a.Currency, b.Currency))
+	})
 	for i := range r.Rows {
 		slices.SortFunc(r.Rows[i].Explained, func(a, b Explained) int { return cmp.Compare(a.Cause, b.Cause) })
 	}
 	slices.SortFunc(r.Breaks, func(a, b Break) int {
 		return cmp.Or(cmp.Compare(b.State, a.State), cmp.Compare(a.Entity, b.Entity), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.SourceRef, b.SourceRef), cmp.Compare(a.BooksRef, b.BooksRef))
 	})
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Join adds the reports of several targets: rows of one kind and currency are
