@@ -177,6 +177,9 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 	if err := releaseRaised(tx, r.Record.Ref); err != nil {
 		return err
 	}
+	if err := in.customerChanged(tx, r.Record.Ref); err != nil {
+		return err
+	}
 	for _, t := range routes {
 		e := eventOf(s, h, r, d, customer)
 		e.After, e.MatchOnly = after, t.matchOnly(&r.Record)

@@ -79,7 +79,7 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact, flo
 	case "exception.opened":
 		return opened(tx, f)
 	case "exception.acted":
-		return acted(tx, f)
+		return in.acted(tx, f)
 	case "slot.requeued":
 		return in.requeued(ctx, tx, f)
 	case "slot.rerender":

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
@@ -24,13 +25,61 @@ func opened(tx *store.Tx, f *trail.Fact) error {
 	return err
 }
 
-// acted: an exception is open no longer, unless the action on it was refused.
-func acted(tx *store.Tx, f *trail.Fact) error {
+// acted: an exception is open no longer, unless the action on it was refused. Who
+// tries again what could not be rendered means the record as it is now.
+func (in *Ingest) acted(tx *store.Tx, f *trail.Fact) error {
 	if f.Exception == "" || f.Outcome == "refused" {
 		return nil
 	}
+	if f.Outcome == "retry" {
+		if err := in.readAgain(tx, `exception = $1`, f.Exception); err != nil {
+			return err
+		}
+	}
 	_, err := tx.Exec(`UPDATE event SET exception = '', exception_kind = '', exception_reason = '' WHERE exception = $1 AND exception <> ''`, f.Exception)
 	return err
+}
+
+// customerChanged frees what could not be rendered for what its customer's record
+// said: it is read again, and sees the customer as it is now.
+func (in *Ingest) customerChanged(tx *store.Tx, customer event.Ref) error {
+	return in.readAgain(tx, `lane = $1 AND ref <> $1`, customer.String())
+}
+
+// readAgain has records admitted once more that could not be rendered. What was
+// pushed stands in no source: its caller sends it again.
+func (in *Ingest) readAgain(tx *store.Tx, which string, arg string) error {
+	rows, err := tx.Query(`SELECT body FROM event WHERE exception <> '' AND ended_at = 0 AND exception_kind IN ('`+string(exception.Validation)+`', '`+string(exception.Mapping)+`') AND `+which, arg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	var held []*event.Event
+	for rows.Next() {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		e, err := event.Decode(body)
+		if err != nil {
+			return err
+		}
+		held = append(held, e)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, e := range held {
+		s := in.sourceOf(e.Ref)
+		if s == nil || e.Cause == event.Push {
+			continue
+		}
+		if err := putHint(tx, s.config.ID, e.Ref, event.Linked, event.Realtime, ""); err != nil {
+			return err
+		}
+		signal(s.due)
+	}
+	return nil
 }
 
 // parkedOn is the open exception of an event, nil if it has none.

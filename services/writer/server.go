@@ -30,6 +30,13 @@ type Server struct {
 // Server returns the control surface.
 func (w *Writer) Server() *Server { return &Server{w: w} }
 
+// moving counts the slots that go on by themselves: also one that waits, while no
+// lane of the target is held, so that what it waits for moves itself.
+const moving = `SELECT (SELECT COUNT(*) FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
+	WHERE s.state = 'queued' AND (l.state NOT IN ('parked', 'waiting') OR l.state = 'waiting' AND l.exception = '' AND NOT EXISTS (
+		SELECT 1 FROM lane held WHERE held.target = l.target AND (held.state = 'parked' OR held.exception <> ''))))
+	+ (SELECT COUNT(*) FROM target WHERE recovery_since > 0 AND recovery_gathered = 0)`
+
 // WriterStatus tells what is open, held and parked.
 func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequest) (*controlv1.WriterStatusResponse, error) {
 	scope, err := control.Scope(ctx, s.w.deps.Registry)
@@ -50,8 +57,7 @@ func (s *Server) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequ
 			out.Oldest = timestamppb.New(time.UnixMicro(oldest))
 		}
 		// what a restored database does not know yet moves as well
-		if err := tx.QueryRow(`SELECT (SELECT COUNT(*) FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane
-			WHERE s.state = 'queued' AND l.state NOT IN ('parked', 'waiting')) + (SELECT COUNT(*) FROM target WHERE recovery_since > 0 AND recovery_gathered = 0)`).Scan(&out.Moving); err != nil {
+		if err := tx.QueryRow(moving).Scan(&out.Moving); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(`SELECT COUNT(*) FROM call WHERE state <> 'settled'`).Scan(&out.Calls); err != nil {

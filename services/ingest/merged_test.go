@@ -1,0 +1,68 @@
+package ingest
+
+import (
+	"slices"
+	"testing"
+
+	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/store"
+)
+
+// newest is the newest event of a deal.
+func (w *world) newest(id string) *event.Event {
+	w.t.Helper()
+	var body []byte
+	if err := w.db.Read(w.t.Context(), func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT body FROM event WHERE ref = $1 ORDER BY rev DESC, slot_no DESC LIMIT 1`, dealRef(id).String()).Scan(&body)
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	e, err := event.Decode(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+// What a record was merged from is told once and known for ever: each revision
+// comes after the merged ones' slots, in whatever lane they are, and names them; and
+// a merged record is admitted no more.
+func TestMergesAreRemembered(t *testing.T) {
+	w := open(t)
+	w.portal.put("7", "a", customer)
+	w.portal.put("8", "a", "hubspot/1/company/6")
+	w.run()
+	count := func(id string) int64 {
+		return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef(id).String())
+	}
+	read := func(id string, want int64) {
+		t.Helper()
+		w.deliver("secret", id)
+		w.until("deal "+id+" is admitted", func() bool { return count(id) == want && w.count(`SELECT COUNT(*) FROM hint`) == 0 })
+	}
+	read("7", 1)
+	read("8", 1)
+	w.portal.put("9", "a", customer)
+	w.portal.mu.Lock()
+	r := w.portal.records["9"]
+	r.MergedFrom = []event.Ref{dealRef("7"), dealRef("8")}
+	w.portal.records["9"] = r
+	w.portal.mu.Unlock()
+	read("9", 1)
+	merged := []string{dealRef("7").String(), dealRef("8").String()}
+	after := []event.LaneSeq{{Lane: customer, Seq: 1}, {Lane: "hubspot/1/company/6", Seq: 1}}
+	if e := w.newest("9"); e.Type != event.Merge || !slices.Equal(e.MergedFrom, merged) || !slices.Equal(e.After, after) {
+		t.Errorf("the merge is %s of %v after %v", e.Type, e.MergedFrom, e.After)
+	}
+	w.portal.put("9", "b", customer) // and the source says no more of the merge
+	read("9", 2)
+	if e := w.newest("9"); !slices.Equal(e.MergedFrom, merged) {
+		t.Errorf("the next revision names %v", e.MergedFrom)
+	}
+	w.portal.put("7", "read before it was merged", customer)
+	w.deliver("secret", "7")
+	w.until("it is read", func() bool { return w.count(`SELECT COUNT(*) FROM hint`) == 0 })
+	if n := count("7"); n != 1 {
+		t.Errorf("a merged deal has %d events", n)
+	}
+}
