@@ -46,7 +46,7 @@ func everyday() []mutant {
 		{"a ring over slots that follow", waitFile, "next = append(next, t.v.Follows[at]...)", "", "merge"},
 		{"a name is kept while copies fly", recordFile, "if until := t.nameHeld(l.OtherRef); until > t.v.Now {", "if false {\n\t\tuntil := t.v.Now", "class-B"},
 		{"after of merges", laneFile, "case !h.AfterMet:", "case false:", "merge"},
-		{"a link shows the effect", commandFile, "if why := unproven(op, p); why != \"\" {", "if why := \"\"; why != \"\" {", "class-D"},
+		{"a link shows the effect", commandFile, "why := unproven(op, p)", "why := \"\"", "class-D"},
 		{"reissue reads first", commandFile, "a.Err == nil && a.Postings[0].Status == connector.Voided:", "a.Err == nil:", "people"},
 		{"discard waits for doubts", commandFile, "func (t *turn) discard(h *Head, c Command) {\n\tif !t.lookFirst(h, c) {\n\t\treturn\n\t}\n\tif t.openOp(h) {", "func (t *turn) discard(h *Head, c Command) {\n\tif !t.lookFirst(h, c) {\n\t\treturn\n\t}\n\tif false {", "class-D"},
 		{"requeue waits for doubts", commandFile, "func (t *turn) requeueBy(h *Head, c Command) {\n\tif !t.lookFirst(h, c) {\n\t\treturn\n\t}\n\tif t.openOp(h) {", "func (t *turn) requeueBy(h *Head, c Command) {\n\tif !t.lookFirst(h, c) {\n\t\treturn\n\t}\n\tif false {", "class-D"},
@@ -78,7 +78,9 @@ func everyday() []mutant {
 		{"paid or sent is not voided", planFile, "case person:\n\t\treturn t.parkCell(h, l, at, why, r)\n\t}\n\treturn t.dispatch(h, p, connector.Void", "}\n\treturn t.dispatch(h, p, connector.Void", "people"},
 		{"absent after the quarantine", commandFile, "if op == nil || !t.rested(op) {", "if op == nil {", "hasty"},
 		{"link after the quarantine", commandFile, "if !t.rested(op) {", "if false {", "hasty"},
-		{"a merge supersedes nothing", laneFile, "if h.Slot.Rendering.Type == event.Merge {", "if h.Slot.Rendering.Type == event.Merge && false {", "merge"},
+		{"documents of merged records are the survivor's", laneFile, "if t.mergeDocuments(h) != partDone {", "if false {", "merge"},
+		{"of several documents a person says which", mergeFile, "if len(standing) > 1 {", "if false {", "merge"},
+		{"what is made for a merged record is settled first", mergeFile, "if op := t.makingForMerged(h); op != nil {", "if op := t.makingForMerged(h); op != nil && false {", "restore"},
 		{"conflict looks again", answerFile, "\tt.forget(op)\n\th := t.headOf(op)", "\th := t.headOf(op)", "people"},
 	}
 }

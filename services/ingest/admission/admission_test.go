@@ -62,6 +62,18 @@ func TestLinkAsksForARevisionWithoutAChange(t *testing.T) {
 	}
 }
 
+func TestNewsOfAMergeIsARevision(t *testing.T) {
+	o := Object{Rev: 3, Hash: "a", ReadNo: 5}
+	r := Read{No: 6, Record: connector.Record{Hash: "a"}, Cause: event.Change, Merges: true}
+	if d := Decide(o, r); d.Verdict != Admit || d.Object.Rev != 4 {
+		t.Errorf("a record that says what it said, and was merged: %+v", d)
+	}
+	r.Record.Deleted = true
+	if d := Decide(Object{}, r); d.Verdict != Admit || d.Type != event.Delete {
+		t.Errorf("one that was merged and deleted before anybody read it: %+v", d)
+	}
+}
+
 func TestDeletion(t *testing.T) {
 	gone := Read{No: 9, Record: connector.Record{Deleted: true, Problem: "no customer"}, Cause: event.Change}
 	if d := Decide(Object{}, gone); d.Verdict != Duplicate {

@@ -151,7 +151,7 @@ func (w *world) edit() {
 		r.unclear = w.chance(w.f.rejects * 3)
 		r.day = 1 + w.n(3)
 	case 8:
-		if w.chance(0.3) {
+		if w.chance(max(0.3, w.f.deletes)) {
 			r.deleted = true
 		}
 	}

@@ -37,6 +37,7 @@ type faults struct {
 	deals, companies, edits                         int
 	renames                                         float64 // of edits: a company's name
 	moves                                           float64 // of edits: to another customer, or with one invoice more or less
+	deletes                                         float64 // of edits that may delete
 	merges, rejects, bulk, matchOnly, bursts        float64
 	batch                                           int
 }
@@ -128,7 +129,7 @@ func (w *world) stress(mix string) {
 		f.freeze, f.freezeMean, f.rebalance, f.crash = 0.1+0.2*w.rng.Float64(), minute, minute, 0
 	case "restore", "late-life":
 		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
-		f.late, f.lostAnswer, f.edits, f.bursts = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5
+		f.late, f.lostAnswer, f.edits, f.bursts, f.deletes = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5, 0.9
 		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 		if mix == "late-life" { // what a lost life published comes when the next one has begun
 			f.busLag = 0.9

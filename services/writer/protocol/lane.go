@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/document"
-	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
@@ -56,12 +55,9 @@ func (t *turn) move(h *Head) {
 	t.run(h)
 }
 
-// replaced: a newer revision stands behind it, or a parked one's in any lane.
-// A merge supersedes nothing and is superseded by nothing.
+// replaced: a newer revision stands behind it, or a parked one's in any lane. That
+// of a merge may go as well: each later one names all that was merged.
 func (t *turn) replaced(h *Head) bool {
-	if h.Slot.Rendering.Type == event.Merge {
-		return false
-	}
 	return h.NewerHere && h.AfterMet && !t.hasDone(h) || h.State == Parked && h.NewerAny
 }
 
