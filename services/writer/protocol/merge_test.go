@@ -104,3 +104,23 @@ func TestAMergeWaitsForWhatIsBeingMade(t *testing.T) {
 		t.Fatalf("sent %v, ended %v, state %s", eff.Send, ch.Ended, v.Heads[0].State)
 	}
 }
+
+// The memo of an inherited invoice bears the merged record's mark: it is written
+// anew while the invoice is open, and no reason to ask where it is paid.
+func TestTheMarkOfAMergedRecord(t *testing.T) {
+	for status, sends := range map[connector.Status]int{connector.Open: 1, connector.Closed: 0} {
+		v, m := view(won(2, "a")), NewMemory()
+		l := linked(v, "a")
+		l.Base["note"] = document.Mark(target, "hubspot/7/deal/21", "invoice", 1) + " · Deal"
+		v.Encode = func(d connector.Draft) (connector.Encoded, error) {
+			return connector.Encoded{Fields: map[string]string{"line.1.net": "a", "note": d.Mark + " · Deal"}}, nil
+		}
+		_, eff := Step(v, m, Inputs{})
+		cur := posting("a", status)
+		cur.Fields = l.Base
+		ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*cur}}}})
+		if len(eff.Send) != sends || len(ch.Opened) != 0 || len(ch.Ended) != 1-sends {
+			t.Errorf("%s: sent %v, opened %v, ended %v", status, eff.Send, ch.Opened, ch.Ended)
+		}
+	}
+}

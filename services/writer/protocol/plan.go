@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"strings"
 	"time"
 
 	"tieout.dev/services/internal/connector"
@@ -132,7 +133,7 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 	at := cellOf(cur, through)
 	r, why := judge(changes, at)
 	switch {
-	case r.do == leave:
+	case r.do == leave, at != cellOpen && t.onlyMark(p, l, base["note"], enc.Fields["note"]) && len(changes) == 1:
 		return partDone
 	case r.do == person:
 		return t.parkCell(h, l, at, why, r)
@@ -144,6 +145,14 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 		return t.dispatch(h, p, connector.Void, l.N, cur, l)
 	}
 	return t.dispatch(h, p, connector.Update, l.N, cur, l)
+}
+
+// onlyMark: the memo differs in nothing but our mark, which is still that of a record
+// that was merged into this one.
+func (t *turn) onlyMark(p *document.Part, l *link.Link, base, want string) bool {
+	own := document.Mark(t.v.Target, p.Subject, p.Name, l.N)
+	i := strings.Index(want, own)
+	return i >= 0 && len(base) == len(want) && base[:i] == want[:i] && strings.HasPrefix(base[i:], own[:3]) && base[i+len(own):] == want[i+len(own):]
 }
 
 // modAlias compares customers modulo the merges at the source: two customers

@@ -18,8 +18,10 @@ func (s *State) noOrphan() *Result {
 			linked[l.OtherRef] = map[string]bool{}
 		}
 		linked[l.OtherRef][document.Mark(l.Target, l.SourceRef, l.Part, l.N)] = true
+	}
+	for _, l := range s.Writer.Links {
 		if l.Kind == string(document.InvoiceKind) && l.State != string(link.Gone) && l.State != string(link.Held) {
-			s.linkedInvoice(r, l)
+			s.linkedInvoice(r, l, s.marksOf(l))
 		}
 	}
 	for account, a := range s.Accounts {
@@ -44,8 +46,21 @@ func (s *State) noOrphan() *Result {
 	return r
 }
 
-// linkedInvoice looks from the link's side.
-func (s *State) linkedInvoice(r *Result, l Link) {
+// marksOf are the marks that a link's document may bear: its own, and that of the
+// link which it was inherited from.
+func (s *State) marksOf(l Link) map[string]bool {
+	out := map[string]bool{document.Mark(l.Target, l.SourceRef, l.Part, l.N): true}
+	for _, x := range s.Writer.Links {
+		if x.State == string(link.Alias) && x.OtherRef == l.OtherRef {
+			out[document.Mark(x.Target, x.SourceRef, x.Part, x.N)] = true
+		}
+	}
+	return out
+}
+
+// linkedInvoice looks from the link's side. An invoice that came of a merge may bear
+// the mark of the merged record, whose link is an alias now.
+func (s *State) linkedInvoice(r *Result, l Link, marks map[string]bool) {
 	r.Checked["links"]++
 	o := s.object(l.OtherRef)
 	mark := document.Mark(l.Target, l.SourceRef, l.Part, l.N)
@@ -56,9 +71,9 @@ func (s *State) linkedInvoice(r *Result, l Link) {
 		r.Explained["deleted in the books by a person"]++
 	case o.Deleted:
 		r.violated("orphan: %s is linked to %s, which was deleted", l.SourceRef, l.OtherRef)
-	case !o.marks()[mark]:
+	case !shares(o.marks(), marks):
 		r.violated("orphan: %s is linked to %s, which never bore mark %s", l.SourceRef, l.OtherRef, mark)
-	case markOf(o.Last().Data) != mark:
+	case !marks[markOf(o.Last().Data)]:
 		if s.byPerson(l.Target, o.Last()) {
 			r.Explained["mark taken out by a person"]++
 		} else {
@@ -67,6 +82,15 @@ func (s *State) linkedInvoice(r *Result, l Link) {
 	default:
 		s.writtenBack(r, l)
 	}
+}
+
+func shares(a, b map[string]bool) bool {
+	for x := range a { // whether, not which: the order is not seen
+		if b[x] {
+			return true
+		}
+	}
+	return false
 }
 
 // writtenBack: the source's record shows the number of its newest invoice.
