@@ -11,9 +11,9 @@ import (
 
 // keep stores what a run found. One of the same entity and period that is not
 // seen any more is repaired.
-func keep(tx *store.Tx, run, entity, period string, breaks []match.Break) error {
+func (r *Reconciler) keep(tx *store.Tx, run, entity, period string, breaks []match.Break) error {
 	for _, b := range breaks {
-		if err := tell(tx, b); err != nil {
+		if err := r.tell(tx, b); err != nil {
 			return err
 		}
 		if err := outdate(tx, b); err != nil {
@@ -35,7 +35,7 @@ func keep(tx *store.Tx, run, entity, period string, breaks []match.Break) error 
 
 // tell puts an open difference on the trail, once for all periods that it is
 // found in, so that the record's own history names it.
-func tell(tx *store.Tx, b match.Break) error {
+func (r *Reconciler) tell(tx *store.Tx, b match.Break) error {
 	if b.State != match.Open {
 		return nil
 	}
@@ -47,8 +47,9 @@ func tell(tx *store.Tx, b match.Break) error {
 	if subject == "" {
 		subject = b.BooksRef
 	}
+	e, _ := r.deps.Registry.Entity(b.Entity)
 	return trail.Append(tx, trail.Fact{
-		Stream: Name + "/" + b.Entity + "/" + b.Entity, Type: "break.opened", Actor: Name, Entity: b.Entity, Subject: subject, Outcome: b.Cause,
+		Stream: Name + "/" + b.Entity + "/" + b.Entity, Type: "break.opened", Actor: Name, Tenant: e.Tenant, Entity: b.Entity, Subject: subject, Outcome: b.Cause,
 		Detail: fmt.Sprintf("break %s: %s, source minus books %s %s. %s", b.ID, b.Kind, b.Amount.Major(), b.Amount.Currency, b.Repair),
 	})
 }

@@ -108,8 +108,9 @@ func (r *Reconciler) repair(ctx context.Context, b found, action, actor, reason 
 		if err := b.move(tx, state, actor, reason); err != nil {
 			return err
 		}
+		e, _ := r.deps.Registry.Entity(b.entity)
 		return trail.Append(tx, trail.Fact{
-			Stream: Name + "/" + b.entity + "/" + b.entity, Type: "break." + state, Actor: actor, Entity: b.entity, Subject: b.ref, Outcome: state, Detail: "break " + b.id + " (" + b.cause + ") " + reason,
+			Stream: Name + "/" + b.entity + "/" + b.entity, Type: "break." + state, Actor: actor, Tenant: e.Tenant, Entity: b.entity, Subject: b.ref, Outcome: state, Detail: "break " + b.id + " (" + b.cause + ") " + reason,
 		})
 	})
 	crash.At(crash.ReconcilerRepairStored)

@@ -90,7 +90,7 @@ func (r *Reconciler) end(ctx context.Context, run, entity, period string, report
 		state, detail, text := "failed", fmt.Sprint(cause), ""
 		if cause == nil && report != nil {
 			state, detail = "done", fmt.Sprintf("%d breaks", len(report.Breaks))
-			if err := keep(tx, run, entity, period, report.Breaks); err != nil {
+			if err := r.keep(tx, run, entity, period, report.Breaks); err != nil {
 				return err
 			}
 			b, err := protojson.Marshal(answer(run, entity, period, report))
