@@ -5569,13 +5569,13 @@ type SearchRequest struct {
 	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
 	// Trace id.
 	Trace string `protobuf:"bytes,5,opt,name=trace,proto3" json:"trace,omitempty"`
-	// Taken after.
+	// Happened at this instant or later.
 	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
 	// At most so many; 0 means 100.
 	Limit int32 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Entries after this token.
 	Next string `protobuf:"bytes,8,opt,name=next,proto3" json:"next,omitempty"`
-	// The newest instead of the oldest.
+	// Those that were recorded last instead of the oldest; in the order of time too.
 	Newest        bool `protobuf:"varint,9,opt,name=newest,proto3" json:"newest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
