@@ -36,28 +36,49 @@ type Console struct {
 	writer     controlv1.WriterServiceClient
 	reconciler controlv1.ReconcilerServiceClient
 	audit      controlv1.AuditServiceClient
-	entities   []string
-	pages      map[string]*template.Template
+	entities   []Entity
+	tenants    []string
+	pages      map[string]map[string]*template.Template // by tenant, "" for all, and name
 	log        *slog.Logger
 	now        func() time.Time
 }
 
+// Entity is a fiscal entity of the installation and whose it is.
+type Entity struct{ ID, Tenant string }
+
 // New makes the console over a connection to the control plane; entities are
 // the fiscal entities that Today shows.
-func New(conn *grpc.ClientConn, entities []string, log *slog.Logger, now func() time.Time) (*Console, error) {
+func New(conn *grpc.ClientConn, entities []Entity, log *slog.Logger, now func() time.Time) (*Console, error) {
 	c := &Console{
 		ingest: controlv1.NewIngestServiceClient(conn), transform: controlv1.NewTransformServiceClient(conn), writer: controlv1.NewWriterServiceClient(conn),
 		reconciler: controlv1.NewReconcilerServiceClient(conn), audit: controlv1.NewAuditServiceClient(conn),
-		entities: entities, pages: map[string]*template.Template{}, log: log, now: now,
+		entities: entities, tenants: tenantsOf(entities), pages: map[string]map[string]*template.Template{}, log: log, now: now,
 	}
-	for _, name := range []string{"today", "record", "exceptions", "exception", "problem"} {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"money": money, "at": at, "ago": c.ago, "link": recordLink}).ParseFS(files, "templates/layout.html", "templates/"+name+".html")
+	for _, tenant := range append(c.tenants, "") {
+		pages, err := c.parse(tenant)
 		if err != nil {
 			return nil, fmt.Errorf("console: %w", err)
 		}
-		c.pages[name] = t
+		c.pages[tenant] = pages
 	}
 	return c, nil
+}
+
+// parse reads the pages; every link of theirs stays with the tenant.
+func (c *Console) parse(tenant string) (map[string]*template.Template, error) {
+	out := map[string]*template.Template{}
+	for _, name := range []string{"today", "record", "exceptions", "exception", "problem"} {
+		t, err := template.New("layout.html").Funcs(template.FuncMap{
+			"money": money, "at": at, "ago": c.ago, "tenant": func() string { return tenant },
+			"link": func(id string) string { return within(tenant, recordLink(id)) },
+			"to":   func(path string, query ...string) string { return within(tenant, path, query...) },
+		}).ParseFS(files, "templates/layout.html", "templates/"+name+".html")
+		if err != nil {
+			return nil, err
+		}
+		out[name] = t
+	}
+	return out, nil
 }
 
 // Handler serves the console. Nothing but GET and HEAD is answered.
@@ -110,15 +131,16 @@ func local(hostport string) bool {
 // search leads from the search box to the record's page.
 func (c *Console) search(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("id")
+	path := recordLink(id)
 	if id == "" {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-		return
+		path = "/"
 	}
-	http.Redirect(w, r, recordLink(id), http.StatusSeeOther)
+	http.Redirect(w, r, within(r.URL.Query().Get("tenant"), path), http.StatusSeeOther)
 }
 
 // view is what every page has.
 type view struct {
+	Tenants []string // to choose from, where there are several
 	Title   string
 	Section string
 	Search  string
@@ -131,15 +153,22 @@ func (c *Console) page(name string, load func(context.Context, *http.Request) (*
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
-		v, err := load(ctx, r)
+		ctx, tenant, err := c.scope(ctx, r)
+		var v *view
+		if err == nil {
+			v, err = load(ctx, r)
+		}
 		code, template := http.StatusOK, name
 		if err != nil {
 			c.log.WarnContext(ctx, "a page could not be shown", "page", name, "error", err)
 			code, template = codeOf(err), "problem"
 			v = &view{Title: "Not shown", Search: r.PathValue("id"), Body: problemOf(err)}
 		}
+		if len(c.tenants) > 1 {
+			v.Tenants = c.tenants
+		}
 		var b bytes.Buffer
-		if err := c.pages[template].Execute(&b, v); err != nil {
+		if err := c.pages[tenant][template].Execute(&b, v); err != nil {
 			c.log.ErrorContext(ctx, "a page does not render", "page", template, "error", err)
 			http.Error(w, "the page does not render; look at the log", http.StatusInternalServerError)
 			return
@@ -169,6 +198,9 @@ func problemOf(err error) problem {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.NotFound:
+		if strings.HasPrefix(s.Message(), noTenant) {
+			return problem{s.Message(), "Correct the address, or choose a tenant above."}
+		}
 		return problem{s.Message(), "Check the id. A source ref, an invoice number, a customer, an op, an event or a trace will do."}
 	case codes.Unavailable, codes.DeadlineExceeded:
 		return problem{"A service does not answer: " + s.Message(), "Nothing is lost. Try again in a moment; if it stays, ask the operator to run “tieout doctor”."}

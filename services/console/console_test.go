@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -36,8 +38,21 @@ func (ingest) IngestStatus(context.Context, *controlv1.IngestStatusRequest) (*co
 	return &controlv1.IngestStatusResponse{Service: &controlv1.ServiceState{Name: "ingest", State: "ready"}}, nil
 }
 
-func (ingest) ListExceptions(context.Context, *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+func (ingest) ListExceptions(_ context.Context, r *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+	if r.GetSubject() == "hubspot/1/deal/8" {
+		return &controlv1.ListExceptionsResponse{Items: []*controlv1.Exception{{
+			Id: "i-8", Kind: "validation", Owner: "crm admin", State: "open", Reason: "it has two customers", Subject: r.GetSubject(), OpenedAt: timestamppb.New(noon),
+		}}}, nil
+	}
 	return &controlv1.ListExceptionsResponse{}, nil
+}
+
+func (ingest) ListEvents(_ context.Context, r *controlv1.ListEventsRequest) (*controlv1.ListEventsResponse, error) {
+	out := &controlv1.ListEventsResponse{Items: []*controlv1.GetEventResponse{{Ref: r.GetRef(), Outcome: "posted"}}}
+	if r.GetRef() == "hubspot/1/deal/7" {
+		out.Items = append(out.Items, &controlv1.GetEventResponse{Ref: r.GetRef()})
+	}
+	return out, nil
 }
 
 func (ingest) GetRecord(_ context.Context, r *controlv1.GetRecordRequest) (*controlv1.GetRecordResponse, error) {
@@ -46,34 +61,65 @@ func (ingest) GetRecord(_ context.Context, r *controlv1.GetRecordRequest) (*cont
 
 type writer struct {
 	controlv1.UnimplementedWriterServiceServer
-	down bool
+	down  bool
+	many  int    // open exceptions beside the first
+	asked string // about which tenant
 }
 
-func (w *writer) WriterStatus(context.Context, *controlv1.WriterStatusRequest) (*controlv1.WriterStatusResponse, error) {
+// note keeps the tenant that a call is about.
+func (w *writer) note(ctx context.Context) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	w.asked = strings.Join(md.Get("tieout-tenant"), " ")
+}
+
+func (w *writer) WriterStatus(ctx context.Context, _ *controlv1.WriterStatusRequest) (*controlv1.WriterStatusResponse, error) {
+	w.note(ctx)
 	if w.down {
 		return nil, status.Error(codes.Unavailable, "the writer is away")
 	}
 	return &controlv1.WriterStatusResponse{
-		Service: &controlv1.ServiceState{Name: "writer", State: "ready"}, Routes: []*controlv1.RouteCount{{Waiting: 3}},
+		Service: &controlv1.ServiceState{Name: "writer", State: "ready"}, Exceptions: int64(w.many) + 1, Routes: []*controlv1.RouteCount{{Waiting: 3}},
 		Targets: []*controlv1.TargetState{{Connection: "books", Account: "quickbooks/9", State: "paused", Reason: "503", QuotaUsed: 7, QuotaLimit: 425, QuotaWindowS: 60}},
 	}, nil
 }
 
-func (*writer) ListExceptions(_ context.Context, r *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+func (*writer) ListLanes(_ context.Context, r *controlv1.ListLanesRequest) (*controlv1.ListLanesResponse, error) {
+	switch r.GetRef() {
+	case "hubspot/1/deal/7": // parked itself, and behind another in a second lane
+		return &controlv1.ListLanesResponse{Items: []*controlv1.LaneView{
+			{State: "parked", Exception: "w-1", Subject: r.GetRef()}, {State: "parked", Exception: "w-2", Subject: "hubspot/1/deal/6"},
+			{State: "waiting", Why: "dependency", WaitsFor: []string{"hubspot/1/company/3"}, Subject: r.GetRef()}, {State: "idle"},
+		}}, nil
+	}
+	return &controlv1.ListLanesResponse{Items: []*controlv1.LaneView{{Lane: "hubspot/1/company/3", State: "parked", Exception: "w-2", Subject: "hubspot/1/deal/6"}}}, nil
+}
+
+func (w *writer) ListExceptions(ctx context.Context, r *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error) {
+	w.note(ctx)
+	if r.GetId() == "w-2" {
+		return &controlv1.ListExceptionsResponse{Items: []*controlv1.Exception{{Id: "w-2", Kind: "mapping", Owner: "finance", State: "open", Reason: "no tax code", Subject: "hubspot/1/deal/6", OpenedAt: timestamppb.New(noon)}}}, nil
+	}
+	if r.GetSubject() == "hubspot/1/deal/8" {
+		return &controlv1.ListExceptionsResponse{}, nil
+	}
 	if r.GetId() == "w-none" {
 		return nil, status.Error(codes.NotFound, "there is no exception w-none")
 	}
-	return &controlv1.ListExceptionsResponse{Items: []*controlv1.Exception{{
+	out := &controlv1.ListExceptionsResponse{Items: []*controlv1.Exception{{
 		Id: "w-1", Kind: "match", Owner: "finance", State: "open", Reason: hostile, Fix: "merge them", Subject: "hubspot/1/deal/7", Amount: euro(123456),
 		OpenedAt: timestamppb.New(noon.Add(-90 * time.Minute)), Actions: []string{"retry", "link"}, Held: &controlv1.Held{Count: 2, Sum: []*auditv1.Money{euro(500)}},
-	}}}, nil
+	}}}
+	for n := range min(w.many, int(r.GetLimit())-1) {
+		out.Items = append(out.Items, &controlv1.Exception{Id: fmt.Sprint("w-more", n), Kind: "match", Owner: "finance", State: "open", Reason: "one more", OpenedAt: timestamppb.New(noon)})
+	}
+	return out, nil
 }
 
 func (*writer) GetDocument(context.Context, *controlv1.GetDocumentRequest) (*controlv1.GetDocumentResponse, error) {
 	return &controlv1.GetDocumentResponse{Items: []*controlv1.DocumentPart{{
 		Part: "invoice", OtherRef: "quickbooks/9/invoice/1", Number: "1001", State: "primary", Mapping: "h",
 		Fields: []*controlv1.DocumentField{{Name: "note", Value: "Order 1"}, {Name: "line.1.price", Value: "10"}},
-	}}}, nil
+	}, {Part: "marker", Kind: "MARKER", OtherRef: "hubspot/1/deal/written-back", State: "primary"}}}, nil
 }
 
 type transform struct {
@@ -90,18 +136,27 @@ func (transform) GetMapping(context.Context, *controlv1.GetMappingRequest) (*con
 
 type reconciler struct {
 	controlv1.UnimplementedReconcilerServiceServer
-	open int64
+	open     int64
+	compared []string // entities
 }
 
 func (*reconciler) ReconcilerStatus(context.Context, *controlv1.ReconcilerStatusRequest) (*controlv1.ReconcilerStatusResponse, error) {
 	return &controlv1.ReconcilerStatusResponse{Service: &controlv1.ServiceState{Name: "reconciler", State: "ready"}}, nil
 }
 
+func (*reconciler) ListBreaks(_ context.Context, r *controlv1.ListBreaksRequest) (*controlv1.ListBreaksResponse, error) {
+	if r.GetRef() != "hubspot/1/deal/7" {
+		return &controlv1.ListBreaksResponse{}, nil
+	}
+	return &controlv1.ListBreaksResponse{Items: []*controlv1.Break{{Id: "b", Kind: "missing", Cause: "voided_in_books", State: "open", Amount: euro(36306), Repair: "A person removed it."}}}, nil
+}
+
 func (r *reconciler) LastReport(context.Context, *controlv1.LastReportRequest) (*controlv1.ReconcileResponse, error) {
 	return nil, status.Error(codes.NotFound, "nothing was reconciled yet")
 }
 
-func (r *reconciler) Reconcile(context.Context, *controlv1.ReconcileRequest) (*controlv1.ReconcileResponse, error) {
+func (r *reconciler) Reconcile(_ context.Context, q *controlv1.ReconcileRequest) (*controlv1.ReconcileResponse, error) {
+	r.compared = append(r.compared, q.GetEntity())
 	side := &controlv1.Side{Count: 1, Net: euro(1234567)}
 	return &controlv1.ReconcileResponse{EndedAt: timestamppb.New(noon), Rows: []*controlv1.ReconcileRow{{
 		Kind: "invoice", Currency: "EUR", Source: side, Journal: side, Books: side, Unexplained: &controlv1.Side{Count: r.open, Net: euro(r.open)},
@@ -121,7 +176,10 @@ func (audit) Journey(_ context.Context, r *controlv1.JourneyRequest) (*controlv1
 	if strings.Contains(r.GetId(), "none") {
 		return nil, status.Error(codes.NotFound, "nothing is known of "+r.GetId())
 	}
-	return &controlv1.JourneyResponse{Subject: "hubspot/1/deal/7", InvoiceNumber: "1001", Steps: []*controlv1.Step{
+	if r.GetId() == "deal/8" {
+		return &controlv1.JourneyResponse{Subject: "hubspot/1/deal/8"}, nil
+	}
+	return &controlv1.JourneyResponse{Subject: "hubspot/1/deal/7", InvoiceNumber: "1001", Documents: []*controlv1.JourneyDocument{{Number: "1001", State: "open"}}, Steps: []*controlv1.Step{
 		{At: timestamppb.New(noon), Service: "ingest", What: "event.admitted", TraceId: "abc"},
 		{At: timestamppb.New(noon.Add(1500 * time.Millisecond)), Service: "writer", What: "op.settled", Detail: hostile},
 	}}, nil
@@ -134,6 +192,11 @@ type plane struct {
 }
 
 func newPlane(t *testing.T) *plane {
+	t.Helper()
+	return planeOf(t, Entity{ID: "acme-ie", Tenant: "acme"})
+}
+
+func planeOf(t *testing.T, entities ...Entity) *plane {
 	t.Helper()
 	p := &plane{writer: &writer{}, reconciler: &reconciler{}}
 	srv, l := grpc.NewServer(), bufconn.Listen(1<<20)
@@ -149,7 +212,7 @@ func newPlane(t *testing.T) *plane {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	c, err := New(conn, []string{"acme-ie"}, slog.New(slog.DiscardHandler), func() time.Time { return noon })
+	c, err := New(conn, entities, slog.New(slog.DiscardHandler), func() time.Time { return noon })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,37 +15,47 @@ import (
 // listMost bounds a list of exceptions.
 const listMost = 500
 
-// list joins what the writer and ingest hold, oldest first.
-func (c *Console) list(ctx context.Context, r *controlv1.ListExceptionsRequest) ([]*controlv1.Exception, error) {
+// list joins what the writer and ingest hold, oldest first, and says whether
+// there is more than was asked for.
+func (c *Console) list(ctx context.Context, r *controlv1.ListExceptionsRequest) (items []*controlv1.Exception, more bool, err error) {
 	w, err := c.writer.ListExceptions(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	in, err := c.ingest.ListExceptions(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	items := append(w.GetItems(), in.GetItems()...)
+	more = max(len(w.GetItems()), len(in.GetItems())) >= int(r.GetLimit())
+	items = append(w.GetItems(), in.GetItems()...)
 	slices.SortStableFunc(items, func(a, b *controlv1.Exception) int { return a.GetOpenedAt().AsTime().Compare(b.GetOpenedAt().AsTime()) })
-	return items, nil
+	return items, more, nil
 }
 
 type exceptionList struct {
 	Kind, Owner, State string
 	Kinds, Owners      []string
 	Items              []*controlv1.Exception
-	Most               int
+	More               bool
 }
 
 func (c *Console) exceptions(ctx context.Context, r *http.Request) (*view, error) {
 	q := r.URL.Query()
-	l := &exceptionList{Kind: q.Get("kind"), Owner: q.Get("owner"), State: q.Get("state"), Most: listMost}
-	items, err := c.list(ctx, &controlv1.ListExceptionsRequest{State: l.State, Limit: listMost})
+	l := &exceptionList{Kind: q.Get("kind"), Owner: q.Get("owner"), State: q.Get("state")}
+	items, more, err := c.list(ctx, &controlv1.ListExceptionsRequest{State: l.State, Limit: listMost})
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range items {
 		l.Kinds, l.Owners = add(l.Kinds, e.GetKind()), add(l.Owners, e.GetOwner())
+	}
+	if more && l.Kind != "" { // the oldest of all may be of other kinds
+		if items, more, err = c.list(ctx, &controlv1.ListExceptionsRequest{State: l.State, Kind: l.Kind, Limit: listMost}); err != nil {
+			return nil, err
+		}
+	}
+	l.More = more
+	for _, e := range items {
 		if (l.Kind == "" || l.Kind == e.GetKind()) && (l.Owner == "" || l.Owner == e.GetOwner()) {
 			l.Items = append(l.Items, e)
 		}

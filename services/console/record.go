@@ -17,6 +17,9 @@ import (
 // stepsMost bounds a timeline.
 const stepsMost = 300
 
+// marker is the kind of what is written back about a document.
+const marker = "MARKER"
+
 type recordPage struct {
 	ID        string
 	Journey   *controlv1.JourneyResponse
@@ -25,6 +28,8 @@ type recordPage struct {
 	Source    []pair
 	SourceURL string
 	Documents []documentPage
+	Breaks    []*controlv1.Break
+	Waits     []wait
 	Traces    []string
 }
 
@@ -55,6 +60,12 @@ func (c *Console) record(ctx context.Context, r *http.Request) (*view, error) {
 		return nil, err
 	}
 	if err := c.inBooks(ctx, p, j.GetSubject()); err != nil {
+		return nil, err
+	}
+	if err := c.differs(ctx, p, j.GetSubject()); err != nil {
+		return nil, err
+	}
+	if err := c.waits(ctx, p, j.GetSubject()); err != nil {
 		return nil, err
 	}
 	return &view{Title: "Record " + id, Section: "record", Search: id, Body: p}, nil
@@ -137,6 +148,9 @@ func (c *Console) inBooks(ctx context.Context, p *recordPage, ref string) error 
 	}
 	rules := map[string][]*controlv1.MappingRule{}
 	for _, d := range res.GetItems() {
+		if d.GetKind() == marker {
+			continue // what was written back stands at the source
+		}
 		if _, known := rules[d.GetMapping()]; !known {
 			m, err := c.transform.GetMapping(ctx, &controlv1.GetMappingRequest{Name: d.GetMapping()})
 			if err != nil && status.Code(err) != codes.NotFound {

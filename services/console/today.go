@@ -24,6 +24,8 @@ type today struct {
 	Unknown    string // why it is not known
 	Entities   []entityReport
 	Causes     []cause
+	Open       int64 // exceptions
+	Cut        int   // so many of them, the oldest, are told by cause; 0: all
 	Waiting    int64
 	Connection []*controlv1.TargetState
 	Services   []*controlv1.ServiceState
@@ -45,7 +47,8 @@ type cause struct {
 	Amounts     []*auditv1.Money
 }
 
-func (c *Console) today(ctx context.Context, _ *http.Request) (*view, error) {
+func (c *Console) today(ctx context.Context, r *http.Request) (*view, error) {
+	tenant := r.URL.Query().Get("tenant")
 	w, err := c.writer.WriterStatus(ctx, &controlv1.WriterStatusRequest{})
 	if err != nil {
 		return nil, err
@@ -55,18 +58,21 @@ func (c *Console) today(ctx context.Context, _ *http.Request) (*view, error) {
 		return nil, err
 	}
 	t := &today{Connection: w.GetTargets(), Services: []*controlv1.ServiceState{in.GetService(), w.GetService()}, Ties: true}
-	for _, r := range w.GetRoutes() {
-		t.Waiting += r.GetWaiting()
+	for _, route := range w.GetRoutes() {
+		t.Waiting += route.GetWaiting()
 	}
-	items, err := c.list(ctx, &controlv1.ListExceptionsRequest{Limit: listMost})
+	items, more, err := c.list(ctx, &controlv1.ListExceptionsRequest{Limit: listMost})
 	if err != nil {
 		return nil, err
 	}
-	t.Causes = group(items)
+	t.Causes, t.Open = group(items), w.GetExceptions()+in.GetExceptions()
+	if more {
+		t.Cut = len(items)
+	}
 	if err := c.others(ctx, t); err != nil {
 		return nil, err
 	}
-	for _, entity := range c.entities {
+	for _, entity := range c.of(tenant) {
 		e, err := c.report(ctx, entity)
 		if err != nil {
 			t.Ties, t.Unknown = false, status.Convert(err).Message()
@@ -75,7 +81,7 @@ func (c *Console) today(ctx context.Context, _ *http.Request) (*view, error) {
 		t.Ties = t.Ties && e.Ties
 		t.Entities = append(t.Entities, e)
 	}
-	return &view{Title: "Today", Section: "today", Refresh: "/", Body: t}, nil
+	return &view{Title: "Today", Section: "today", Refresh: within(tenant, "/"), Body: t}, nil
 }
 
 func (c *Console) others(ctx context.Context, t *today) error {

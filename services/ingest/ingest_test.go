@@ -139,7 +139,7 @@ type world struct {
 func open(t *testing.T) *world {
 	t.Helper()
 	p := &portal{records: map[string]connector.Record{}}
-	w := openOn(t, registry.Connection{ID: "crm", Account: "hubspot/1", App: "hubspot", PollEvery: time.Hour}, &connector.Connection{Source: p, Webhook: hook{}})
+	w := openOn(t, registry.Connection{ID: "crm", Tenant: "acme", Account: "hubspot/1", App: "hubspot", PollEvery: time.Hour}, &connector.Connection{Source: p, Webhook: hook{}})
 	w.portal = p
 	return w
 }
@@ -373,9 +373,22 @@ func TestUnusableRecord(t *testing.T) {
 	if err != nil || len(list.GetItems()) != 1 || list.GetItems()[0].GetOwner() == "" || list.GetItems()[0].GetFix() == "" {
 		t.Fatalf("listed %v, %v", list, err)
 	}
+	id := list.GetItems()[0].GetId()
+	at, err := w.in.Server().IngestStatus(t.Context(), &controlv1.IngestStatusRequest{})
+	if err != nil || !at.GetOldest().AsTime().Equal(list.GetItems()[0].GetOpenedAt().AsTime()) {
+		t.Errorf("the oldest is of %v, %v", at.GetOldest(), err)
+	}
+	for subject, n := range map[string]int{"hubspot/1/deal/7": 1, "hubspot/1/deal/8": 0} {
+		if of, err := w.in.Server().ListExceptions(t.Context(), &controlv1.ListExceptionsRequest{Subject: subject}); err != nil || len(of.GetItems()) != n {
+			t.Errorf("of %s: %v, %v", subject, of, err)
+		}
+	}
 	w.portal.put("7", "b", customer)
-	if _, err := w.in.Server().Act(t.Context(), &controlv1.ActRequest{Id: list.GetItems()[0].GetId(), Action: "retry", Reason: "chosen"}); err != nil {
+	if _, err := w.in.Server().Act(t.Context(), &controlv1.ActRequest{Id: id, Action: "retry", Reason: "chosen", Actor: "ann"}); err != nil {
 		t.Fatal(err)
+	}
+	if f := w.told(id); len(f) != 1 || f[0].Outcome != "retry" || f[0].Detail != "chosen" || f[0].Actor != "ann" || f[0].Subject != "hubspot/1/deal/7" {
+		t.Errorf("told of the retry: %+v", f)
 	}
 	w.until("the record is admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event`) == 1 })
 	w.until("the exception is released", func() bool { return w.count(`SELECT COUNT(*) FROM exception WHERE state = 'open'`) == 0 })

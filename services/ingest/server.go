@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -17,6 +18,7 @@ import (
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
 )
 
 // Server is ingest's control surface.
@@ -40,8 +42,12 @@ func (s *Server) IngestStatus(ctx context.Context, _ *controlv1.IngestStatusRequ
 		out.Service.Lag += n
 	}
 	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		if err := tx.QueryRow(`SELECT COUNT(*) FROM exception WHERE state = 'open' AND `+theirs, args...).Scan(&out.Exceptions); err != nil {
+		var oldest int64
+		if err := tx.QueryRow(`SELECT COUNT(*), COALESCE(MIN(opened_at), 0) FROM exception WHERE state = 'open' AND `+theirs, args...).Scan(&out.Exceptions, &oldest); err != nil {
 			return err
+		}
+		if oldest > 0 {
+			out.Oldest = timestamppb.New(store.Time(oldest))
 		}
 		for query, dest := range map[string]*int64{
 			`SELECT (SELECT COUNT(*) FROM hint) + (SELECT lifting FROM book WHERE id = 1)`: &out.Hints, // set back: every record is due
@@ -260,11 +266,11 @@ func (s *Server) ListExceptions(ctx context.Context, f *controlv1.ListExceptions
 	if err != nil {
 		return nil, err
 	}
-	theirs, args := store.Under("subject", scope.Accounts, []any{state, f.GetId(), f.GetKind(), limit})
+	theirs, args := store.Under("subject", scope.Accounts, []any{state, f.GetId(), f.GetKind(), f.GetSubject(), limit})
 	page := &controlv1.ListExceptionsResponse{}
 	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT id, kind, state, owner, subject, customer, reason, fix, opened_at FROM exception
-			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
+			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND ($4 = '' OR subject = $4) AND `+theirs+` ORDER BY opened_at, id LIMIT $5`, args...)
 		if err != nil {
 			return err
 		}
@@ -344,14 +350,37 @@ func (s *Server) apply(ctx context.Context, a *controlv1.ActRequest, out *contro
 	if a.GetAction() == "discard" {
 		state, hints = "discarded", nil
 	}
-	return s.in.storeHints(ctx, hints, event.Change, event.Realtime, func(tx *store.Tx) error {
+	err := s.in.storeHints(ctx, hints, event.Change, event.Realtime, func(tx *store.Tx) error {
 		for _, id := range out.GetExceptions() {
-			if _, err := tx.Exec(`UPDATE exception SET state = $1, action = $2, acted_by = $3, acted_at = $4, note = $5 WHERE id = $6 AND state = 'open'`,
-				state, a.GetAction(), a.GetActor(), tx.Now(), a.GetReason(), id); err != nil {
+			if err := s.acted(tx, a, id, state); err != nil {
 				return err
 			}
 		}
 		return nil
+	})
+	s.in.facts.Wake()
+	return err
+}
+
+// acted closes an exception and tells who did it and why, unless another was faster.
+func (s *Server) acted(tx *store.Tx, a *controlv1.ActRequest, id, state string) error {
+	var subject string
+	err := tx.QueryRow(`UPDATE exception SET state = $1, action = $2, acted_by = $3, acted_at = $4, note = $5 WHERE id = $6 AND state = 'open' RETURNING subject`,
+		state, a.GetAction(), a.GetActor(), tx.Now(), a.GetReason(), id).Scan(&subject)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ref, err := event.ParseRef(subject)
+	if err != nil {
+		return err
+	}
+	conn, _ := s.in.deps.Registry.ByAccount(ref.AccountRef())
+	return trail.Append(tx, trail.Fact{
+		Stream: Name + "/" + ref.AccountRef() + "/", Type: "exception.acted", Time: time.UnixMicro(tx.Now()).UTC(), Actor: a.GetActor(), Tenant: conn.Tenant,
+		Subject: subject, Outcome: a.GetAction(), Detail: a.GetReason(), Exception: id,
 	})
 }
 

@@ -58,6 +58,9 @@ func (r *Reconciler) look(ctx context.Context, entity, target, period string, se
 	if err := r.customers(ctx, entity, &in); err != nil {
 		return nil, err
 	}
+	if in.Accepted, err = r.accepted(ctx); err != nil {
+		return nil, err
+	}
 	if in.Open, err = r.deps.Open(ctx); err != nil {
 		return nil, fmt.Errorf("ask what is on its way: %w", err)
 	}

@@ -587,7 +587,7 @@ func TestRepairedWhenSeenEqual(t *testing.T) {
 	if s := w.text(`SELECT string_agg(state, ',') FROM run`); s != "done,done,done" {
 		t.Errorf("runs %s", s)
 	}
-	until(t, "runs on the trail", func() bool { return w.text(`SELECT count(*) FROM outbox WHERE published_at IS NOT NULL`) == "6" })
+	until(t, "runs and the break on the trail", func() bool { return w.text(`SELECT count(*) FROM outbox WHERE published_at IS NOT NULL`) == "7" })
 }
 
 // What moves while the lists are read is no break.

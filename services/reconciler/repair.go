@@ -29,7 +29,7 @@ const (
 var rechecked = []string{match.NeverPosted, match.SourceChanged, match.NotWanted, match.RejectedNow}
 
 // found is a stored break.
-type found struct{ id, entity, target, cause, ref, state string }
+type found struct{ id, entity, target, cause, ref, state, difference string }
 
 // Repair starts repairs, or closes breaks that a person accepts.
 func (s *Server) Repair(ctx context.Context, r *controlv1.RepairRequest) (*controlv1.RepairResponse, error) {
@@ -53,6 +53,9 @@ func (s *Server) Repair(ctx context.Context, r *controlv1.RepairRequest) (*contr
 			}
 			continue
 		}
+		if r.GetAction() == "accept" && b.difference == "" {
+			return nil, status.Errorf(codes.FailedPrecondition, "break %s was found by an earlier version, which did not keep what differs: run tieout reconcile, then accept it", b.id)
+		}
 		out.Ids = append(out.Ids, b.id)
 		if r.GetDryRun() {
 			continue
@@ -68,14 +71,14 @@ func (s *Server) Repair(ctx context.Context, r *controlv1.RepairRequest) (*contr
 func (r *Reconciler) breaks(ctx context.Context, ids []string) ([]found, error) {
 	var out []found
 	err := r.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT id, entity, target, cause, source_ref, state FROM breaks WHERE state IN ('open', 'repairing') ORDER BY seen_at, id`)
+		rows, err := tx.Query(`SELECT id, entity, target, cause, source_ref, state, difference FROM breaks WHERE state IN ('open', 'repairing') ORDER BY seen_at, id`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var b found
-			if err := rows.Scan(&b.id, &b.entity, &b.target, &b.cause, &b.ref, &b.state); err != nil {
+			if err := rows.Scan(&b.id, &b.entity, &b.target, &b.cause, &b.ref, &b.state, &b.difference); err != nil {
 				return err
 			}
 			if len(ids) == 0 || slices.Contains(ids, b.id) {
@@ -102,14 +105,30 @@ func (r *Reconciler) repair(ctx context.Context, b found, action, actor, reason 
 		crash.At(crash.ReconcilerRechecked)
 	}
 	err := r.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(`UPDATE breaks SET state = $1, actor = $2, reason = $3 WHERE id = $4`, state, actor, reason, b.id); err != nil {
+		if err := b.move(tx, state, actor, reason); err != nil {
 			return err
 		}
+		e, _ := r.deps.Registry.Entity(b.entity)
 		return trail.Append(tx, trail.Fact{
-			Stream: Name + "/" + b.entity + "/" + b.entity, Type: "break." + state, Actor: actor, Entity: b.entity, Subject: b.ref, Outcome: state, Detail: "break " + b.id + " (" + b.cause + ") " + reason,
+			Stream: Name + "/" + b.entity + "/" + b.entity, Type: "break." + state, Actor: actor, Tenant: e.Tenant, Entity: b.entity, Subject: b.ref, Outcome: state, Detail: "break " + b.id + " (" + b.cause + ") " + reason,
 		})
 	})
 	crash.At(crash.ReconcilerRepairStored)
 	r.relay.Wake()
+	return err
+}
+
+// move changes the state of a break. What is accepted is the difference, so it
+// is accepted in every period that it was found in.
+func (b found) move(tx *store.Tx, state, actor, reason string) error {
+	if state != accepted {
+		_, err := tx.Exec(`UPDATE breaks SET state = $1, actor = $2, reason = $3 WHERE id = $4`, state, actor, reason, b.id)
+		return err
+	}
+	if _, err := tx.Exec(`INSERT INTO accepted (difference, actor, reason, at) VALUES ($1, $2, $3, $4) ON CONFLICT (difference) DO UPDATE SET actor = $2, reason = $3, at = $4`,
+		b.difference, actor, reason, tx.Now()); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`UPDATE breaks SET state = $1, actor = $2, reason = $3 WHERE difference = $4 AND state IN ('open', 'repairing')`, accepted, actor, reason, b.difference)
 	return err
 }

@@ -90,7 +90,7 @@ func (r *Reconciler) end(ctx context.Context, run, entity, period string, report
 		state, detail, text := "failed", fmt.Sprint(cause), ""
 		if cause == nil && report != nil {
 			state, detail = "done", fmt.Sprintf("%d breaks", len(report.Breaks))
-			if err := keep(tx, run, entity, period, report.Breaks); err != nil {
+			if err := r.keep(tx, run, entity, period, report.Breaks); err != nil {
 				return err
 			}
 			b, err := protojson.Marshal(answer(run, entity, period, report))
@@ -106,21 +106,5 @@ func (r *Reconciler) end(ctx context.Context, run, entity, period string, report
 	})
 	crash.At(crash.ReconcilerRunEnded)
 	r.relay.Wake()
-	return err
-}
-
-// keep stores what a run found. A break that a person accepted stays accepted;
-// one of the same entity and period that is not seen any more is repaired.
-func keep(tx *store.Tx, run, entity, period string, breaks []match.Break) error {
-	for _, b := range breaks {
-		if _, err := tx.Exec(`INSERT INTO breaks (id, run, entity, target, kind, cause, source_ref, books_ref, amount, currency, state, seen_at, repair, period)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-			ON CONFLICT (id) DO UPDATE SET run = $2, cause = $6, amount = $9, currency = $10, seen_at = $12, repair = $13,
-			state = CASE WHEN breaks.state IN ('accepted', 'repairing') AND $11 = 'open' THEN breaks.state ELSE $11 END`,
-			b.ID, run, b.Entity, b.Target, string(b.Kind), b.Cause, b.SourceRef, b.BooksRef, b.Amount.Minor, b.Amount.Currency, b.State, tx.Now(), b.Repair, period); err != nil {
-			return err
-		}
-	}
-	_, err := tx.Exec(`UPDATE breaks SET state = 'repaired' WHERE run <> $1 AND period = $2 AND ($3 = '' OR entity = $3) AND state IN ('open', 'repairing')`, run, period, entity)
 	return err
 }

@@ -124,6 +124,7 @@ func answer(run, entity, period string, report *match.Report) *controlv1.Reconci
 	for _, b := range report.Breaks {
 		out.Breaks = append(out.Breaks, &controlv1.Break{
 			Id: b.ID, Kind: string(b.Kind), Cause: b.Cause, SourceRef: b.SourceRef, BooksRef: b.BooksRef, Amount: amount(b.Amount), State: b.State, Repair: b.Repair,
+			Actor: b.Acceptance.Actor, Reason: b.Acceptance.Reason,
 		})
 	}
 	return out

@@ -151,10 +151,10 @@ func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptions
 	if state == "" && r.GetId() == "" {
 		state = string(exception.Open)
 	}
-	theirs, args := store.Under("target", scope.Accounts, []any{state, r.GetId(), r.GetKind(), limit})
+	theirs, args := store.Under("target", scope.Accounts, []any{state, r.GetId(), r.GetKind(), r.GetSubject(), limit})
 	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT id, kind, state, owner, target, lane, seq, subject, customer, reason, field, fix, vendor_code, vendor_text, rule, trace_id, opened_at, waiting_until
-			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
+			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND ($4 = '' OR subject = $4) AND `+theirs+` ORDER BY opened_at, id LIMIT $5`, args...)
 		if err != nil {
 			return err
 		}

@@ -161,7 +161,9 @@ type IngestStatusResponse struct {
 	// Records of source routes admitted since the state was made, write-backs left out.
 	Records int64 `protobuf:"varint,6,opt,name=records,proto3" json:"records,omitempty"`
 	// Exceptions of records that never got a lane.
-	Exceptions    int64 `protobuf:"varint,7,opt,name=exceptions,proto3" json:"exceptions,omitempty"`
+	Exceptions int64 `protobuf:"varint,7,opt,name=exceptions,proto3" json:"exceptions,omitempty"`
+	// When the oldest of them was opened.
+	Oldest        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=oldest,proto3" json:"oldest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,6 +245,13 @@ func (x *IngestStatusResponse) GetExceptions() int64 {
 		return x.Exceptions
 	}
 	return 0
+}
+
+func (x *IngestStatusResponse) GetOldest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
 }
 
 // RouteCount counts the events of a route by how they ended.
@@ -1972,7 +1981,9 @@ type ListExceptionsRequest struct {
 	// At most so many; 0 means 100.
 	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Kind, when set.
-	Kind          string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Source ref of the record, when set.
+	Subject       string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2031,6 +2042,13 @@ func (x *ListExceptionsRequest) GetLimit() int32 {
 func (x *ListExceptionsRequest) GetKind() string {
 	if x != nil {
 		return x.Kind
+	}
+	return ""
+}
+
+func (x *ListExceptionsRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
 	}
 	return ""
 }
@@ -4794,10 +4812,14 @@ type Break struct {
 	BooksRef string `protobuf:"bytes,5,opt,name=books_ref,json=booksRef,proto3" json:"books_ref,omitempty"`
 	// Amount of the difference.
 	Amount *v1.Money `protobuf:"bytes,6,opt,name=amount,proto3" json:"amount,omitempty"`
-	// open, explained, …
+	// open, explained, repairing, accepted.
 	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
 	// What would repair it.
-	Repair        string `protobuf:"bytes,8,opt,name=repair,proto3" json:"repair,omitempty"`
+	Repair string `protobuf:"bytes,8,opt,name=repair,proto3" json:"repair,omitempty"`
+	// Who accepted it.
+	Actor string `protobuf:"bytes,9,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Why it was accepted.
+	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4888,6 +4910,112 @@ func (x *Break) GetRepair() string {
 	return ""
 }
 
+func (x *Break) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Break) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ListBreaksRequest names a record.
+type ListBreaksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ref of the record, at the source or in the books.
+	Ref           string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBreaksRequest) Reset() {
+	*x = ListBreaksRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBreaksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBreaksRequest) ProtoMessage() {}
+
+func (x *ListBreaksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBreaksRequest.ProtoReflect.Descriptor instead.
+func (*ListBreaksRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ListBreaksRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+// ListBreaksResponse lists differences, as the newest runs found them.
+type ListBreaksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The breaks.
+	Items         []*Break `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBreaksResponse) Reset() {
+	*x = ListBreaksResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBreaksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBreaksResponse) ProtoMessage() {}
+
+func (x *ListBreaksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBreaksResponse.ProtoReflect.Descriptor instead.
+func (*ListBreaksResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ListBreaksResponse) GetItems() []*Break {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
 // ReconcileResponse is a report.
 type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4909,7 +5037,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[69]
+	mi := &file_control_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4921,7 +5049,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[69]
+	mi := &file_control_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4934,7 +5062,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ReconcileResponse) GetRun() string {
@@ -4992,7 +5120,7 @@ type LastReportRequest struct {
 
 func (x *LastReportRequest) Reset() {
 	*x = LastReportRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[70]
+	mi := &file_control_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5004,7 +5132,7 @@ func (x *LastReportRequest) String() string {
 func (*LastReportRequest) ProtoMessage() {}
 
 func (x *LastReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[70]
+	mi := &file_control_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5017,7 +5145,7 @@ func (x *LastReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastReportRequest.ProtoReflect.Descriptor instead.
 func (*LastReportRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *LastReportRequest) GetEntity() string {
@@ -5055,7 +5183,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[71]
+	mi := &file_control_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5067,7 +5195,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[71]
+	mi := &file_control_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5080,7 +5208,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RepairRequest) GetIds() []string {
@@ -5136,7 +5264,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[72]
+	mi := &file_control_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5148,7 +5276,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[72]
+	mi := &file_control_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5161,7 +5289,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RepairResponse) GetIds() []string {
@@ -5180,7 +5308,7 @@ type ReconcilerStatusRequest struct {
 
 func (x *ReconcilerStatusRequest) Reset() {
 	*x = ReconcilerStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[73]
+	mi := &file_control_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5192,7 +5320,7 @@ func (x *ReconcilerStatusRequest) String() string {
 func (*ReconcilerStatusRequest) ProtoMessage() {}
 
 func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[73]
+	mi := &file_control_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5205,7 +5333,7 @@ func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 // ReconcilerStatusResponse is the status of reconciler.
@@ -5219,7 +5347,7 @@ type ReconcilerStatusResponse struct {
 
 func (x *ReconcilerStatusResponse) Reset() {
 	*x = ReconcilerStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[74]
+	mi := &file_control_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5231,7 +5359,7 @@ func (x *ReconcilerStatusResponse) String() string {
 func (*ReconcilerStatusResponse) ProtoMessage() {}
 
 func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[74]
+	mi := &file_control_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5244,7 +5372,7 @@ func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{74}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReconcilerStatusResponse) GetService() *ServiceState {
@@ -5265,7 +5393,7 @@ type GetMappingRequest struct {
 
 func (x *GetMappingRequest) Reset() {
 	*x = GetMappingRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[75]
+	mi := &file_control_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5277,7 +5405,7 @@ func (x *GetMappingRequest) String() string {
 func (*GetMappingRequest) ProtoMessage() {}
 
 func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[75]
+	mi := &file_control_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5290,7 +5418,7 @@ func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingRequest.ProtoReflect.Descriptor instead.
 func (*GetMappingRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{75}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetMappingRequest) GetName() string {
@@ -5317,7 +5445,7 @@ type MappingRule struct {
 
 func (x *MappingRule) Reset() {
 	*x = MappingRule{}
-	mi := &file_control_v1_control_proto_msgTypes[76]
+	mi := &file_control_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5329,7 +5457,7 @@ func (x *MappingRule) String() string {
 func (*MappingRule) ProtoMessage() {}
 
 func (x *MappingRule) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[76]
+	mi := &file_control_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5342,7 +5470,7 @@ func (x *MappingRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingRule.ProtoReflect.Descriptor instead.
 func (*MappingRule) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{76}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *MappingRule) GetName() string {
@@ -5386,7 +5514,7 @@ type GetMappingResponse struct {
 
 func (x *GetMappingResponse) Reset() {
 	*x = GetMappingResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[77]
+	mi := &file_control_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5398,7 +5526,7 @@ func (x *GetMappingResponse) String() string {
 func (*GetMappingResponse) ProtoMessage() {}
 
 func (x *GetMappingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[77]
+	mi := &file_control_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5411,7 +5539,7 @@ func (x *GetMappingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingResponse.ProtoReflect.Descriptor instead.
 func (*GetMappingResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{77}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetMappingResponse) GetMapping() *MappingState {
@@ -5441,13 +5569,13 @@ type SearchRequest struct {
 	Ref string `protobuf:"bytes,4,opt,name=ref,proto3" json:"ref,omitempty"`
 	// Trace id.
 	Trace string `protobuf:"bytes,5,opt,name=trace,proto3" json:"trace,omitempty"`
-	// Taken after.
+	// Happened at this instant or later.
 	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
 	// At most so many; 0 means 100.
 	Limit int32 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Entries after this token.
 	Next string `protobuf:"bytes,8,opt,name=next,proto3" json:"next,omitempty"`
-	// The newest instead of the oldest.
+	// Those that were recorded last instead of the oldest; in the order of time too.
 	Newest        bool `protobuf:"varint,9,opt,name=newest,proto3" json:"newest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5455,7 +5583,7 @@ type SearchRequest struct {
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[78]
+	mi := &file_control_v1_control_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5467,7 +5595,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[78]
+	mi := &file_control_v1_control_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5480,7 +5608,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{78}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *SearchRequest) GetCustomer() string {
@@ -5585,7 +5713,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_control_v1_control_proto_msgTypes[79]
+	mi := &file_control_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5597,7 +5725,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[79]
+	mi := &file_control_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5610,7 +5738,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{79}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Entry) GetEventId() string {
@@ -5731,7 +5859,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[80]
+	mi := &file_control_v1_control_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5743,7 +5871,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[80]
+	mi := &file_control_v1_control_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5756,7 +5884,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{80}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *SearchResponse) GetItems() []*Entry {
@@ -5784,7 +5912,7 @@ type GetDocumentRequest struct {
 
 func (x *GetDocumentRequest) Reset() {
 	*x = GetDocumentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[81]
+	mi := &file_control_v1_control_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5796,7 +5924,7 @@ func (x *GetDocumentRequest) String() string {
 func (*GetDocumentRequest) ProtoMessage() {}
 
 func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[81]
+	mi := &file_control_v1_control_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5809,7 +5937,7 @@ func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentRequest.ProtoReflect.Descriptor instead.
 func (*GetDocumentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{81}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetDocumentRequest) GetRef() string {
@@ -5832,7 +5960,7 @@ type DocumentField struct {
 
 func (x *DocumentField) Reset() {
 	*x = DocumentField{}
-	mi := &file_control_v1_control_proto_msgTypes[82]
+	mi := &file_control_v1_control_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5844,7 +5972,7 @@ func (x *DocumentField) String() string {
 func (*DocumentField) ProtoMessage() {}
 
 func (x *DocumentField) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[82]
+	mi := &file_control_v1_control_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5857,7 +5985,7 @@ func (x *DocumentField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentField.ProtoReflect.Descriptor instead.
 func (*DocumentField) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{82}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *DocumentField) GetName() string {
@@ -5905,7 +6033,7 @@ type DocumentPart struct {
 
 func (x *DocumentPart) Reset() {
 	*x = DocumentPart{}
-	mi := &file_control_v1_control_proto_msgTypes[83]
+	mi := &file_control_v1_control_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5917,7 +6045,7 @@ func (x *DocumentPart) String() string {
 func (*DocumentPart) ProtoMessage() {}
 
 func (x *DocumentPart) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[83]
+	mi := &file_control_v1_control_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5930,7 +6058,7 @@ func (x *DocumentPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentPart.ProtoReflect.Descriptor instead.
 func (*DocumentPart) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{83}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *DocumentPart) GetPart() string {
@@ -6025,7 +6153,7 @@ type GetDocumentResponse struct {
 
 func (x *GetDocumentResponse) Reset() {
 	*x = GetDocumentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[84]
+	mi := &file_control_v1_control_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6037,7 +6165,7 @@ func (x *GetDocumentResponse) String() string {
 func (*GetDocumentResponse) ProtoMessage() {}
 
 func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[84]
+	mi := &file_control_v1_control_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6050,7 +6178,7 @@ func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentResponse.ProtoReflect.Descriptor instead.
 func (*GetDocumentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{84}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *GetDocumentResponse) GetItems() []*DocumentPart {
@@ -6083,7 +6211,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[85]
+	mi := &file_control_v1_control_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6095,7 +6223,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[85]
+	mi := &file_control_v1_control_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6108,7 +6236,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{85}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{87}
 }
 
 // MappingState is a mapping in force.
@@ -6126,7 +6254,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[86]
+	mi := &file_control_v1_control_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6138,7 +6266,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[86]
+	mi := &file_control_v1_control_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6151,7 +6279,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{86}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *MappingState) GetName() string {
@@ -6188,7 +6316,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[87]
+	mi := &file_control_v1_control_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6200,7 +6328,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[87]
+	mi := &file_control_v1_control_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6213,7 +6341,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{87}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -6241,7 +6369,7 @@ type ListNotificationsRequest struct {
 
 func (x *ListNotificationsRequest) Reset() {
 	*x = ListNotificationsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[88]
+	mi := &file_control_v1_control_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6253,7 +6381,7 @@ func (x *ListNotificationsRequest) String() string {
 func (*ListNotificationsRequest) ProtoMessage() {}
 
 func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[88]
+	mi := &file_control_v1_control_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6266,7 +6394,7 @@ func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsRequest.ProtoReflect.Descriptor instead.
 func (*ListNotificationsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{88}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ListNotificationsRequest) GetLimit() int32 {
@@ -6287,7 +6415,7 @@ type ListNotificationsResponse struct {
 
 func (x *ListNotificationsResponse) Reset() {
 	*x = ListNotificationsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[89]
+	mi := &file_control_v1_control_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6299,7 +6427,7 @@ func (x *ListNotificationsResponse) String() string {
 func (*ListNotificationsResponse) ProtoMessage() {}
 
 func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[89]
+	mi := &file_control_v1_control_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6312,7 +6440,7 @@ func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsResponse.ProtoReflect.Descriptor instead.
 func (*ListNotificationsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{89}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ListNotificationsResponse) GetItems() []*Notification {
@@ -6351,7 +6479,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_control_v1_control_proto_msgTypes[90]
+	mi := &file_control_v1_control_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6363,7 +6491,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[90]
+	mi := &file_control_v1_control_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6376,7 +6504,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{90}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *Notification) GetId() string {
@@ -6458,7 +6586,7 @@ type TestNotificationRequest struct {
 
 func (x *TestNotificationRequest) Reset() {
 	*x = TestNotificationRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[91]
+	mi := &file_control_v1_control_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6470,7 +6598,7 @@ func (x *TestNotificationRequest) String() string {
 func (*TestNotificationRequest) ProtoMessage() {}
 
 func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[91]
+	mi := &file_control_v1_control_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6483,7 +6611,7 @@ func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
 func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{91}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{93}
 }
 
 // TestNotificationResponse says how each channel did.
@@ -6497,7 +6625,7 @@ type TestNotificationResponse struct {
 
 func (x *TestNotificationResponse) Reset() {
 	*x = TestNotificationResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[92]
+	mi := &file_control_v1_control_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6509,7 +6637,7 @@ func (x *TestNotificationResponse) String() string {
 func (*TestNotificationResponse) ProtoMessage() {}
 
 func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[92]
+	mi := &file_control_v1_control_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6522,7 +6650,7 @@ func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
 func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{92}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *TestNotificationResponse) GetItems() []*ChannelResult {
@@ -6545,7 +6673,7 @@ type ChannelResult struct {
 
 func (x *ChannelResult) Reset() {
 	*x = ChannelResult{}
-	mi := &file_control_v1_control_proto_msgTypes[93]
+	mi := &file_control_v1_control_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6557,7 +6685,7 @@ func (x *ChannelResult) String() string {
 func (*ChannelResult) ProtoMessage() {}
 
 func (x *ChannelResult) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[93]
+	mi := &file_control_v1_control_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6570,7 +6698,7 @@ func (x *ChannelResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelResult.ProtoReflect.Descriptor instead.
 func (*ChannelResult) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{93}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ChannelResult) GetChannel() string {
@@ -6602,7 +6730,7 @@ type BeginConsentRequest struct {
 
 func (x *BeginConsentRequest) Reset() {
 	*x = BeginConsentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[94]
+	mi := &file_control_v1_control_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6614,7 +6742,7 @@ func (x *BeginConsentRequest) String() string {
 func (*BeginConsentRequest) ProtoMessage() {}
 
 func (x *BeginConsentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[94]
+	mi := &file_control_v1_control_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6627,7 +6755,7 @@ func (x *BeginConsentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginConsentRequest.ProtoReflect.Descriptor instead.
 func (*BeginConsentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{94}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *BeginConsentRequest) GetConnection() string {
@@ -6668,7 +6796,7 @@ type BeginConsentResponse struct {
 
 func (x *BeginConsentResponse) Reset() {
 	*x = BeginConsentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[95]
+	mi := &file_control_v1_control_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6680,7 +6808,7 @@ func (x *BeginConsentResponse) String() string {
 func (*BeginConsentResponse) ProtoMessage() {}
 
 func (x *BeginConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[95]
+	mi := &file_control_v1_control_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6693,7 +6821,7 @@ func (x *BeginConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginConsentResponse.ProtoReflect.Descriptor instead.
 func (*BeginConsentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{95}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *BeginConsentResponse) GetUrl() string {
@@ -6743,7 +6871,7 @@ type FinishConsentRequest struct {
 
 func (x *FinishConsentRequest) Reset() {
 	*x = FinishConsentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[96]
+	mi := &file_control_v1_control_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6755,7 +6883,7 @@ func (x *FinishConsentRequest) String() string {
 func (*FinishConsentRequest) ProtoMessage() {}
 
 func (x *FinishConsentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[96]
+	mi := &file_control_v1_control_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6768,7 +6896,7 @@ func (x *FinishConsentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishConsentRequest.ProtoReflect.Descriptor instead.
 func (*FinishConsentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{96}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *FinishConsentRequest) GetConnection() string {
@@ -6825,7 +6953,7 @@ type FinishConsentResponse struct {
 
 func (x *FinishConsentResponse) Reset() {
 	*x = FinishConsentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[97]
+	mi := &file_control_v1_control_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6837,7 +6965,7 @@ func (x *FinishConsentResponse) String() string {
 func (*FinishConsentResponse) ProtoMessage() {}
 
 func (x *FinishConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[97]
+	mi := &file_control_v1_control_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6850,7 +6978,7 @@ func (x *FinishConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishConsentResponse.ProtoReflect.Descriptor instead.
 func (*FinishConsentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{97}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *FinishConsentResponse) GetAccount() string {
@@ -6899,7 +7027,7 @@ type TestConnectionRequest struct {
 
 func (x *TestConnectionRequest) Reset() {
 	*x = TestConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[98]
+	mi := &file_control_v1_control_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6911,7 +7039,7 @@ func (x *TestConnectionRequest) String() string {
 func (*TestConnectionRequest) ProtoMessage() {}
 
 func (x *TestConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[98]
+	mi := &file_control_v1_control_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6924,7 +7052,7 @@ func (x *TestConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectionRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{98}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *TestConnectionRequest) GetConnection() string {
@@ -6951,7 +7079,7 @@ type ConnectionCheck struct {
 
 func (x *ConnectionCheck) Reset() {
 	*x = ConnectionCheck{}
-	mi := &file_control_v1_control_proto_msgTypes[99]
+	mi := &file_control_v1_control_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6963,7 +7091,7 @@ func (x *ConnectionCheck) String() string {
 func (*ConnectionCheck) ProtoMessage() {}
 
 func (x *ConnectionCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[99]
+	mi := &file_control_v1_control_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6976,7 +7104,7 @@ func (x *ConnectionCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionCheck.ProtoReflect.Descriptor instead.
 func (*ConnectionCheck) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{99}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ConnectionCheck) GetName() string {
@@ -7020,7 +7148,7 @@ type TestConnectionResponse struct {
 
 func (x *TestConnectionResponse) Reset() {
 	*x = TestConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[100]
+	mi := &file_control_v1_control_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7032,7 +7160,7 @@ func (x *TestConnectionResponse) String() string {
 func (*TestConnectionResponse) ProtoMessage() {}
 
 func (x *TestConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[100]
+	mi := &file_control_v1_control_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7045,7 +7173,7 @@ func (x *TestConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectionResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{100}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *TestConnectionResponse) GetAccount() string {
@@ -7077,7 +7205,7 @@ type PrepareConnectionRequest struct {
 
 func (x *PrepareConnectionRequest) Reset() {
 	*x = PrepareConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[101]
+	mi := &file_control_v1_control_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7089,7 +7217,7 @@ func (x *PrepareConnectionRequest) String() string {
 func (*PrepareConnectionRequest) ProtoMessage() {}
 
 func (x *PrepareConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[101]
+	mi := &file_control_v1_control_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7102,7 +7230,7 @@ func (x *PrepareConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareConnectionRequest.ProtoReflect.Descriptor instead.
 func (*PrepareConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{101}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *PrepareConnectionRequest) GetConnection() string {
@@ -7139,7 +7267,7 @@ type PrepareConnectionResponse struct {
 
 func (x *PrepareConnectionResponse) Reset() {
 	*x = PrepareConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[102]
+	mi := &file_control_v1_control_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7151,7 +7279,7 @@ func (x *PrepareConnectionResponse) String() string {
 func (*PrepareConnectionResponse) ProtoMessage() {}
 
 func (x *PrepareConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[102]
+	mi := &file_control_v1_control_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7164,7 +7292,7 @@ func (x *PrepareConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareConnectionResponse.ProtoReflect.Descriptor instead.
 func (*PrepareConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{102}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *PrepareConnectionResponse) GetItems() []string {
@@ -7192,7 +7320,7 @@ type MarkRestoredRequest struct {
 
 func (x *MarkRestoredRequest) Reset() {
 	*x = MarkRestoredRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[103]
+	mi := &file_control_v1_control_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7204,7 +7332,7 @@ func (x *MarkRestoredRequest) String() string {
 func (*MarkRestoredRequest) ProtoMessage() {}
 
 func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[103]
+	mi := &file_control_v1_control_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7217,7 +7345,7 @@ func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRestoredRequest.ProtoReflect.Descriptor instead.
 func (*MarkRestoredRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{103}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *MarkRestoredRequest) GetActor() string {
@@ -7238,7 +7366,7 @@ type MarkRestoredResponse struct {
 
 func (x *MarkRestoredResponse) Reset() {
 	*x = MarkRestoredResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[104]
+	mi := &file_control_v1_control_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7250,7 +7378,7 @@ func (x *MarkRestoredResponse) String() string {
 func (*MarkRestoredResponse) ProtoMessage() {}
 
 func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[104]
+	mi := &file_control_v1_control_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7263,7 +7391,7 @@ func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRestoredResponse.ProtoReflect.Descriptor instead.
 func (*MarkRestoredResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{104}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *MarkRestoredResponse) GetIncarnation() int64 {
@@ -7291,7 +7419,7 @@ type ReopenRequest struct {
 
 func (x *ReopenRequest) Reset() {
 	*x = ReopenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[105]
+	mi := &file_control_v1_control_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7303,7 +7431,7 @@ func (x *ReopenRequest) String() string {
 func (*ReopenRequest) ProtoMessage() {}
 
 func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[105]
+	mi := &file_control_v1_control_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7316,7 +7444,7 @@ func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenRequest.ProtoReflect.Descriptor instead.
 func (*ReopenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ReopenRequest) GetTarget() string {
@@ -7370,7 +7498,7 @@ type ReopenedEvent struct {
 
 func (x *ReopenedEvent) Reset() {
 	*x = ReopenedEvent{}
-	mi := &file_control_v1_control_proto_msgTypes[106]
+	mi := &file_control_v1_control_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7382,7 +7510,7 @@ func (x *ReopenedEvent) String() string {
 func (*ReopenedEvent) ProtoMessage() {}
 
 func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[106]
+	mi := &file_control_v1_control_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7395,7 +7523,7 @@ func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenedEvent.ProtoReflect.Descriptor instead.
 func (*ReopenedEvent) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{106}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *ReopenedEvent) GetEventId() string {
@@ -7458,7 +7586,7 @@ type ReopenResponse struct {
 
 func (x *ReopenResponse) Reset() {
 	*x = ReopenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[107]
+	mi := &file_control_v1_control_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7470,7 +7598,7 @@ func (x *ReopenResponse) String() string {
 func (*ReopenResponse) ProtoMessage() {}
 
 func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[107]
+	mi := &file_control_v1_control_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7483,7 +7611,7 @@ func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenResponse.ProtoReflect.Descriptor instead.
 func (*ReopenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{107}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ReopenResponse) GetEvents() []*ReopenedEvent {
@@ -7506,7 +7634,7 @@ type LaneTopsRequest struct {
 
 func (x *LaneTopsRequest) Reset() {
 	*x = LaneTopsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[108]
+	mi := &file_control_v1_control_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7518,7 +7646,7 @@ func (x *LaneTopsRequest) String() string {
 func (*LaneTopsRequest) ProtoMessage() {}
 
 func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[108]
+	mi := &file_control_v1_control_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7531,7 +7659,7 @@ func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneTopsRequest.ProtoReflect.Descriptor instead.
 func (*LaneTopsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{108}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *LaneTopsRequest) GetAfterTarget() string {
@@ -7559,7 +7687,7 @@ type LaneTopsResponse struct {
 
 func (x *LaneTopsResponse) Reset() {
 	*x = LaneTopsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[109]
+	mi := &file_control_v1_control_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7571,7 +7699,7 @@ func (x *LaneTopsResponse) String() string {
 func (*LaneTopsResponse) ProtoMessage() {}
 
 func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[109]
+	mi := &file_control_v1_control_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7584,7 +7712,7 @@ func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneTopsResponse.ProtoReflect.Descriptor instead.
 func (*LaneTopsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{109}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *LaneTopsResponse) GetLanes() []*LaneHead {
@@ -7609,7 +7737,7 @@ type FactsAfterRequest struct {
 
 func (x *FactsAfterRequest) Reset() {
 	*x = FactsAfterRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[110]
+	mi := &file_control_v1_control_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7621,7 +7749,7 @@ func (x *FactsAfterRequest) String() string {
 func (*FactsAfterRequest) ProtoMessage() {}
 
 func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[110]
+	mi := &file_control_v1_control_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7634,7 +7762,7 @@ func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsAfterRequest.ProtoReflect.Descriptor instead.
 func (*FactsAfterRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{110}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *FactsAfterRequest) GetStreamPrefix() string {
@@ -7670,7 +7798,7 @@ type FactsAfterResponse struct {
 
 func (x *FactsAfterResponse) Reset() {
 	*x = FactsAfterResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[111]
+	mi := &file_control_v1_control_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7682,7 +7810,7 @@ func (x *FactsAfterResponse) String() string {
 func (*FactsAfterResponse) ProtoMessage() {}
 
 func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[111]
+	mi := &file_control_v1_control_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7695,7 +7823,7 @@ func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsAfterResponse.ProtoReflect.Descriptor instead.
 func (*FactsAfterResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{111}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *FactsAfterResponse) GetFacts() [][]byte {
@@ -7717,7 +7845,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x10\n" +
 	"\x03lag\x18\x04 \x01(\x03R\x03lag\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x15\n" +
-	"\x13IngestStatusRequest\"\x99\x02\n" +
+	"\x13IngestStatusRequest\"\xcd\x02\n" +
 	"\x14IngestStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\x12.\n" +
 	"\x06routes\x18\x02 \x03(\v2\x16.control.v1.RouteCountR\x06routes\x12\x14\n" +
@@ -7727,7 +7855,8 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\arecords\x18\x06 \x01(\x03R\arecords\x12\x1e\n" +
 	"\n" +
 	"exceptions\x18\a \x01(\x03R\n" +
-	"exceptions\"\xad\x02\n" +
+	"exceptions\x122\n" +
+	"\x06oldest\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\"\xad\x02\n" +
 	"\n" +
 	"RouteCount\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x1a\n" +
@@ -7870,12 +7999,13 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05epoch\x18\t \x01(\x03R\x05epoch\x12\x17\n" +
 	"\aheld_by\x18\n" +
 	" \x01(\tR\x06heldBy\x12?\n" +
-	"\rgrant_expires\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fgrantExpires\"g\n" +
+	"\rgrant_expires\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fgrantExpires\"\x81\x01\n" +
 	"\x15ListExceptionsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x12\n" +
-	"\x04kind\x18\x04 \x01(\tR\x04kind\"?\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x18\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\"?\n" +
 	"\x04Held\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x03R\x05count\x12!\n" +
 	"\x03sum\x18\x02 \x03(\v2\x0f.audit.v1.MoneyR\x03sum\"\xe8\x05\n" +
@@ -8071,7 +8201,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\ajournal\x18\x04 \x01(\v2\x10.control.v1.SideR\ajournal\x12&\n" +
 	"\x05books\x18\x05 \x01(\v2\x10.control.v1.SideR\x05books\x123\n" +
 	"\texplained\x18\x06 \x03(\v2\x15.control.v1.ExplainedR\texplained\x122\n" +
-	"\vunexplained\x18\a \x01(\v2\x10.control.v1.SideR\vunexplained\"\xd4\x01\n" +
+	"\vunexplained\x18\a \x01(\v2\x10.control.v1.SideR\vunexplained\"\x82\x02\n" +
 	"\x05Break\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -8081,7 +8211,14 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\tbooks_ref\x18\x05 \x01(\tR\bbooksRef\x12'\n" +
 	"\x06amount\x18\x06 \x01(\v2\x0f.audit.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x16\n" +
-	"\x06repair\x18\b \x01(\tR\x06repair\"\xe5\x01\n" +
+	"\x06repair\x18\b \x01(\tR\x06repair\x12\x14\n" +
+	"\x05actor\x18\t \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\"%\n" +
+	"\x11ListBreaksRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\"=\n" +
+	"\x12ListBreaksResponse\x12'\n" +
+	"\x05items\x18\x01 \x03(\v2\x11.control.v1.BreakR\x05items\"\xe5\x01\n" +
 	"\x11ReconcileResponse\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06entity\x18\x02 \x01(\tR\x06entity\x12\x16\n" +
@@ -8332,12 +8469,14 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x10TestNotification\x12#.control.v1.TestNotificationRequest\x1a$.control.v1.TestNotificationResponse\x12K\n" +
 	"\n" +
 	"FactsAfter\x12\x1d.control.v1.FactsAfterRequest\x1a\x1e.control.v1.FactsAfterResponse\x12Q\n" +
-	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\xec\x03\n" +
+	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\xb9\x04\n" +
 	"\x11ReconcilerService\x12H\n" +
 	"\tReconcile\x12\x1c.control.v1.ReconcileRequest\x1a\x1d.control.v1.ReconcileResponse\x12J\n" +
 	"\n" +
 	"LastReport\x12\x1d.control.v1.LastReportRequest\x1a\x1d.control.v1.ReconcileResponse\x12?\n" +
-	"\x06Repair\x12\x19.control.v1.RepairRequest\x1a\x1a.control.v1.RepairResponse\x12]\n" +
+	"\x06Repair\x12\x19.control.v1.RepairRequest\x1a\x1a.control.v1.RepairResponse\x12K\n" +
+	"\n" +
+	"ListBreaks\x12\x1d.control.v1.ListBreaksRequest\x1a\x1e.control.v1.ListBreaksResponse\x12]\n" +
 	"\x10ReconcilerStatus\x12#.control.v1.ReconcilerStatusRequest\x1a$.control.v1.ReconcilerStatusResponse\x12Q\n" +
 	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse\x12N\n" +
 	"\vStreamHeads\x12\x1e.control.v1.StreamHeadsRequest\x1a\x1f.control.v1.StreamHeadsResponse2\x8e\x02\n" +
@@ -8359,7 +8498,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 113)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 115)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),              // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),       // 1: control.v1.IngestStatusRequest
@@ -8430,246 +8569,252 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*Explained)(nil),                 // 66: control.v1.Explained
 	(*ReconcileRow)(nil),              // 67: control.v1.ReconcileRow
 	(*Break)(nil),                     // 68: control.v1.Break
-	(*ReconcileResponse)(nil),         // 69: control.v1.ReconcileResponse
-	(*LastReportRequest)(nil),         // 70: control.v1.LastReportRequest
-	(*RepairRequest)(nil),             // 71: control.v1.RepairRequest
-	(*RepairResponse)(nil),            // 72: control.v1.RepairResponse
-	(*ReconcilerStatusRequest)(nil),   // 73: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil),  // 74: control.v1.ReconcilerStatusResponse
-	(*GetMappingRequest)(nil),         // 75: control.v1.GetMappingRequest
-	(*MappingRule)(nil),               // 76: control.v1.MappingRule
-	(*GetMappingResponse)(nil),        // 77: control.v1.GetMappingResponse
-	(*SearchRequest)(nil),             // 78: control.v1.SearchRequest
-	(*Entry)(nil),                     // 79: control.v1.Entry
-	(*SearchResponse)(nil),            // 80: control.v1.SearchResponse
-	(*GetDocumentRequest)(nil),        // 81: control.v1.GetDocumentRequest
-	(*DocumentField)(nil),             // 82: control.v1.DocumentField
-	(*DocumentPart)(nil),              // 83: control.v1.DocumentPart
-	(*GetDocumentResponse)(nil),       // 84: control.v1.GetDocumentResponse
-	(*TransformStatusRequest)(nil),    // 85: control.v1.TransformStatusRequest
-	(*MappingState)(nil),              // 86: control.v1.MappingState
-	(*TransformStatusResponse)(nil),   // 87: control.v1.TransformStatusResponse
-	(*ListNotificationsRequest)(nil),  // 88: control.v1.ListNotificationsRequest
-	(*ListNotificationsResponse)(nil), // 89: control.v1.ListNotificationsResponse
-	(*Notification)(nil),              // 90: control.v1.Notification
-	(*TestNotificationRequest)(nil),   // 91: control.v1.TestNotificationRequest
-	(*TestNotificationResponse)(nil),  // 92: control.v1.TestNotificationResponse
-	(*ChannelResult)(nil),             // 93: control.v1.ChannelResult
-	(*BeginConsentRequest)(nil),       // 94: control.v1.BeginConsentRequest
-	(*BeginConsentResponse)(nil),      // 95: control.v1.BeginConsentResponse
-	(*FinishConsentRequest)(nil),      // 96: control.v1.FinishConsentRequest
-	(*FinishConsentResponse)(nil),     // 97: control.v1.FinishConsentResponse
-	(*TestConnectionRequest)(nil),     // 98: control.v1.TestConnectionRequest
-	(*ConnectionCheck)(nil),           // 99: control.v1.ConnectionCheck
-	(*TestConnectionResponse)(nil),    // 100: control.v1.TestConnectionResponse
-	(*PrepareConnectionRequest)(nil),  // 101: control.v1.PrepareConnectionRequest
-	(*PrepareConnectionResponse)(nil), // 102: control.v1.PrepareConnectionResponse
-	(*MarkRestoredRequest)(nil),       // 103: control.v1.MarkRestoredRequest
-	(*MarkRestoredResponse)(nil),      // 104: control.v1.MarkRestoredResponse
-	(*ReopenRequest)(nil),             // 105: control.v1.ReopenRequest
-	(*ReopenedEvent)(nil),             // 106: control.v1.ReopenedEvent
-	(*ReopenResponse)(nil),            // 107: control.v1.ReopenResponse
-	(*LaneTopsRequest)(nil),           // 108: control.v1.LaneTopsRequest
-	(*LaneTopsResponse)(nil),          // 109: control.v1.LaneTopsResponse
-	(*FactsAfterRequest)(nil),         // 110: control.v1.FactsAfterRequest
-	(*FactsAfterResponse)(nil),        // 111: control.v1.FactsAfterResponse
-	nil,                               // 112: control.v1.FinishConsentRequest.ParamsEntry
-	(*timestamppb.Timestamp)(nil),     // 113: google.protobuf.Timestamp
-	(*v1.Money)(nil),                  // 114: audit.v1.Money
+	(*ListBreaksRequest)(nil),         // 69: control.v1.ListBreaksRequest
+	(*ListBreaksResponse)(nil),        // 70: control.v1.ListBreaksResponse
+	(*ReconcileResponse)(nil),         // 71: control.v1.ReconcileResponse
+	(*LastReportRequest)(nil),         // 72: control.v1.LastReportRequest
+	(*RepairRequest)(nil),             // 73: control.v1.RepairRequest
+	(*RepairResponse)(nil),            // 74: control.v1.RepairResponse
+	(*ReconcilerStatusRequest)(nil),   // 75: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil),  // 76: control.v1.ReconcilerStatusResponse
+	(*GetMappingRequest)(nil),         // 77: control.v1.GetMappingRequest
+	(*MappingRule)(nil),               // 78: control.v1.MappingRule
+	(*GetMappingResponse)(nil),        // 79: control.v1.GetMappingResponse
+	(*SearchRequest)(nil),             // 80: control.v1.SearchRequest
+	(*Entry)(nil),                     // 81: control.v1.Entry
+	(*SearchResponse)(nil),            // 82: control.v1.SearchResponse
+	(*GetDocumentRequest)(nil),        // 83: control.v1.GetDocumentRequest
+	(*DocumentField)(nil),             // 84: control.v1.DocumentField
+	(*DocumentPart)(nil),              // 85: control.v1.DocumentPart
+	(*GetDocumentResponse)(nil),       // 86: control.v1.GetDocumentResponse
+	(*TransformStatusRequest)(nil),    // 87: control.v1.TransformStatusRequest
+	(*MappingState)(nil),              // 88: control.v1.MappingState
+	(*TransformStatusResponse)(nil),   // 89: control.v1.TransformStatusResponse
+	(*ListNotificationsRequest)(nil),  // 90: control.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil), // 91: control.v1.ListNotificationsResponse
+	(*Notification)(nil),              // 92: control.v1.Notification
+	(*TestNotificationRequest)(nil),   // 93: control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 94: control.v1.TestNotificationResponse
+	(*ChannelResult)(nil),             // 95: control.v1.ChannelResult
+	(*BeginConsentRequest)(nil),       // 96: control.v1.BeginConsentRequest
+	(*BeginConsentResponse)(nil),      // 97: control.v1.BeginConsentResponse
+	(*FinishConsentRequest)(nil),      // 98: control.v1.FinishConsentRequest
+	(*FinishConsentResponse)(nil),     // 99: control.v1.FinishConsentResponse
+	(*TestConnectionRequest)(nil),     // 100: control.v1.TestConnectionRequest
+	(*ConnectionCheck)(nil),           // 101: control.v1.ConnectionCheck
+	(*TestConnectionResponse)(nil),    // 102: control.v1.TestConnectionResponse
+	(*PrepareConnectionRequest)(nil),  // 103: control.v1.PrepareConnectionRequest
+	(*PrepareConnectionResponse)(nil), // 104: control.v1.PrepareConnectionResponse
+	(*MarkRestoredRequest)(nil),       // 105: control.v1.MarkRestoredRequest
+	(*MarkRestoredResponse)(nil),      // 106: control.v1.MarkRestoredResponse
+	(*ReopenRequest)(nil),             // 107: control.v1.ReopenRequest
+	(*ReopenedEvent)(nil),             // 108: control.v1.ReopenedEvent
+	(*ReopenResponse)(nil),            // 109: control.v1.ReopenResponse
+	(*LaneTopsRequest)(nil),           // 110: control.v1.LaneTopsRequest
+	(*LaneTopsResponse)(nil),          // 111: control.v1.LaneTopsResponse
+	(*FactsAfterRequest)(nil),         // 112: control.v1.FactsAfterRequest
+	(*FactsAfterResponse)(nil),        // 113: control.v1.FactsAfterResponse
+	nil,                               // 114: control.v1.FinishConsentRequest.ParamsEntry
+	(*timestamppb.Timestamp)(nil),     // 115: google.protobuf.Timestamp
+	(*v1.Money)(nil),                  // 116: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,   // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,   // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,   // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
-	4,   // 3: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	113, // 4: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	113, // 5: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	113, // 6: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
-	13,  // 7: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
-	113, // 8: control.v1.Run.from:type_name -> google.protobuf.Timestamp
-	113, // 9: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	113, // 10: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	113, // 11: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
-	13,  // 12: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
-	13,  // 13: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
-	10,  // 14: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
-	113, // 15: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	0,   // 16: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
-	26,  // 17: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
-	3,   // 18: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	113, // 19: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	113, // 20: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	113, // 21: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	114, // 22: control.v1.Held.sum:type_name -> audit.v1.Money
-	114, // 23: control.v1.Exception.amount:type_name -> audit.v1.Money
-	113, // 24: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
-	28,  // 25: control.v1.Exception.held:type_name -> control.v1.Held
-	113, // 26: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
-	30,  // 27: control.v1.Exception.refused:type_name -> control.v1.Refusal
-	113, // 28: control.v1.Refusal.at:type_name -> google.protobuf.Timestamp
-	29,  // 29: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	35,  // 30: control.v1.ListCommandsResponse.items:type_name -> control.v1.Command
-	113, // 31: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	113, // 32: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
-	28,  // 33: control.v1.LaneView.held:type_name -> control.v1.Held
-	40,  // 34: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
-	45,  // 35: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
-	48,  // 36: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
-	61,  // 37: control.v1.OpenRefsResponse.told:type_name -> control.v1.StreamHead
-	52,  // 38: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	52,  // 39: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,   // 40: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	114, // 41: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	114, // 42: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	114, // 43: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	113, // 44: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	58,  // 45: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	59,  // 46: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	61,  // 47: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	61,  // 48: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	114, // 49: control.v1.Side.net:type_name -> audit.v1.Money
-	114, // 50: control.v1.Side.gross:type_name -> audit.v1.Money
-	65,  // 51: control.v1.Explained.side:type_name -> control.v1.Side
-	65,  // 52: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	65,  // 53: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	65,  // 54: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	66,  // 55: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	65,  // 56: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	114, // 57: control.v1.Break.amount:type_name -> audit.v1.Money
-	67,  // 58: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	68,  // 59: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	113, // 60: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
-	0,   // 61: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	86,  // 62: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
-	76,  // 63: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
-	113, // 64: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	113, // 65: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
-	79,  // 66: control.v1.SearchResponse.items:type_name -> control.v1.Entry
-	82,  // 67: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
-	83,  // 68: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
-	0,   // 69: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	86,  // 70: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	90,  // 71: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
-	113, // 72: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
-	113, // 73: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
-	93,  // 74: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
-	113, // 75: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
-	112, // 76: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
-	113, // 77: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
-	113, // 78: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
-	99,  // 79: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
-	52,  // 80: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
-	106, // 81: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
-	52,  // 82: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
-	61,  // 83: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
-	61,  // 84: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
-	1,   // 85: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,   // 86: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,   // 87: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,   // 88: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22,  // 89: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27,  // 90: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	32,  // 91: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	62,  // 92: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	47,  // 93: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11,  // 94: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14,  // 95: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16,  // 96: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18,  // 97: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20,  // 98: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	105, // 99: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
-	103, // 100: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	24,  // 101: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27,  // 102: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	32,  // 103: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	34,  // 104: control.v1.WriterService.ListCommands:input_type -> control.v1.ListCommandsRequest
-	37,  // 105: control.v1.WriterService.ResolveRef:input_type -> control.v1.ResolveRefRequest
-	44,  // 106: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	53,  // 107: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	47,  // 108: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	50,  // 109: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	39,  // 110: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	42,  // 111: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	81,  // 112: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
-	94,  // 113: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
-	96,  // 114: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
-	98,  // 115: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
-	101, // 116: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
-	108, // 117: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
-	103, // 118: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	55,  // 119: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	57,  // 120: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	62,  // 121: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	78,  // 122: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
-	88,  // 123: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
-	91,  // 124: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
-	110, // 125: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
-	103, // 126: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	64,  // 127: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	70,  // 128: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
-	71,  // 129: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
-	73,  // 130: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	103, // 131: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	62,  // 132: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	85,  // 133: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	75,  // 134: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
-	103, // 135: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	2,   // 136: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,   // 137: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,   // 138: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10,  // 139: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23,  // 140: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	31,  // 141: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	33,  // 142: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	63,  // 143: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	49,  // 144: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12,  // 145: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15,  // 146: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17,  // 147: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19,  // 148: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21,  // 149: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	107, // 150: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
-	104, // 151: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	25,  // 152: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	31,  // 153: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	33,  // 154: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	36,  // 155: control.v1.WriterService.ListCommands:output_type -> control.v1.ListCommandsResponse
-	38,  // 156: control.v1.WriterService.ResolveRef:output_type -> control.v1.ResolveRefResponse
-	46,  // 157: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	54,  // 158: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	49,  // 159: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	51,  // 160: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	41,  // 161: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	43,  // 162: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	84,  // 163: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
-	95,  // 164: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
-	97,  // 165: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
-	100, // 166: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
-	102, // 167: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
-	109, // 168: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
-	104, // 169: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	56,  // 170: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	60,  // 171: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	63,  // 172: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	80,  // 173: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
-	89,  // 174: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
-	92,  // 175: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
-	111, // 176: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
-	104, // 177: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	69,  // 178: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	69,  // 179: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
-	72,  // 180: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
-	74,  // 181: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	104, // 182: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	63,  // 183: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	87,  // 184: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	77,  // 185: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
-	104, // 186: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	136, // [136:187] is the sub-list for method output_type
-	85,  // [85:136] is the sub-list for method input_type
-	85,  // [85:85] is the sub-list for extension type_name
-	85,  // [85:85] is the sub-list for extension extendee
-	0,   // [0:85] is the sub-list for field type_name
+	115, // 3: control.v1.IngestStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	4,   // 4: control.v1.PollResponse.polls:type_name -> control.v1.PollState
+	115, // 5: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	115, // 6: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	115, // 7: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	13,  // 8: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
+	115, // 9: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	115, // 10: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	115, // 11: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	115, // 12: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	13,  // 13: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
+	13,  // 14: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
+	10,  // 15: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
+	115, // 16: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	0,   // 17: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
+	26,  // 18: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
+	3,   // 19: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
+	115, // 20: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	115, // 21: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	115, // 22: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	116, // 23: control.v1.Held.sum:type_name -> audit.v1.Money
+	116, // 24: control.v1.Exception.amount:type_name -> audit.v1.Money
+	115, // 25: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	28,  // 26: control.v1.Exception.held:type_name -> control.v1.Held
+	115, // 27: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	30,  // 28: control.v1.Exception.refused:type_name -> control.v1.Refusal
+	115, // 29: control.v1.Refusal.at:type_name -> google.protobuf.Timestamp
+	29,  // 30: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
+	35,  // 31: control.v1.ListCommandsResponse.items:type_name -> control.v1.Command
+	115, // 32: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	115, // 33: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	28,  // 34: control.v1.LaneView.held:type_name -> control.v1.Held
+	40,  // 35: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
+	45,  // 36: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
+	48,  // 37: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
+	61,  // 38: control.v1.OpenRefsResponse.told:type_name -> control.v1.StreamHead
+	52,  // 39: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	52,  // 40: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,   // 41: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	116, // 42: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	116, // 43: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	116, // 44: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	115, // 45: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	58,  // 46: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	59,  // 47: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	61,  // 48: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	61,  // 49: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	116, // 50: control.v1.Side.net:type_name -> audit.v1.Money
+	116, // 51: control.v1.Side.gross:type_name -> audit.v1.Money
+	65,  // 52: control.v1.Explained.side:type_name -> control.v1.Side
+	65,  // 53: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	65,  // 54: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	65,  // 55: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	66,  // 56: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	65,  // 57: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	116, // 58: control.v1.Break.amount:type_name -> audit.v1.Money
+	68,  // 59: control.v1.ListBreaksResponse.items:type_name -> control.v1.Break
+	67,  // 60: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	68,  // 61: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	115, // 62: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	0,   // 63: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	88,  // 64: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
+	78,  // 65: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
+	115, // 66: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	115, // 67: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	81,  // 68: control.v1.SearchResponse.items:type_name -> control.v1.Entry
+	84,  // 69: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
+	85,  // 70: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
+	0,   // 71: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	88,  // 72: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	92,  // 73: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
+	115, // 74: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
+	115, // 75: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
+	95,  // 76: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
+	115, // 77: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
+	114, // 78: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
+	115, // 79: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
+	115, // 80: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
+	101, // 81: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
+	52,  // 82: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
+	108, // 83: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
+	52,  // 84: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
+	61,  // 85: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
+	61,  // 86: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
+	1,   // 87: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,   // 88: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,   // 89: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,   // 90: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22,  // 91: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27,  // 92: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	32,  // 93: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	62,  // 94: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	47,  // 95: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11,  // 96: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14,  // 97: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16,  // 98: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18,  // 99: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20,  // 100: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	107, // 101: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
+	105, // 102: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	24,  // 103: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27,  // 104: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	32,  // 105: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	34,  // 106: control.v1.WriterService.ListCommands:input_type -> control.v1.ListCommandsRequest
+	37,  // 107: control.v1.WriterService.ResolveRef:input_type -> control.v1.ResolveRefRequest
+	44,  // 108: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	53,  // 109: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	47,  // 110: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	50,  // 111: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	39,  // 112: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	42,  // 113: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	83,  // 114: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
+	96,  // 115: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
+	98,  // 116: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
+	100, // 117: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
+	103, // 118: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
+	110, // 119: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
+	105, // 120: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	55,  // 121: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	57,  // 122: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	62,  // 123: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	80,  // 124: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
+	90,  // 125: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
+	93,  // 126: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
+	112, // 127: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
+	105, // 128: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	64,  // 129: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	72,  // 130: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	73,  // 131: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	69,  // 132: control.v1.ReconcilerService.ListBreaks:input_type -> control.v1.ListBreaksRequest
+	75,  // 133: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	105, // 134: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	62,  // 135: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	87,  // 136: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	77,  // 137: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
+	105, // 138: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	2,   // 139: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,   // 140: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,   // 141: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10,  // 142: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23,  // 143: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	31,  // 144: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	33,  // 145: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	63,  // 146: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	49,  // 147: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12,  // 148: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15,  // 149: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17,  // 150: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19,  // 151: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21,  // 152: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	109, // 153: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
+	106, // 154: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	25,  // 155: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	31,  // 156: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	33,  // 157: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	36,  // 158: control.v1.WriterService.ListCommands:output_type -> control.v1.ListCommandsResponse
+	38,  // 159: control.v1.WriterService.ResolveRef:output_type -> control.v1.ResolveRefResponse
+	46,  // 160: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	54,  // 161: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	49,  // 162: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	51,  // 163: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	41,  // 164: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	43,  // 165: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	86,  // 166: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
+	97,  // 167: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
+	99,  // 168: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
+	102, // 169: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
+	104, // 170: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
+	111, // 171: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
+	106, // 172: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	56,  // 173: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	60,  // 174: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	63,  // 175: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	82,  // 176: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
+	91,  // 177: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
+	94,  // 178: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
+	113, // 179: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
+	106, // 180: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	71,  // 181: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	71,  // 182: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	74,  // 183: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	70,  // 184: control.v1.ReconcilerService.ListBreaks:output_type -> control.v1.ListBreaksResponse
+	76,  // 185: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	106, // 186: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	63,  // 187: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	89,  // 188: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	79,  // 189: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
+	106, // 190: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	139, // [139:191] is the sub-list for method output_type
+	87,  // [87:139] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -8683,7 +8828,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   113,
+			NumMessages:   115,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -1919,6 +1919,7 @@ const (
 	ReconcilerService_Reconcile_FullMethodName        = "/control.v1.ReconcilerService/Reconcile"
 	ReconcilerService_LastReport_FullMethodName       = "/control.v1.ReconcilerService/LastReport"
 	ReconcilerService_Repair_FullMethodName           = "/control.v1.ReconcilerService/Repair"
+	ReconcilerService_ListBreaks_FullMethodName       = "/control.v1.ReconcilerService/ListBreaks"
 	ReconcilerService_ReconcilerStatus_FullMethodName = "/control.v1.ReconcilerService/ReconcilerStatus"
 	ReconcilerService_MarkRestored_FullMethodName     = "/control.v1.ReconcilerService/MarkRestored"
 	ReconcilerService_StreamHeads_FullMethodName      = "/control.v1.ReconcilerService/StreamHeads"
@@ -1936,6 +1937,8 @@ type ReconcilerServiceClient interface {
 	LastReport(ctx context.Context, in *LastReportRequest, opts ...grpc.CallOption) (*ReconcileResponse, error)
 	// Repair starts the repair of breaks, or closes one that a person accepts.
 	Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (*RepairResponse, error)
+	// ListBreaks lists the differences of a record that are open, under repair or accepted.
+	ListBreaks(ctx context.Context, in *ListBreaksRequest, opts ...grpc.CallOption) (*ListBreaksResponse, error)
 	// ReconcilerStatus tells how much of the trail is taken.
 	ReconcilerStatus(ctx context.Context, in *ReconcilerStatusRequest, opts ...grpc.CallOption) (*ReconcilerStatusResponse, error)
 	// MarkRestored says that this service's database was set back.
@@ -1976,6 +1979,16 @@ func (c *reconcilerServiceClient) Repair(ctx context.Context, in *RepairRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RepairResponse)
 	err := c.cc.Invoke(ctx, ReconcilerService_Repair_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *reconcilerServiceClient) ListBreaks(ctx context.Context, in *ListBreaksRequest, opts ...grpc.CallOption) (*ListBreaksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBreaksResponse)
+	err := c.cc.Invoke(ctx, ReconcilerService_ListBreaks_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2024,6 +2037,8 @@ type ReconcilerServiceServer interface {
 	LastReport(context.Context, *LastReportRequest) (*ReconcileResponse, error)
 	// Repair starts the repair of breaks, or closes one that a person accepts.
 	Repair(context.Context, *RepairRequest) (*RepairResponse, error)
+	// ListBreaks lists the differences of a record that are open, under repair or accepted.
+	ListBreaks(context.Context, *ListBreaksRequest) (*ListBreaksResponse, error)
 	// ReconcilerStatus tells how much of the trail is taken.
 	ReconcilerStatus(context.Context, *ReconcilerStatusRequest) (*ReconcilerStatusResponse, error)
 	// MarkRestored says that this service's database was set back.
@@ -2048,6 +2063,9 @@ func (UnimplementedReconcilerServiceServer) LastReport(context.Context, *LastRep
 }
 func (UnimplementedReconcilerServiceServer) Repair(context.Context, *RepairRequest) (*RepairResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Repair not implemented")
+}
+func (UnimplementedReconcilerServiceServer) ListBreaks(context.Context, *ListBreaksRequest) (*ListBreaksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBreaks not implemented")
 }
 func (UnimplementedReconcilerServiceServer) ReconcilerStatus(context.Context, *ReconcilerStatusRequest) (*ReconcilerStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReconcilerStatus not implemented")
@@ -2133,6 +2151,24 @@ func _ReconcilerService_Repair_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReconcilerService_ListBreaks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBreaksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReconcilerServiceServer).ListBreaks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReconcilerService_ListBreaks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReconcilerServiceServer).ListBreaks(ctx, req.(*ListBreaksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReconcilerService_ReconcilerStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReconcilerStatusRequest)
 	if err := dec(in); err != nil {
@@ -2205,6 +2241,10 @@ var ReconcilerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Repair",
 			Handler:    _ReconcilerService_Repair_Handler,
+		},
+		{
+			MethodName: "ListBreaks",
+			Handler:    _ReconcilerService_ListBreaks_Handler,
 		},
 		{
 			MethodName: "ReconcilerStatus",

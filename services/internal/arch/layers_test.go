@@ -106,7 +106,7 @@ func mayImport(name string) ([]string, bool) {
 	case name == "connectors":
 		return []string{"connectors", "internal/connector"}, true
 	case name == "console": // a client of the control plane alone
-		return []string{"internal/money"}, true
+		return []string{"internal/money", "internal/control"}, true
 	case name == "mappings":
 		return []string{"internal/mapping"}, true
 	case name == "internal/arch", name == "internal/drill": // about the tests, for the tests

@@ -32,7 +32,7 @@ func (c *comparison) customers() {
 			c.explain(GoneAtSource, one)
 		case !l.Gone && !there[l.OtherRef]:
 			row.source.add(c.sums, one.net, one.gross, true)
-			c.found(Missing, Removed, c.in.Open[l.SourceRef], l.SourceRef, l.OtherRef, one)
+			c.found(Missing, Removed, c.in.Open[l.SourceRef], l.SourceRef, l.OtherRef, "", one)
 		case !l.Gone:
 			row.source.add(c.sums, one.net, one.gross, true)
 		}

@@ -80,6 +80,8 @@ type Input struct {
 	Customers []string
 	// Open are the source refs that are on their way or parked, with why.
 	Open map[string]string
+	// Accepted are the differences that a person accepted as they are.
+	Accepted map[string]Acceptance
 	// Seen are the ids of the breaks of an earlier look. A difference that is
 	// in one look and not in the other moves; it is no break yet. Nil: this is
 	// the first look.
@@ -121,8 +123,9 @@ const (
 
 // The states of a break.
 const (
-	Open    = "open"
-	Settled = "explained"
+	Open     = "open"
+	Settled  = "explained"
+	Accepted = "accepted"
 )
 
 // The causes. Those of Input.Open explain too.
@@ -145,6 +148,7 @@ const (
 	NotInJournal = "not_in_journal" // books and source agree; the trail has not told us yet
 	GoneUnwanted = "gone_and_unwanted"
 	GoneAtSource = "gone_at_source" // the books keep a customer whose record was removed
+	ByPerson     = "accepted"       // a person accepted it, with a reason
 )
 
 // Break is one difference between two records of one truth.
@@ -155,7 +159,13 @@ type Break struct {
 	SourceRef, BooksRef string
 	Amount              money.Amount // net, source minus books; that of the books where their currencies differ
 	State, Repair       string
+	// Difference is what exactly differs, in whatever period: an edit makes it another.
+	Difference string
+	Acceptance Acceptance // of an accepted one
 }
+
+// Acceptance is who accepted a difference, and why.
+type Acceptance struct{ Actor, Reason string }
 
 // BreakID is the identity of a break: found twice, it is one.
 func BreakID(kind Kind, entity, sourceRef, booksRef, period string) string {

@@ -1,8 +1,10 @@
 package match
 
 import (
+	"fmt"
 	"strings"
 
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/money"
 )
 
@@ -11,7 +13,7 @@ func (c *comparison) unit(u *unit) {
 	c.count(u)
 	for _, extra := range u.books[min(1, len(u.books)):] {
 		if c.dated(extra.IssueDate) {
-			c.found(Duplicate, SameRecord, "", u.ref, extra.Ref, minus(extra))
+			c.found(Duplicate, SameRecord, "", u.ref, extra.Ref, extra.state(), minus(extra))
 		}
 	}
 	var b *Books
@@ -81,7 +83,7 @@ func (c *comparison) missing(u *unit) {
 		}
 	}
 	gross, known := u.gross()
-	c.found(Missing, cause, c.in.Open[u.ref], u.ref, ref, portion{u.source.Net, gross, known})
+	c.found(Missing, cause, c.in.Open[u.ref], u.ref, ref, u.source.IssueDate, portion{u.source.Net, gross, known})
 }
 
 // unwanted: a document of ours lives that the source does not ask for.
@@ -90,14 +92,14 @@ func (c *comparison) unwanted(u *unit, want Want, b *Books) {
 		return
 	}
 	cause := map[Want]string{"": NoRecord, Nothing: NotWanted, Rejected: RejectedNow}[want]
-	c.found(Orphan, cause, c.in.Open[u.ref], u.ref, b.Ref, minus(*b))
+	c.found(Orphan, cause, c.in.Open[u.ref], u.ref, b.Ref, b.state(), minus(*b))
 }
 
 // forgotten: neither the source nor the books have what the journal holds. They
 // agree, so it is told and not held against anybody.
 func (c *comparison) forgotten(u *unit) {
 	if j := u.journal; j != nil && c.dated(j.IssueDate) {
-		c.found(Stale, GoneUnwanted, GoneUnwanted, u.ref, j.OtherRef, zero(j.Net.Currency))
+		c.found(Stale, GoneUnwanted, GoneUnwanted, u.ref, j.OtherRef, "", zero(j.Net.Currency))
 	}
 }
 
@@ -118,11 +120,12 @@ func (c *comparison) pair(u *unit, b *Books) {
 	}
 	j, known := u.known[b.Ref]
 	edited := known && (j.Void || j.Net != b.Net || j.Gross != b.Gross || j.IssueDate != b.IssueDate || j.Content != "" && j.Content != b.Content)
+	state := s.IssueDate + " " + b.state()
 	switch {
 	case edited:
-		c.found(Stale, Edited, c.in.Open[u.ref], u.ref, b.Ref, u.difference(b)...)
+		c.found(Stale, Edited, c.in.Open[u.ref], u.ref, b.Ref, state, u.difference(b)...)
 	case s.Net != b.Net:
-		c.found(Amount, SourceChanged, c.in.Open[u.ref], u.ref, b.Ref, u.difference(b)...)
+		c.found(Amount, SourceChanged, c.in.Open[u.ref], u.ref, b.Ref, state, u.difference(b)...)
 	case !known:
 		c.explain(NotInJournal, zero(b.Net.Currency))
 	}
@@ -148,10 +151,10 @@ func (c *comparison) stranger(b Books) {
 	}
 	c.sums.of(b.Net.Currency).books.add(c.sums, b.Net, b.Gross, true)
 	if strings.HasPrefix(b.Mark, "TO-") {
-		c.found(Orphan, UnknownMark, "", "", b.Ref, minus(b))
+		c.found(Orphan, UnknownMark, "", "", b.Ref, b.state(), minus(b))
 		return
 	}
-	c.found(Orphan, NotOurs, NotOurs, "", b.Ref, minus(b))
+	c.found(Orphan, NotOurs, NotOurs, "", b.Ref, b.state(), minus(b))
 }
 
 // portion is a part of the difference in one currency, source minus books.
@@ -166,11 +169,25 @@ func zero(currency string) portion {
 	return portion{money.Amount{Currency: currency}, money.Amount{Currency: currency}, true}
 }
 
-// found records a difference. It is explained by what is on its way, or open.
-func (c *comparison) found(kind Kind, cause, explanation, sourceRef, booksRef string, portions ...portion) {
+// state is all that is compared of a document in the books.
+func (b Books) state() string {
+	return fmt.Sprintf("%d %d %s %s %s", b.Net.Minor, b.Gross.Minor, b.Net.Currency, b.IssueDate, b.Content)
+}
+
+// found records a difference. It is explained by a person who accepted it or by
+// what is on its way, or open. The state tells one difference of two records
+// from a later one where the portions do not.
+func (c *comparison) found(kind Kind, cause, explanation, sourceRef, booksRef, state string, portions ...portion) {
 	b := Break{
 		ID: BreakID(kind, c.in.Entity, sourceRef, booksRef, c.in.Period), Entity: c.in.Entity, Target: c.in.Target, Kind: kind, Cause: cause,
 		SourceRef: sourceRef, BooksRef: booksRef, Amount: portions[0].net, State: Open, Repair: repair(kind, cause),
+	}
+	b.Difference = event.Digest("difference/v1", string(kind), b.Entity, b.Target, sourceRef, booksRef, cause, state, fmt.Sprint(portions))
+	if by, ok := c.in.Accepted[b.Difference]; ok {
+		b.accept(by)
+		c.explain(ByPerson, portions...)
+		c.breaks = append(c.breaks, b)
+		return
 	}
 	if explanation == "" && c.in.Seen != nil && !c.in.Seen[b.ID] {
 		explanation = InFlight
@@ -185,6 +202,12 @@ func (c *comparison) found(kind Kind, cause, explanation, sourceRef, booksRef st
 		}
 	}
 	c.breaks = append(c.breaks, b)
+}
+
+// accept keeps the cause: the state says that it does not stand open.
+func (b *Break) accept(by Acceptance) {
+	b.State, b.Acceptance = Accepted, by
+	b.Repair = "None: " + by.Actor + " accepted it: " + by.Reason
 }
 
 func (c *comparison) explain(cause string, portions ...portion) {

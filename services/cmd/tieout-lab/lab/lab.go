@@ -192,7 +192,11 @@ func (l *Lab) startConsole(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := console.New(l.conn, []string{world.EntityID}, l.log, time.Now)
+	var entities []console.Entity
+	for _, e := range l.world.Registry().Entities {
+		entities = append(entities, console.Entity{ID: e.ID, Tenant: e.Tenant})
+	}
+	c, err := console.New(l.conn, entities, l.log, time.Now)
 	if err != nil {
 		return errors.Join(err, at.Close())
 	}

@@ -50,6 +50,8 @@ type breakView struct {
 	Amount    *amount `json:"amount"`
 	State     string  `json:"state"`
 	Repair    string  `json:"repair"`
+	Actor     string  `json:"actor"`  // who accepted it
+	Reason    string  `json:"reason"` // and why
 }
 
 func (a *app) reconcile() *cobra.Command {
@@ -156,9 +158,13 @@ func (a *app) repair(cmd *cobra.Command, r *controlv1.RepairRequest) error {
 		return err
 	}
 	ids := append([]string{}, res.GetIds()...)
+	done := r.GetAction()
+	if r.GetDryRun() {
+		done = "would " + done
+	}
 	return a.print(map[string]any{"action": r.GetAction(), "dry_run": r.GetDryRun(), "breaks": ids}, func(w io.Writer) {
 		for _, id := range ids {
-			fmt.Fprintf(w, "%s\t%s\n", r.GetAction(), id)
+			fmt.Fprintf(w, "%s\t%s\n", done, id)
 		}
 		if len(ids) == 0 {
 			fmt.Fprintln(w, "nothing to act on")
@@ -216,7 +222,7 @@ func toReconcile(r *controlv1.ReconcileResponse) *reconcileView {
 		v.Rows = append(v.Rows, row)
 	}
 	for _, b := range r.GetBreaks() {
-		v.Breaks = append(v.Breaks, breakView{b.GetId(), b.GetKind(), b.GetCause(), b.GetSourceRef(), b.GetBooksRef(), toAmount(b.GetAmount()), b.GetState(), b.GetRepair()})
+		v.Breaks = append(v.Breaks, breakView{b.GetId(), b.GetKind(), b.GetCause(), b.GetSourceRef(), b.GetBooksRef(), toAmount(b.GetAmount()), b.GetState(), b.GetRepair(), b.GetActor(), b.GetReason()})
 	}
 	return v
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "tieout.dev/proto/control/v1"
 )
@@ -147,8 +148,17 @@ func (a *app) readStatus(ctx context.Context) (*statusView, error) {
 	for _, s := range []*controlv1.ServiceState{p.ingest.GetService(), t.GetService(), p.writer.GetService(), r.GetService(), au.GetService()} {
 		v.Services = append(v.Services, serviceView{s.GetName(), s.GetState(), s.GetVersion(), s.GetLag(), s.GetReason()})
 	}
-	v.Exceptions = exceptionsView{Open: p.ingest.GetExceptions() + p.writer.GetExceptions(), Oldest: instant(p.writer.GetOldest())}
+	v.Exceptions = exceptionsView{Open: p.ingest.GetExceptions() + p.writer.GetExceptions(), Oldest: instant(p.oldest())}
 	return v, nil
+}
+
+// oldest is when the oldest open exception of any service was opened.
+func (p pulse) oldest() *timestamppb.Timestamp {
+	in, w := p.ingest.GetOldest(), p.writer.GetOldest()
+	if w == nil || in != nil && in.AsTime().Before(w.AsTime()) {
+		return in
+	}
+	return w
 }
 
 // routes joins what ingest admitted with what the writer holds.

@@ -143,9 +143,9 @@ func (s *stack) startConsole(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var entities []string
-	for _, e := range s.file.Entities {
-		entities = append(entities, e.ID)
+	var entities []console.Entity
+	for _, e := range s.world.Registry().Entities {
+		entities = append(entities, console.Entity{ID: e.ID, Tenant: e.Tenant})
 	}
 	c, err := console.New(s.conn, entities, s.log, time.Now)
 	if err != nil {
