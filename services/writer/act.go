@@ -27,11 +27,18 @@ var everyAction = []string{protocol.Retry, protocol.Rerender, protocol.Requeue, 
 // same.
 var needsTwo = []string{protocol.LinkTo, protocol.ConfirmAbsent, protocol.ReissueIt, protocol.Discard}
 
+// A conflict about one of these is about a record that the document uses, such
+// as one out of use: there is no document yet to be made once more.
+const (
+	fieldCustomer = "customer"
+	fieldItem     = "item"
+)
+
 // acted is an open exception that a person acts on.
 type acted struct {
-	id, kind, target, lane string
-	seq                    int64
-	aside                  bool
+	id, kind, field, target, lane string
+	seq                           int64
+	aside                         bool
 }
 
 // actions are what may be done about it now.
@@ -53,7 +60,9 @@ func (x acted) actions() []string {
 	case exception.Doubt:
 		out = []string{protocol.Retry, protocol.LinkTo, protocol.ConfirmAbsent}
 	case exception.Conflict:
-		out = append(out, protocol.ReissueIt)
+		if x.field != fieldCustomer && x.field != fieldItem {
+			out = append(out, protocol.ReissueIt)
+		}
 	}
 	return append(out, protocol.Discard)
 }
@@ -179,7 +188,7 @@ func actedOn(tx *store.Tx, r *controlv1.ActRequest) ([]acted, error) {
 	if r.GetId() == "" && !r.GetAll() { // a document to be reissued, without an exception of its own
 		return reissued(tx, r.GetRef())
 	}
-	rows, err := tx.Query(`SELECT e.id, e.kind, e.target, e.lane, e.seq, CASE WHEN s.state = 'aside' THEN 1 ELSE 0 END FROM exception e
+	rows, err := tx.Query(`SELECT e.id, e.kind, e.field, e.target, e.lane, e.seq, CASE WHEN s.state = 'aside' THEN 1 ELSE 0 END FROM exception e
 		LEFT JOIN slot s ON s.target = e.target AND s.lane = e.lane AND s.seq = e.seq
 		WHERE e.state = 'open' AND ($1 = '' OR e.id = $1) AND ($2 = '' OR e.kind = $2) ORDER BY e.opened_at, e.id`, r.GetId(), r.GetKind())
 	if err != nil {
@@ -190,7 +199,7 @@ func actedOn(tx *store.Tx, r *controlv1.ActRequest) ([]acted, error) {
 	for rows.Next() {
 		var x acted
 		var aside int
-		if err := rows.Scan(&x.id, &x.kind, &x.target, &x.lane, &x.seq, &aside); err != nil {
+		if err := rows.Scan(&x.id, &x.kind, &x.field, &x.target, &x.lane, &x.seq, &aside); err != nil {
 			return nil, err
 		}
 		x.aside = aside == 1

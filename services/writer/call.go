@@ -20,7 +20,7 @@ func (o *owner) carryOut(ctx context.Context, e protocol.Effects) {
 		o.calls.Go(func() { o.answer(o.put(ctx, call, decided)) })
 	}
 	for _, l := range e.Looks {
-		o.calls.Go(func() { o.looked(o.look(ctx, l)) })
+		o.calls.Go(func() { o.looked(o.look(ctx, l, decided)) })
 	}
 }
 
@@ -42,7 +42,13 @@ func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) pr
 	}
 	crash.At(crash.WriterBeforeSend)
 	started := o.w.deps.Now()
-	outcomes := o.conn.Target.Put(ctx, c)
+	p := o.pass(decided)
+	p.guard = o.conn.Claims.Guard
+	outcomes := o.conn.Target.Put(p.on(ctx), c)
+	if p.refused {
+		spans.notSent()
+		return protocol.Answer{Call: c.Key, NotSent: true}
+	}
 	crash.At(crash.WriterAfterSend)
 	o.vendor(ctx, "put", started, worst(outcomes))
 	for i := range outcomes {
@@ -54,9 +60,10 @@ func (o *owner) put(ctx context.Context, c connector.Call, decided time.Time) pr
 	return protocol.Answer{Call: c.Key, Outcomes: outcomes}
 }
 
-func (o *owner) look(ctx context.Context, l protocol.Look) protocol.LookAnswer {
+func (o *owner) look(ctx context.Context, l protocol.Look, decided time.Time) protocol.LookAnswer {
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
+	ctx = o.pass(decided).on(ctx)
 	started := o.w.deps.Now()
 	if l.Probe != nil {
 		found, err := o.conn.Target.Find(ctx, *l.Probe)

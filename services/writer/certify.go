@@ -69,7 +69,7 @@ func (w *Writer) pastSettled(ctx context.Context, target string) (settled bool, 
 }
 
 func (w *Writer) agrees(ctx context.Context, target string, conn *connector.Connection, kind document.Kind) (bool, error) {
-	for p, err := range conn.Target.List(ctx, kind, "", "") {
+	for p, err := range conn.Target.List(w.extra(ctx, target), kind, "", "") {
 		if err != nil {
 			return false, fmt.Errorf("list the books' documents of kind %s: %w", kind, err)
 		}

@@ -26,9 +26,9 @@ func (s *Server) TestConnection(ctx context.Context, r *controlv1.TestConnection
 	}
 	ctx, cancel := context.WithTimeout(ctx, vendorPatience)
 	defer cancel()
+	ctx = s.w.extra(ctx, c.Account)
 	checks := s.checkToken(ctx, c)
 	if checks[0].OK && conn.Check != nil {
-		s.spend(ctx, c.Account)
 		checks = append(checks, conn.Check(ctx)...)
 	}
 	if !slices.ContainsFunc(checks, func(x connector.Check) bool { return !x.OK && x.Name != "properties" && x.Name != "scopes" }) {
@@ -39,32 +39,6 @@ func (s *Server) TestConnection(ctx context.Context, r *controlv1.TestConnection
 		out.Checks = append(out.Checks, &controlv1.ConnectionCheck{Name: x.Name, Ok: x.OK, Detail: x.Detail, Next: command(x.Next, c.ID)})
 	}
 	return out, nil
-}
-
-const (
-	// checkReads is about how many requests each half of a check takes.
-	checkReads = 6
-	// spendWithin is how long they wait for room, looking every spendEvery.
-	spendWithin = 10 * time.Second
-	spendEvery  = 100 * time.Millisecond
-)
-
-// spend waits until the requests of a check fit into our share of the
-// vendor's limits, and counts them like any other. A share that never has so
-// much free is not waited for longer than that.
-func (s *Server) spend(ctx context.Context, account string) {
-	o := s.w.owner(account)
-	if o == nil { // another replica writes there and knows what is left
-		return
-	}
-	for waited := time.Duration(0); ctx.Err() == nil; waited += spendEvery {
-		now := s.w.deps.Now()
-		if n, _ := o.limit.all.Available(now); n >= checkReads || waited > spendWithin {
-			o.limit.all.Spend(now, checkReads)
-			return
-		}
-		pause(ctx, spendEvery)
-	}
 }
 
 // patiently asks again, once, what the vendor was too busy to answer.
@@ -105,9 +79,6 @@ func (s *Server) checkToken(ctx context.Context, c registry.Connection) []connec
 
 // checkBooks reads the closing date and the tables that symbols are bound in.
 func (s *Server) checkBooks(ctx context.Context, c registry.Connection, conn *connector.Connection) []connector.Check {
-	if conn.Target != nil {
-		s.spend(ctx, c.Account)
-	}
 	var out []connector.Check
 	if books, ok := conn.Target.(connector.Locker); ok {
 		x := connector.Check{Name: "closing date", OK: true, Detail: "the books are open"}

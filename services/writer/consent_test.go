@@ -420,19 +420,23 @@ func TestPrepareConnectionMakesWhatIsMissingOnce(t *testing.T) {
 	}
 }
 
-// What a check reads counts like any other request, and waits for its turn.
+// Each request of a check counts like any other.
 func TestChecksKeepToTheQuota(t *testing.T) {
 	d := newDesk(t)
-	o := &owner{limit: newLimits(connector.Claims{Limits: []connector.Limit{{Requests: 10, Window: time.Second}}}, 100)}
+	now := time.Now()
+	d.server.w.deps.Now = func() time.Time { return now }
+	o := &owner{w: d.server.w, limit: newLimits(connector.Claims{Limits: []connector.Limit{{Requests: 10, Window: time.Second}}}, 100)}
 	d.server.w.setOwner("books/1", o)
-	d.conn.Target = &closedBooks{}
-	d.conn.Check = func(context.Context) []connector.Check {
-		d.now = d.now.Add(time.Second)
+	d.conn.Check = func(ctx context.Context) []connector.Check {
+		for range 3 {
+			if err := connector.CountRequest(ctx); err != nil {
+				t.Error(err)
+			}
+		}
 		return nil
 	}
-	o.limit.all.Spend(d.now.Add(-time.Second), 10) // out of the window
 	d.test()
-	if used, _, _ := o.limit.used(d.now); used != checkReads {
-		t.Errorf("%d requests were counted in the last second", used)
+	if used, _, _ := o.limit.used(now); used != 3 {
+		t.Errorf("%d requests were counted, want 3", used)
 	}
 }

@@ -84,7 +84,7 @@ func (o *owner) run(ctx context.Context) error {
 		return err
 	}
 	crash.At(crash.WriterTargetTaken)
-	if err := o.refs.load(ctx); err != nil {
+	if err := o.refs.load(o.extra(ctx)); err != nil {
 		return err
 	}
 	turns, stop := context.WithCancelCause(context.WithoutCancel(ctx))

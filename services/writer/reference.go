@@ -66,7 +66,7 @@ func (r *references) renew(ctx context.Context, o *owner) {
 	o.calls.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, o.patience())
 		defer cancel()
-		err := r.load(ctx)
+		err := r.load(o.extra(ctx))
 		r.mu.Lock()
 		r.reads, r.readAt = false, r.w.deps.Now()
 		r.mu.Unlock()

@@ -245,7 +245,7 @@ func (s *Server) held(tx *store.Tx, e *controlv1.Exception) error {
 		e.Held = held
 	}
 	if e.GetState() == string(exception.Open) {
-		e.Actions = acted{kind: e.GetKind(), lane: e.GetLane(), seq: e.GetSeq(), aside: aside == 1}.actions()
+		e.Actions = acted{kind: e.GetKind(), field: e.GetField(), lane: e.GetLane(), seq: e.GetSeq(), aside: aside == 1}.actions()
 	}
 	return s.booksPage(tx, e)
 }

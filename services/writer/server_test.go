@@ -169,3 +169,14 @@ func TestARefusedActionIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// A record that a document uses and that is out of use is no document to be made
+// once more.
+func TestOnlyADocumentIsReissued(t *testing.T) {
+	for field, offered := range map[string]bool{"": true, "lines": true, "customer": false, "item": false} {
+		x := acted{kind: string(exception.Conflict), field: field, lane: "l", seq: 1}
+		if got := slices.Contains(x.actions(), protocol.ReissueIt); got != offered {
+			t.Errorf("a conflict about %q: reissue is offered %t", field, got)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package hubspot
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -102,9 +101,6 @@ func (c *client) readAt(ctx context.Context, method, path string, body, into any
 // send sends a request once. Its error is a fault of kind Transient where
 // nothing can have left, else InDoubt for writes and Transient for reads.
 func (c *client) send(ctx context.Context, method, path string, body any) (answer, error) {
-	if err := connector.CountRequest(ctx); err != nil {
-		return answer{}, &fault.Error{Kind: fault.Transient, Text: "not sent", Err: err}
-	}
 	token, err := c.tokens.Token(ctx)
 	if err != nil {
 		return answer{}, &fault.Error{Kind: fault.Unauthorized, Text: "no access token", Err: err}
@@ -112,6 +108,10 @@ func (c *client) send(ctx context.Context, method, path string, body any) (answe
 	req, err := c.request(ctx, method, path, token, body)
 	if err != nil {
 		return answer{}, &fault.Error{Kind: fault.Internal, Err: err}
+	}
+	// last of all, since a token may have been long in coming
+	if err := connector.CountRequest(ctx); err != nil {
+		return answer{}, &fault.Error{Kind: fault.Transient, Text: "not sent", Err: err}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -135,23 +135,22 @@ func (c *client) send(ctx context.Context, method, path string, body any) (answe
 }
 
 func (c *client) request(ctx context.Context, method, path, token string, body any) (*http.Request, error) {
-	var payload io.Reader
+	var payload []byte
 	switch b := body.(type) {
 	case nil:
 	case []byte:
-		payload = bytes.NewReader(b)
+		payload = b
 	default:
 		raw, err := json.Marshal(body)
 		if err != nil {
 			return nil, fmt.Errorf("encode request: %w", err)
 		}
-		payload = bytes.NewReader(raw)
+		payload = raw
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, payload)
+	req, err := connector.NewRequest(ctx, method, c.base+path, payload)
 	if err != nil {
 		return nil, err
 	}
-	req.GetBody = nil // without it net/http cannot send a request twice
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Accept", "application/json")
 	if payload != nil {

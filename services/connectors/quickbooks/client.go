@@ -1,7 +1,6 @@
 package quickbooks
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -106,6 +105,10 @@ func (c *client) send(ctx context.Context, p purpose, method, path string, query
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, Err: err}
 	}
+	// last of all, since a token may have been long in coming
+	if err := connector.CountRequest(ctx); err != nil {
+		return nil, &fault.Error{Kind: fault.Transient, Text: "not sent", Err: err}
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, lost(err, p)
@@ -132,15 +135,10 @@ func (c *client) request(ctx context.Context, method, path, token string, query 
 		query = url.Values{}
 	}
 	query.Set("minorversion", minorVersion)
-	var payload io.Reader
-	if body != nil {
-		payload = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/v3/company/"+url.PathEscape(c.realm)+"/"+path+"?"+query.Encode(), payload)
+	req, err := connector.NewRequest(ctx, method, c.base+"/v3/company/"+url.PathEscape(c.realm)+"/"+path+"?"+query.Encode(), body)
 	if err != nil {
 		return nil, err
 	}
-	req.GetBody = nil // without it net/http cannot send a request twice
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Accept", "application/json")
 	if body != nil {

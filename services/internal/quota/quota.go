@@ -17,12 +17,18 @@ type Log struct {
 }
 
 type window struct {
-	limit int // ours
-	whole int // of all of us
-	size  time.Duration
-	sent  []departure // oldest first
-	total int         // of sent
+	limit int           // ours
+	whole int           // of all of us
+	named time.Duration // by the vendor
+	size  time.Duration // ours
+	sent  []departure   // oldest first
+	total int           // of sent
 }
+
+// slack is how much longer than the vendor's our windows are, at most a tenth:
+// requests that leave a window apart do not arrive so, and the vendor counts
+// arrivals.
+const slack = 100 * time.Millisecond
 
 // grains is how finely a window remembers: departures within a thousandth of it
 // count as if all of them had left with the last one.
@@ -40,7 +46,7 @@ func New(limits []connector.Limit, percent int) *Log {
 	l := &Log{}
 	for _, x := range limits {
 		n := max(1, x.Requests*percent/100)
-		l.windows = append(l.windows, window{limit: n, whole: n, size: x.Window})
+		l.windows = append(l.windows, window{limit: n, whole: n, named: x.Window, size: x.Window + min(slack, x.Window/10)})
 	}
 	return l
 }
@@ -105,14 +111,43 @@ func (l *Log) Spend(now time.Time, n int) {
 	}
 }
 
+// Leave has one of the requests that were spent at a moment count from now on,
+// when it leaves. False: a window has forgotten it, and it needs another place.
+func (l *Log) Leave(spent, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.windows {
+		if now.Sub(spent) >= l.windows[i].size {
+			return false
+		}
+	}
+	for i := range l.windows {
+		l.windows[i].remove(Reservation{at: spent, n: 1})
+		l.windows[i].add(now, 1)
+	}
+	return true
+}
+
+// Book takes the next free place for one request and returns its moment. Who
+// books first goes first, also before what is spent later.
+func (l *Log) Book(now time.Time) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := l.whenever(now, 1)
+	for i := range l.windows {
+		l.windows[i].add(at, 1)
+	}
+	return at
+}
+
 // Used returns the departures within the longest window, its limit and its
 // length.
 func (l *Log) Used(now time.Time) (used, limit int, size time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.windows {
-		if w := &l.windows[i]; w.size >= size {
-			used, limit, size = w.limit-w.free(now), w.limit, w.size
+		if w := &l.windows[i]; w.named >= size {
+			used, limit, size = w.limit-w.free(now), w.limit, w.named
 		}
 	}
 	return used, limit, size

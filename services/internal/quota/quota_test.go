@@ -108,7 +108,7 @@ func TestATaskLargerThanAWindow(t *testing.T) {
 		t.Fatal("an empty window refuses it")
 	}
 	_, again, ok := l.Reserve(now, 8)
-	if ok || again != now.Add(time.Second) {
+	if ok || again != now.Add(time.Second+slack) {
 		t.Fatalf("%v, again at %v", ok, again)
 	}
 	if _, _, ok := l.Reserve(again, 8); !ok {
@@ -126,10 +126,56 @@ func TestThePaceSpreadsTheRest(t *testing.T) {
 		}
 		l.Spend(now, 8)
 	}
-	if l.Spend(now, 1); l.Pace(now, 8) != time.Second {
+	if l.Spend(now, 1); l.Pace(now, 8) != time.Second+slack/10 {
 		t.Errorf("waits %s", l.Pace(now, 8))
 	}
-	if w := l.Pace(now.Add(10*time.Second), 8); w != 0 {
+	if w := l.Pace(now.Add(10*time.Second+slack), 8); w != 0 {
 		t.Errorf("waits %s in a new window", w)
+	}
+}
+
+// The vendor counts what arrives: a burst that was held up on its way does not
+// meet the next one within a window of the vendor's.
+func TestAWindowIsLongerThanTheVendors(t *testing.T) {
+	l := New([]connector.Limit{{Requests: 10, Window: time.Second}, {Requests: 500, Window: time.Minute}}, 85)
+	now := time.Unix(0, 0)
+	l.Spend(now, 8)
+	late := now.Add(slack - time.Millisecond)
+	if _, next := l.Available(now); next.Sub(late) < time.Second {
+		t.Errorf("8 that arrive %s late meet the next 8 after %s", late.Sub(now), next.Sub(late))
+	}
+	if _, limit, size := l.Used(now); limit != 425 || size != time.Minute {
+		t.Errorf("a person is told %d in %s", limit, size)
+	}
+}
+
+// A request that leaves late counts from then on, and one that a window forgot
+// needs another place.
+func TestADepartureCountsWhenItLeaves(t *testing.T) {
+	l := New([]connector.Limit{{Requests: 2, Window: time.Second}}, 100)
+	now := time.Unix(0, 0)
+	l.Spend(now, 2)
+	if !l.Leave(now, now.Add(900*time.Millisecond)) {
+		t.Fatal("it is not known any more")
+	}
+	if n, _ := l.Available(now.Add(time.Second + slack)); n != 1 {
+		t.Errorf("%d may leave when one of two has just left", n)
+	}
+	if l.Leave(now, now.Add(time.Second+slack)) {
+		t.Error("a window that is over has kept it")
+	}
+}
+
+// Places that are booked follow each other, and what is spent comes after them.
+func TestBookedPlacesKeepTheShare(t *testing.T) {
+	l := New([]connector.Limit{{Requests: 2, Window: time.Second}}, 100)
+	now := time.Unix(0, 0)
+	for i := range 6 {
+		if at := l.Book(now); at.Sub(now) != time.Duration(i/2)*(time.Second+slack) {
+			t.Errorf("place %d is after %s", i+1, at.Sub(now))
+		}
+	}
+	if n, at := l.Available(now.Add(2 * time.Second)); n != 0 || at.Sub(now) != 3*(time.Second+slack) {
+		t.Errorf("%d may leave past those who booked, the next after %s", n, at.Sub(now))
 	}
 }

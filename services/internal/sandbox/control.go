@@ -156,6 +156,7 @@ func (s *Sandbox) postSettings(_ *http.Request, body []byte) (any, error) {
 	if err := strict(body, &keys); err != nil || keys == nil {
 		return nil, bad("settings are a JSON object such as {\"search_lag\":\"5s\"}%s", because(err))
 	}
+	delete(keys, noteKey)
 	if err := s.change(func() error { return s.reconfigure(keys) }); err != nil {
 		return nil, err
 	}

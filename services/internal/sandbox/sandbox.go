@@ -109,12 +109,16 @@ func (s *Sandbox) open() error {
 	return s.seed()
 }
 
+// worldFact is which fresh world the present one was once.
+const worldFact = "_world"
+
 // seed fills the present world and makes it durable.
 func (s *Sandbox) seed() error {
 	tx := s.world.begin(0, s.now())
 	if err := s.vendor.Seed(tx, s.settings.Preset); err != nil {
 		return fmt.Errorf("sandbox seed %q: %w", s.settings.Preset, err)
 	}
+	tx.SetFact(worldFact, s.settings.Preset)
 	tx.apply()
 	d := s.world.dump()
 	if err := s.append(&line{World: &d, Preset: s.settings.Preset}, true); err != nil {
@@ -265,9 +269,17 @@ func (s *Sandbox) serveVendor(w http.ResponseWriter, hr *http.Request, r *Reques
 	s.answer(w, hr, t)
 }
 
-// settingsJSON is the body of GET settings.
+// settingsJSON is the body of GET settings. A preset that another world is still
+// in force against is said: records are not moved to another country.
 func (s *Sandbox) settingsJSON() (map[string]json.RawMessage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.settings.flat()
+	out, err := s.settings.flat()
+	if now := s.world.begin(s.n, s.now()).Fact(worldFact); err == nil && now != "" && now != s.settings.Preset {
+		out[noteKey], err = json.Marshal("preset " + s.settings.Preset + " holds from the next POST reset on; until then the world is " + now)
+	}
+	return out, err
 }
+
+// noteKey stands in answers beside the settings, and means nothing in a request.
+const noteKey = "note"

@@ -445,6 +445,33 @@ func TestAnItemOfAnotherSKUContradicts(t *testing.T) {
 	}
 }
 
+// A party of the same name with another address is somebody else; an address
+// that is not there, or of a role, says nothing.
+func TestAnotherEMailContradictsAName(t *testing.T) {
+	for _, x := range []struct{ own, theirs, want string }{
+		{"ann@example.com", "bob@example.com", "its e-mail is bob@example.com"},
+		{"ann@example.com", "bob@example.com, info@example.com", "its e-mail is bob@example.com, info@example.com"},
+		{" Ann@Example.com", "ann@example.com ", ""},
+		{"ann@example.com", "bob@example.com, ann@example.com", ""},
+		{"ann@example.com", "", ""},
+		{"", "bob@example.com", ""},
+		{"ann@example.com", "accounts@example.com", ""},
+		{"info@example.com", "bob@example.com", ""},
+	} {
+		v := view(won(2, "a"))
+		found := connector.Posting{Ref: event.Ref{System: "quickbooks", Account: "9", Type: "customer", ID: "3"}, Kind: document.CustomerKind, Active: true, Email: x.theirs}
+		part := &document.Part{Kind: document.CustomerKind, Subject: "hubspot/7/contact/1", Party: &document.Party{DisplayName: "Ann Lee", Email: x.own}}
+		tt := &turn{v: v, m: NewMemory()}
+		got := tt.choose(v.Heads[0], part, 1, rung{key: connector.ByName, words: "equal name"}, []connector.Posting{found}, nil)
+		switch {
+		case x.want == "" && got != partDone:
+			t.Errorf("%q and %q: not linked", x.own, x.theirs)
+		case x.want != "" && (len(tt.ch.Opened) != 1 || !strings.Contains(tt.ch.Opened[0].Reason, x.want)):
+			t.Errorf("%q and %q: opened %v", x.own, x.theirs, tt.ch.Opened)
+		}
+	}
+}
+
 // An invoice whose customer became an alias is unchanged.
 func TestCustomersAreComparedModuloAlias(t *testing.T) {
 	v := view(won(2, "a"))

@@ -125,7 +125,11 @@ func (t *turn) choose(h *Head, p *document.Part, n int64, r rung, found []connec
 		t.wake(t.v.Mono + lookAgain)
 		return partPending
 	}
-	if why := t.contradiction(p, &found[0]); why != "" {
+	why := t.contradiction(p, &found[0])
+	if why == "" && r.key == connector.ByName { // a person who links may know better
+		why = otherEmail(p, &found[0])
+	}
+	if why != "" {
 		t.forgetMatch(p.Kind, p.Subject, p.Name)
 		return t.park(h, exception.Match, r.key, fmt.Sprintf("%s stands in the books already with its %s, but %s", found[0].Ref, r.words, why), nil)
 	}
@@ -274,12 +278,32 @@ func taxIDOf(p *document.Part) string {
 	return strings.NewReplacer(" ", "", ".", "", "-", "", "/", "").Replace(strings.ToUpper(p.Party.TaxID))
 }
 
-// emailOf is the address as a key. An address of a role belongs to nobody.
+// otherEmail says that a party of the same name has another address. The books
+// may hold several of one party, between commas.
+func otherEmail(p *document.Part, c *connector.Posting) string {
+	own, others := emailOf(p), false
+	for address := range strings.FieldsFuncSeq(c.Email, func(r rune) bool { return r == ',' || r == ';' }) {
+		if emailKey(address) == own {
+			return ""
+		}
+		others = others || emailKey(address) != ""
+	}
+	if own == "" || !others {
+		return ""
+	}
+	return "its e-mail is " + c.Email
+}
+
 func emailOf(p *document.Part) string {
 	if p.Party == nil {
 		return ""
 	}
-	address := strings.ToLower(strings.TrimSpace(p.Party.Email))
+	return emailKey(p.Party.Email)
+}
+
+// emailKey is an address as a key. One of a role belongs to nobody.
+func emailKey(address string) string {
+	address = strings.ToLower(strings.TrimSpace(address))
 	local, _, ok := strings.Cut(address, "@")
 	if !ok {
 		return ""

@@ -98,7 +98,7 @@ func (c *company) api(tx *engine.Tx, r *engine.Request) engine.Response {
 			return answer
 		}
 		if err = x.checkRequestID(path[1]); err == nil {
-			body, err = x.post(path[1])
+			body, err = x.post(path[1:])
 		}
 	} else {
 		body, err = x.get(path[1:])
@@ -169,7 +169,11 @@ func (x *call) get(path []string) (fields, error) {
 	return fields{k.name: x.data(k, o)}, nil
 }
 
-func (x *call) post(resource string) (fields, error) {
+func (x *call) post(path []string) (fields, error) {
+	resource := path[0]
+	if len(path) == 3 && resource == "invoice" && path[2] == "send" {
+		return x.send(path[1], x.r.Query.Get("sendTo"))
+	}
 	body, err := decodeBody(x.r.Body)
 	if err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func everyRoute(t *testing.T, log []engine.Record) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted := []string{"GET " + authorizePath, "POST " + tokenPath, "POST " + revokePath, "GET query", "GET cdc", "POST batch", "GET exchangerate", "POST exchangerate"}
+	wanted := []string{"GET " + authorizePath, "POST " + tokenPath, "POST " + revokePath, "GET query", "GET cdc", "POST batch", "GET exchangerate", "POST exchangerate", "POST invoice send"}
 	for typ, k := range all {
 		wanted = append(wanted, "GET "+typ)
 		if k.check != nil {
@@ -92,7 +92,11 @@ func asked(r engine.Record) string {
 	if !ours {
 		return r.Method + " " + r.Path
 	}
-	what := strings.Split(path, "/")[1]
+	parts := strings.Split(path, "/")
+	what := parts[1]
+	if parts[len(parts)-1] == "send" {
+		what += " send"
+	}
 	q, err := url.ParseQuery(r.Query)
 	if err != nil {
 		return ""

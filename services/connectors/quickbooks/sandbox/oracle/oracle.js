@@ -195,6 +195,15 @@ async function invoices() {
     assert.strictEqual(r.PrivateNote, 'TO-ORACLE');
     kept.invoice = r;
   });
+  await check('sendInvoicePdf mails the invoice', async () => {
+    await refused('2020', () => call(qbo, 'sendInvoicePdf', kept.invoice.Id));
+    const r = await call(qbo, 'sendInvoicePdf', kept.invoice.Id, 'ann@example.com');
+    assert.strictEqual(r.EmailStatus, 'EmailSent');
+    assert.strictEqual(r.BillEmail.Address, 'ann@example.com');
+    assert.strictEqual(r.Balance, kept.invoice.Balance);
+    kept.invoice = await call(qbo, 'sendInvoicePdf', kept.invoice.Id);
+    assert.strictEqual(kept.invoice.DeliveryInfo.DeliveryType, 'Email');
+  });
   await check('createPayment settles the invoice', async () => {
     const r = await call(qbo, 'createPayment', { CustomerRef: { value: kept.customer.Id }, TotalAmt: 23, Line: [{ Amount: 23, LinkedTxn: [{ TxnId: kept.invoice.Id, TxnType: 'Invoice' }] }] });
     assert.strictEqual(r.UnappliedAmt, 0);
