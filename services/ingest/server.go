@@ -252,19 +252,19 @@ func (s *Server) ListExceptions(ctx context.Context, f *controlv1.ListExceptions
 	if state == "" && f.GetId() == "" {
 		state = "open"
 	}
-	limit := int64(f.GetLimit())
-	if limit <= 0 {
-		limit = 100
+	part, err := control.PageOf(f.GetLimit(), f.GetNext(), 0)
+	if err != nil {
+		return nil, err
 	}
 	scope, err := control.Scope(ctx, s.in.deps.Registry)
 	if err != nil {
 		return nil, err
 	}
-	theirs, args := store.Under("subject", scope.Accounts, []any{state, f.GetId(), f.GetKind(), limit})
+	theirs, args := store.Under("subject", scope.Accounts, []any{state, f.GetId(), f.GetKind(), part.Limit + 1, part.At, part.ID})
 	page := &controlv1.ListExceptionsResponse{}
 	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT id, kind, state, owner, subject, customer, reason, fix, opened_at FROM exception
-			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
+			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND (opened_at, id) > ($5, $6) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
 		if err != nil {
 			return err
 		}
@@ -287,6 +287,7 @@ func (s *Server) ListExceptions(ctx context.Context, f *controlv1.ListExceptions
 	if err == nil && f.GetId() != "" && len(page.Items) == 0 {
 		return nil, status.Errorf(codes.NotFound, "there is no exception %s", f.GetId())
 	}
+	page.Items, page.Next = control.CutPage(part, page.Items, control.ExceptionPlace)
 	return page, err
 }
 

@@ -136,19 +136,20 @@ func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptions
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.ListExceptionsResponse{}
-	limit := int64(r.GetLimit())
-	if limit <= 0 {
-		limit = 100
+	page, err := control.PageOf(r.GetLimit(), r.GetNext(), 0)
+	if err != nil {
+		return nil, err
 	}
+	out := &controlv1.ListExceptionsResponse{}
 	state := r.GetState()
 	if state == "" && r.GetId() == "" {
 		state = string(exception.Open)
 	}
-	theirs, args := store.Under("target", scope.Accounts, []any{state, r.GetId(), r.GetKind(), limit})
+	theirs, args := store.Under("target", scope.Accounts, []any{state, r.GetId(), r.GetKind(), page.Limit + 1, page.At, page.ID})
 	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT id, kind, state, owner, target, lane, seq, subject, customer, reason, field, fix, vendor_code, vendor_text, rule, trace_id, opened_at, waiting_until
-			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
+			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3)
+			AND (opened_at, id) > ($5, $6) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
 		if err != nil {
 			return err
 		}
@@ -174,6 +175,7 @@ func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptions
 	if r.GetId() != "" && len(out.Items) == 0 {
 		return nil, status.Errorf(codes.NotFound, "there is no exception %s", r.GetId())
 	}
+	out.Items, out.Next = control.CutPage(page, out.Items, control.ExceptionPlace)
 	return out, s.around(ctx, out.Items)
 }
 
