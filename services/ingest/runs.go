@@ -120,11 +120,15 @@ func (s *Server) ActOnRun(ctx context.Context, r *controlv1.ActOnRunRequest) (*c
 	if to == "" {
 		return nil, status.Errorf(codes.InvalidArgument, "action %q is not one of pause, resume, cancel", r.GetAction())
 	}
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ActOnRunResponse{}
-	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+	err = s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		x, err := runByID(tx, r.GetId())
 		switch {
-		case errors.Is(err, sql.ErrNoRows):
+		case errors.Is(err, sql.ErrNoRows), err == nil && scope.Connections != nil && !slices.Contains(scope.Connections, x.connection):
 			return status.Errorf(codes.NotFound, "there is no run %s", r.GetId())
 		case err != nil:
 			return err

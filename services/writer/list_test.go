@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/money"
+	"tieout.dev/services/writer/protocol"
 )
 
 // A list says whether it was cut, and goes on where it stopped, also among
@@ -55,5 +57,31 @@ func TestLanesAreListedToTheEnd(t *testing.T) {
 	rest, err := d.server.ListLanes(t.Context(), &controlv1.ListLanesRequest{Ref: "crm/1/deal/1", Limit: 2, Next: first.GetNext()})
 	if err != nil || len(rest.GetItems()) != 1 || rest.GetNext() != "" || rest.GetItems()[0].GetLane() != "crm/1/company/2" {
 		t.Errorf("%v, %v", rest, err)
+	}
+}
+
+// A tenant acts on its own exceptions, by their ids and all at once, and another's
+// is not there for it.
+func TestATenantActsOnItsOwn(t *testing.T) {
+	d := newDesk(t)
+	reg := d.server.w.deps.Registry
+	reg.Connections[1].Tenant = "other"
+	d.open("w-1", exception.Connection, "", 0)
+	acts := func(tenant string, r *controlv1.ActRequest) ([]string, codes.Code) {
+		r.Action, r.Reason, r.DryRun = protocol.Retry, "mended", true
+		res, err := d.server.Act(metadata.NewIncomingContext(t.Context(), metadata.Pairs("tieout-tenant", tenant)), r)
+		return res.GetExceptions(), status.Code(err)
+	}
+	if ids, code := acts("acme", &controlv1.ActRequest{Id: "w-1"}); code != codes.OK || len(ids) != 1 {
+		t.Errorf("its own: %v, %v", ids, code)
+	}
+	if ids, code := acts("other", &controlv1.ActRequest{Id: "w-1"}); code != codes.NotFound {
+		t.Errorf("another's: %v, %v", ids, code)
+	}
+	if ids, code := acts("other", &controlv1.ActRequest{All: true}); code != codes.OK || len(ids) != 0 {
+		t.Errorf("all of the other: %v, %v", ids, code)
+	}
+	if ids, code := acts("nope", &controlv1.ActRequest{All: true}); code != codes.NotFound {
+		t.Errorf("all of nobody: %v, %v", ids, code)
 	}
 }

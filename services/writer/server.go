@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -91,7 +92,8 @@ func (s *Server) routes(tx *store.Tx, scope registry.Scope, out *controlv1.Write
 
 func (s *Server) targets(tx *store.Tx, scope registry.Scope, out *controlv1.WriterStatusResponse) error {
 	theirs, args := store.Under("target", scope.Accounts, nil)
-	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by, recovery_since FROM target WHERE `+theirs+` ORDER BY target`, args...)
+	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by, recovery_since, COALESCE((SELECT c.reason FROM command c
+		WHERE c.target = target.target AND c.action = 'pause' AND c.actor = held_by AND c.state = 'applied' ORDER BY c.created_at DESC LIMIT 1), '') FROM target WHERE `+theirs+` ORDER BY target`, args...)
 	if err != nil {
 		return err
 	}
@@ -99,7 +101,8 @@ func (s *Server) targets(tx *store.Tx, scope registry.Scope, out *controlv1.Writ
 	for rows.Next() {
 		t := &controlv1.TargetState{}
 		var past int64
-		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy, &past); err != nil {
+		var word string // of the person who paused it
+		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy, &past, &word); err != nil {
 			return err
 		}
 		if past > 0 && t.State == "active" {
@@ -112,7 +115,7 @@ func (s *Server) targets(tx *store.Tx, scope registry.Scope, out *controlv1.Writ
 			t.Connection = c.ID
 		}
 		if t.HeldBy != "" {
-			t.State, t.Reason = "paused", "by "+t.HeldBy
+			t.State, t.Reason = "paused", strings.TrimSuffix("by "+t.HeldBy+": "+word, ": ")
 		}
 		if tokens, ok := s.w.deps.Vault.of(t.Connection); ok {
 			t.GrantExpires = tokens.ends()

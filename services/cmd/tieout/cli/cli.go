@@ -27,7 +27,7 @@ const DefaultDir = ".tieout/dev"
 type app struct {
 	server, token, dir string
 	context            string // a named installation
-	tenant             string // lists show its alone; "" for the whole installation
+	tenant             string // what is another's is not there; "" for the whole installation
 	output             string
 	yes                bool // ask nothing
 	out, err           io.Writer
@@ -98,7 +98,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.dir, "dir", DefaultDir, "state folder whose endpoints.json names address and token")
 	flags.StringVarP(&a.output, "output", "o", "table", "table, wide, json or yaml")
 	flags.StringVar(&a.context, "context", os.Getenv("TIEOUT_CONTEXT"), "named installation of ~/.config/tieout/config.yaml (TIEOUT_CONTEXT)")
-	flags.StringVar(&a.tenant, "tenant", "", "lists show what is this tenant's alone; a connection that is added is its")
+	flags.StringVar(&a.tenant, "tenant", "", "ask for this tenant alone: what is another's is not there; a connection that is added is its")
 	flags.BoolVar(&a.yes, "yes", false, "do it without asking")
 	flags.Bool("no-color", false, "no colours; there are none to begin with, so scripts may say so")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
