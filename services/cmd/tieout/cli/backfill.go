@@ -107,7 +107,11 @@ func (a *app) runBackfill(ctx context.Context, r *controlv1.StartBackfillRequest
 	for _, x := range runs {
 		views = append(views, toRun(x))
 	}
-	return a.print(page[runView]{Items: views}, func(w io.Writer) { runTable(w, views) })
+	table := func(w io.Writer) { runTable(w, views) }
+	if r.GetType() != "" && len(views) == 1 { // one type is one run
+		return a.print(views[0], table)
+	}
+	return a.print(page[runView]{Items: views}, table)
 }
 
 // follow tells how the runs get on, once a second, until all have ended.

@@ -152,7 +152,7 @@ func TestConfigCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, errOut bytes.Buffer
-	if code := Main(t.Context(), []string{"config", "check", path, "-o", "json"}, &out, &errOut); code != exitError {
+	if code := Main(t.Context(), []string{"config", "check", path, "-o", "json"}, &out, &errOut); code != exitUsage {
 		t.Errorf("exit code %d: %s", code, &errOut)
 	}
 	for _, want := range []string{`"key": "kafka.partitons"`, `"line": 1`, `"expected"`, "TIEOUT_KAFKA_BROKERS"} {

@@ -54,7 +54,7 @@ func (a *app) connectionsShow() *cobra.Command {
 					return a.print(c, func(w io.Writer) { connectionTable(w, []connectionView{c}) })
 				}
 			}
-			return &failure{code: exitNotFound, message: "there is no connection " + args[0], who: "you", next: "tieout connections list"}
+			return &failure{code: exitNotFound, message: "there is no connection " + args[0], who: "operator", next: "tieout connections list"}
 		},
 	}
 }

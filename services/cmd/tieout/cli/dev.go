@@ -71,7 +71,7 @@ func (a *app) devEnded(ctx context.Context, err error) error {
 	var used *embedded.InUseError
 	switch {
 	case errors.As(err, &used):
-		return &failure{code: exitError, message: err.Error(), who: "you", next: "stop the other process, or choose another --dir"}
+		return &failure{code: exitError, message: err.Error(), who: "operator", next: "stop the other process, or choose another --dir"}
 	case errors.Is(err, story.ErrUnexplained):
 		return &failure{code: exitDifference, message: err.Error(), who: "finance", next: "tieout reconcile"}
 	case err == nil && ctx.Err() != nil:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -35,6 +36,20 @@ func (c clients) record(ctx context.Context, ref string) (string, error) {
 		return found[0], nil
 	}
 	return "", usage("%s is not unique; it may mean %s", ref, strings.Join(found, ", "))
+}
+
+// recordOf is the record, or what else has an id, that a command line names.
+func recordOf(cmd *cobra.Command, args []string) string {
+	_, takes, _ := strings.Cut(cmd.Use, " ")
+	for _, what := range []string{"ID", "REF", "DEAL", "COMPANY", "BREAK", "RUN", "NUMBER"} {
+		if len(args) > 0 && strings.Contains(takes, what) {
+			return args[0]
+		}
+	}
+	if f := cmd.Flags().Lookup("ref"); f != nil {
+		return f.Value.String()
+	}
+	return ""
 }
 
 // shortOf reports whether type/id or system/type/id may mean system/account/type/id.
