@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 )
 
@@ -34,7 +35,7 @@ const maxRefs = 50
 
 // find returns the records at the source that an id leads to, none where only
 // entries without a record know it.
-func find(tx *store.Tx, id string) ([]string, error) {
+func find(tx *store.Tx, id string, scope registry.Scope) ([]string, error) {
 	if strings.HasPrefix(strings.ToUpper(id), "TO-") {
 		id = strings.ToUpper(id)
 	}
@@ -59,7 +60,7 @@ func find(tx *store.Tx, id string) ([]string, error) {
 		out = append(out, sources...)
 	}
 	slices.Sort(out)
-	out = slices.Compact(out)
+	out = slices.DeleteFunc(slices.Compact(out), func(ref string) bool { return !scope.Under(ref) })
 	if len(out) > 1 && written(id) {
 		return nil, status.Errorf(codes.InvalidArgument, "%s is not unique; it may mean %s", id, strings.Join(out, ", "))
 	}

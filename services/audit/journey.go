@@ -14,6 +14,7 @@ import (
 	auditv1 "tieout.dev/proto/audit/v1"
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 )
@@ -30,16 +31,17 @@ type taken struct {
 // journey collects what happened to the records that an id leads to.
 type journey struct {
 	tx      *store.Tx
+	scope   registry.Scope
 	page    func(string) string
 	refs    []string
 	entries map[string]*taken
 	ops     map[string]bool // ops of these records
 }
 
-func newJourney(tx *store.Tx, id string, page func(string) string) (*journey, error) {
-	j := &journey{tx: tx, page: page, entries: map[string]*taken{}, ops: map[string]bool{}}
+func newJourney(tx *store.Tx, id string, scope registry.Scope, page func(string) string) (*journey, error) {
+	j := &journey{tx: tx, scope: scope, page: page, entries: map[string]*taken{}, ops: map[string]bool{}}
 	var err error
-	if j.refs, err = find(tx, id); err != nil {
+	if j.refs, err = find(tx, id, scope); err != nil {
 		return nil, err
 	}
 	if err := j.collect(id); err != nil {
@@ -100,6 +102,9 @@ func (j *journey) load(query, arg string) error {
 		f, err := trail.Decode(body)
 		if err != nil {
 			return fmt.Errorf("entry %s: %w", id, err)
+		}
+		if !j.scope.Has(f.Tenant, f.Entity) {
+			continue
 		}
 		j.entries[id] = &taken{store.Time(at), f}
 	}

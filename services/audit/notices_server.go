@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 
 	"google.golang.org/grpc/codes"
@@ -17,18 +18,19 @@ import (
 
 // ListNotifications lists messages, newest first.
 func (s *Server) ListNotifications(ctx context.Context, r *controlv1.ListNotificationsRequest) (*controlv1.ListNotificationsResponse, error) {
-	limit := int64(r.GetLimit())
-	if limit <= 0 {
-		limit = searchPage
+	page, err := control.PageOf(r.GetLimit(), r.GetNext(), math.MaxInt64) // the newest first
+	if err != nil {
+		return nil, err
 	}
 	scope, err := control.Scope(ctx, s.a.deps.Registry)
 	if err != nil {
 		return nil, err
 	}
-	theirs, args := store.Under("tenant", scope.Tenants, []any{min(limit, searchMost)})
+	theirs, args := store.Under("tenant", scope.Tenants, []any{page.Limit + 1, page.At, page.ID})
 	out := &controlv1.ListNotificationsResponse{}
 	err = s.a.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		rows, err := tx.Query(`SELECT id, channel, kind, target, count, state, attempts, made_at, sent_at, error FROM message WHERE `+theirs+` ORDER BY made_at DESC, id, channel LIMIT $1`,
+		rows, err := tx.Query(`SELECT id, channel, kind, target, count, state, attempts, made_at, sent_at, error FROM message
+			WHERE (made_at < $2 OR made_at = $2 AND id || '/' || channel > $3) AND `+theirs+` ORDER BY made_at DESC, id || '/' || channel LIMIT $1`,
 			args...)
 		if err != nil {
 			return err
@@ -47,6 +49,9 @@ func (s *Server) ListNotifications(ctx context.Context, r *controlv1.ListNotific
 			out.Items = append(out.Items, n)
 		}
 		return rows.Err()
+	})
+	out.Items, out.Next = control.CutPage(page, out.Items, func(n *controlv1.Notification) (int64, string) {
+		return store.Micros(n.GetMadeAt().AsTime()), n.GetId() + "/" + n.GetChannel()
 	})
 	return out, err
 }

@@ -114,6 +114,14 @@ func TestAThousandEqualFailuresAreOneMessage(t *testing.T) {
 	if err != nil || len(list.GetItems()) != 2 || list.GetItems()[0].GetSentAt() == nil {
 		t.Errorf("list: %v, %v", list, err)
 	}
+	one, err := w.audit.Server().ListNotifications(t.Context(), &controlv1.ListNotificationsRequest{Limit: 1})
+	if err != nil || len(one.GetItems()) != 1 || one.GetNext() == "" {
+		t.Errorf("the first one: %v, %v", one, err)
+	}
+	other, err := w.audit.Server().ListNotifications(t.Context(), &controlv1.ListNotificationsRequest{Limit: 1, Next: one.GetNext()})
+	if err != nil || len(other.GetItems()) != 1 || other.GetNext() != "" || other.GetItems()[0].GetId() != list.GetItems()[1].GetId() {
+		t.Errorf("the one after it: %v, %v", other, err)
+	}
 	if n := w.count(`SELECT MAX(attempts) FROM message`); n != 2 {
 		t.Errorf("%d attempts for the message that was refused once, want 2", n)
 	}

@@ -48,8 +48,12 @@ func (s *Server) Journey(ctx context.Context, r *controlv1.JourneyRequest) (out 
 	if id == "" {
 		return nil, status.Error(codes.InvalidArgument, "give an id to follow")
 	}
+	scope, err := control.Scope(ctx, s.a.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	err = s.a.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		j, err := newJourney(tx, id, s.a.deps.Page)
+		j, err := newJourney(tx, id, scope, s.a.deps.Page)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -88,18 +89,19 @@ func (s *Server) source(connection string) *source {
 
 // ListRuns lists backfills, newest first.
 func (s *Server) ListRuns(ctx context.Context, r *controlv1.ListRunsRequest) (*controlv1.ListRunsResponse, error) {
-	limit := int64(r.GetLimit())
-	if limit <= 0 {
-		limit = 100
+	page, err := control.PageOf(r.GetLimit(), r.GetNext(), math.MaxInt64) // the newest first
+	if err != nil {
+		return nil, err
 	}
 	scope, err := control.Scope(ctx, s.in.deps.Registry)
 	if err != nil {
 		return nil, err
 	}
-	theirs, args := store.Under("connection", scope.Connections, []any{r.GetId(), limit})
+	theirs, args := store.Under("connection", scope.Connections, []any{r.GetId(), page.Limit + 1, page.At, page.ID})
 	out := &controlv1.ListRunsResponse{}
 	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		runs, err := runsWhere(tx, `WHERE ($1 = '' OR id = $1) AND `+theirs+` ORDER BY started_at DESC, id LIMIT $2`, args...)
+		runs, err := runsWhere(tx, `WHERE ($1 = '' OR id = $1) AND (started_at < $3 OR started_at = $3 AND id > $4) AND `+theirs+` ORDER BY started_at DESC, id LIMIT $2`, args...)
+		runs, out.Next = control.CutPage(page, runs, func(x *run) (int64, string) { return x.started, x.id })
 		for _, x := range runs {
 			out.Items = append(out.Items, toRun(x, s.in.deps.Now()))
 		}
@@ -118,11 +120,15 @@ func (s *Server) ActOnRun(ctx context.Context, r *controlv1.ActOnRunRequest) (*c
 	if to == "" {
 		return nil, status.Errorf(codes.InvalidArgument, "action %q is not one of pause, resume, cancel", r.GetAction())
 	}
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ActOnRunResponse{}
-	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+	err = s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		x, err := runByID(tx, r.GetId())
 		switch {
-		case errors.Is(err, sql.ErrNoRows):
+		case errors.Is(err, sql.ErrNoRows), err == nil && scope.Connections != nil && !slices.Contains(scope.Connections, x.connection):
 			return status.Errorf(codes.NotFound, "there is no run %s", r.GetId())
 		case err != nil:
 			return err

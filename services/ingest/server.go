@@ -155,9 +155,14 @@ func (s *Server) Recheck(ctx context.Context, r *controlv1.RecheckRequest) (*con
 
 // GetEvent tells how an event ended.
 func (s *Server) GetEvent(ctx context.Context, r *controlv1.GetEventRequest) (*controlv1.GetEventResponse, error) {
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	var out *controlv1.GetEventResponse
-	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		found, err := events(tx, `WHERE event_id = $1`, r.GetEventId())
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		theirs, args := store.Under("route", scope.Routes, []any{r.GetEventId()})
+		found, err := events(tx, `WHERE event_id = $1 AND `+theirs, args...)
 		if err == nil && len(found) == 0 {
 			err = status.Errorf(codes.NotFound, "there is no event %s", r.GetEventId())
 		}
@@ -258,19 +263,19 @@ func (s *Server) ListExceptions(ctx context.Context, f *controlv1.ListExceptions
 	if state == "" && f.GetId() == "" {
 		state = "open"
 	}
-	limit := int64(f.GetLimit())
-	if limit <= 0 {
-		limit = 100
+	part, err := control.PageOf(f.GetLimit(), f.GetNext(), 0)
+	if err != nil {
+		return nil, err
 	}
 	scope, err := control.Scope(ctx, s.in.deps.Registry)
 	if err != nil {
 		return nil, err
 	}
-	theirs, args := store.Under("subject", scope.Accounts, []any{state, f.GetId(), f.GetKind(), f.GetSubject(), limit})
+	theirs, args := store.Under("subject", scope.Accounts, []any{state, f.GetId(), f.GetKind(), part.Limit + 1, part.At, part.ID, f.GetSubject()})
 	page := &controlv1.ListExceptionsResponse{}
 	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT id, kind, state, owner, subject, customer, reason, fix, opened_at FROM exception
-			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND ($4 = '' OR subject = $4) AND `+theirs+` ORDER BY opened_at, id LIMIT $5`, args...)
+			WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND (opened_at, id) > ($5, $6) AND ($7 = '' OR subject = $7) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
 		if err != nil {
 			return err
 		}
@@ -293,6 +298,7 @@ func (s *Server) ListExceptions(ctx context.Context, f *controlv1.ListExceptions
 	if err == nil && f.GetId() != "" && len(page.Items) == 0 {
 		return nil, status.Errorf(codes.NotFound, "there is no exception %s", f.GetId())
 	}
+	page.Items, page.Next = control.CutPage(part, page.Items, control.ExceptionPlace)
 	return page, err
 }
 
@@ -316,10 +322,15 @@ func (s *Server) Act(ctx context.Context, a *controlv1.ActRequest) (*controlv1.A
 	if strings.TrimSpace(a.GetReason()) == "" {
 		return nil, status.Error(codes.InvalidArgument, "a reason is mandatory: it goes into the audit trail")
 	}
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ActResponse{}
 	var hints []connector.Hint
-	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT id, subject FROM exception WHERE state = 'open' AND ($1 = '' OR id = $1) AND ($2 = '' OR kind = $2) ORDER BY opened_at, id`, a.GetId(), a.GetKind())
+	theirs, args := store.Under("subject", scope.Accounts, []any{a.GetId(), a.GetKind()})
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT id, subject FROM exception WHERE state = 'open' AND ($1 = '' OR id = $1) AND ($2 = '' OR kind = $2) AND `+theirs+` ORDER BY opened_at, id`, args...)
 		if err != nil {
 			return err
 		}
@@ -336,11 +347,11 @@ func (s *Server) Act(ctx context.Context, a *controlv1.ActRequest) (*controlv1.A
 		}
 		return rows.Err()
 	})
+	if err == nil && a.GetId() != "" && len(out.Exceptions) == 0 {
+		return nil, status.Errorf(codes.NotFound, "there is no open exception %s", a.GetId())
+	}
 	if err != nil || a.GetDryRun() {
 		return out, err
-	}
-	if a.GetId() != "" && len(out.Exceptions) == 0 {
-		return nil, status.Errorf(codes.NotFound, "there is no open exception %s", a.GetId())
 	}
 	return out, s.apply(ctx, a, out, hints)
 }
@@ -392,10 +403,15 @@ func (s *Server) StreamHeads(ctx context.Context, r *controlv1.StreamHeadsReques
 // OpenRefs names the records whose events have not ended, and those that a
 // person must look at.
 func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*controlv1.OpenRefsResponse, error) {
+	scope, err := control.Scope(ctx, s.in.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
+	theirs, args := store.Under("ref", scope.Accounts, nil)
 	out := &controlv1.OpenRefsResponse{}
-	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT ref, 'in_flight' FROM hint UNION ALL SELECT ref, 'in_flight' FROM event WHERE ended_at = 0
-			UNION ALL SELECT subject, 'parked' FROM exception WHERE state = 'open'`)
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Query(`SELECT ref, cause FROM (SELECT ref, 'in_flight' AS cause FROM hint UNION ALL SELECT ref, 'in_flight' FROM event WHERE ended_at = 0
+			UNION ALL SELECT subject, 'parked' FROM exception WHERE state = 'open') AS due WHERE `+theirs, args...)
 		if err != nil {
 			return err
 		}

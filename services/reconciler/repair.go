@@ -10,7 +10,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/reconciler/match"
@@ -41,7 +43,11 @@ func (s *Server) Repair(ctx context.Context, r *controlv1.RepairRequest) (*contr
 	case !r.GetAll() && len(r.GetIds()) == 0:
 		return nil, status.Error(codes.InvalidArgument, "name the breaks, or say all")
 	}
-	breaks, err := s.r.breaks(ctx, r.GetIds())
+	scope, err := control.Scope(ctx, s.r.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
+	breaks, err := s.r.breaks(ctx, r.GetIds(), scope)
 	if err != nil {
 		return nil, err
 	}
@@ -68,10 +74,11 @@ func (s *Server) Repair(ctx context.Context, r *controlv1.RepairRequest) (*contr
 }
 
 // breaks reads open ones: those named, or all.
-func (r *Reconciler) breaks(ctx context.Context, ids []string) ([]found, error) {
+func (r *Reconciler) breaks(ctx context.Context, ids []string, scope registry.Scope) ([]found, error) {
 	var out []found
+	theirs, args := store.Under("entity", scope.Entities, nil)
 	err := r.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT id, entity, target, cause, source_ref, state, difference FROM breaks WHERE state IN ('open', 'repairing') ORDER BY seen_at, id`)
+		rows, err := tx.Query(`SELECT id, entity, target, cause, source_ref, state, difference FROM breaks WHERE state IN ('open', 'repairing') AND `+theirs+` ORDER BY seen_at, id`, args...)
 		if err != nil {
 			return err
 		}

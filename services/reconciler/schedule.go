@@ -3,6 +3,8 @@ package reconciler
 import (
 	"context"
 	"time"
+
+	"tieout.dev/services/internal/registry"
 )
 
 // schedule reconciles the running month of each entity, again and again, and
@@ -36,7 +38,7 @@ func (r *Reconciler) scheduled(ctx context.Context, entity string) error {
 	if err != nil || !report.Unexplained() {
 		return err
 	}
-	breaks, err := r.breaks(ctx, nil)
+	breaks, err := r.breaks(ctx, nil, registry.Scope{})
 	if err != nil {
 		return err
 	}

@@ -11,9 +11,11 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/writer/protocol"
 )
@@ -73,10 +75,14 @@ func (s *Server) Act(ctx context.Context, r *controlv1.ActRequest) (*controlv1.A
 	if err := checkAct(r); err != nil {
 		return nil, err
 	}
+	scope, err := control.Scope(ctx, s.w.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ActResponse{}
 	targets := map[string]bool{}
-	err := s.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		rows, err := actedOn(tx, r)
+	err = s.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
+		rows, err := actedOn(tx, r, scope)
 		if err != nil {
 			return err
 		}
@@ -184,13 +190,14 @@ func (s *Server) second(tx *store.Tx, r *controlv1.ActRequest, id string) (state
 	return "proposed", "", rows.Err()
 }
 
-func actedOn(tx *store.Tx, r *controlv1.ActRequest) ([]acted, error) {
+func actedOn(tx *store.Tx, r *controlv1.ActRequest, scope registry.Scope) ([]acted, error) {
 	if r.GetId() == "" && !r.GetAll() { // a document to be reissued, without an exception of its own
-		return reissued(tx, r.GetRef())
+		return reissued(tx, r.GetRef(), scope)
 	}
+	theirs, args := store.Under("e.target", scope.Accounts, []any{r.GetId(), r.GetKind()})
 	rows, err := tx.Query(`SELECT e.id, e.kind, e.field, e.target, e.lane, e.seq, CASE WHEN s.state = 'aside' THEN 1 ELSE 0 END FROM exception e
 		LEFT JOIN slot s ON s.target = e.target AND s.lane = e.lane AND s.seq = e.seq
-		WHERE e.state = 'open' AND ($1 = '' OR e.id = $1) AND ($2 = '' OR e.kind = $2) ORDER BY e.opened_at, e.id`, r.GetId(), r.GetKind())
+		WHERE e.state = 'open' AND ($1 = '' OR e.id = $1) AND ($2 = '' OR e.kind = $2) AND `+theirs+` ORDER BY e.opened_at, e.id`, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -212,8 +219,9 @@ func actedOn(tx *store.Tx, r *controlv1.ActRequest) ([]acted, error) {
 }
 
 // reissued are the targets in which a source record has documents.
-func reissued(tx *store.Tx, ref string) ([]acted, error) {
-	rows, err := tx.Query(`SELECT DISTINCT other_target FROM link WHERE source_ref = $1 AND state = 'primary' AND kind = 'INVOICE' ORDER BY other_target`, ref)
+func reissued(tx *store.Tx, ref string, scope registry.Scope) ([]acted, error) {
+	theirs, args := store.Under("other_target", scope.Accounts, []any{ref})
+	rows, err := tx.Query(`SELECT DISTINCT other_target FROM link WHERE source_ref = $1 AND state = 'primary' AND kind = 'INVOICE' AND `+theirs+` ORDER BY other_target`, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -231,11 +239,16 @@ func reissued(tx *store.Tx, ref string) ([]acted, error) {
 
 // ListCommands tells what became of actions.
 func (s *Server) ListCommands(ctx context.Context, r *controlv1.ListCommandsRequest) (*controlv1.ListCommandsResponse, error) {
+	scope, err := control.Scope(ctx, s.w.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	out := &controlv1.ListCommandsResponse{}
-	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		for _, id := range r.GetIds() {
 			c := &controlv1.Command{}
-			err := tx.QueryRow(`SELECT id, exception, state, refused FROM command WHERE id = $1`, id).Scan(&c.Id, &c.Exception, &c.State, &c.Refused)
+			theirs, args := store.Under("target", scope.Accounts, []any{id})
+			err := tx.QueryRow(`SELECT id, exception, state, refused FROM command WHERE id = $1 AND `+theirs, args...).Scan(&c.Id, &c.Exception, &c.State, &c.Refused)
 			if errors.Is(err, sql.ErrNoRows) {
 				continue
 			}
@@ -272,6 +285,9 @@ func (s *Server) ActOnConnection(ctx context.Context, r *controlv1.ActOnConnecti
 		return nil, status.Errorf(codes.InvalidArgument, "action %q is not one of pause, resume", r.GetAction())
 	case strings.TrimSpace(r.GetReason()) == "":
 		return nil, status.Error(codes.InvalidArgument, "a reason is mandatory: it goes into the audit trail")
+	}
+	if r.GetDryRun() {
+		return &controlv1.ActOnConnectionResponse{}, nil
 	}
 	var id string
 	err := s.w.deps.DB.Write(ctx, func(tx *store.Tx) error {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/store"
 )
 
@@ -33,7 +34,9 @@ func (s *Server) GetDocument(ctx context.Context, r *controlv1.GetDocumentReques
 				return err
 			}
 			d.BooksUrl = s.page(d.GetOtherRef())
-			out.SourceUrl = s.page(d.GetSourceRef())
+			if document.Kind(d.GetKind()) != document.MarkerKind { // which leads back: its source is the document in the books
+				out.SourceUrl = s.page(d.GetSourceRef())
+			}
 			out.Items = append(out.Items, d)
 		}
 		return rows.Err()

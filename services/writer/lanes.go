@@ -12,6 +12,7 @@ import (
 
 	auditv1 "tieout.dev/proto/audit/v1"
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/writer/protocol"
 )
@@ -20,16 +21,16 @@ import (
 // why it waits and until when, and what rests behind it.
 func (s *Server) ListLanes(ctx context.Context, r *controlv1.ListLanesRequest) (*controlv1.ListLanesResponse, error) {
 	out := &controlv1.ListLanesResponse{}
-	limit := int64(r.GetLimit())
-	if limit <= 0 {
-		limit = 100
+	page, err := control.PageOf(r.GetLimit(), r.GetNext(), 0)
+	if err != nil {
+		return nil, err
 	}
-	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
+	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT l.target, l.lane, l.state, l.why, l.wake_at, l.exception, l.next, COALESCE(s.subject, ''), COALESCE(s.route, ''),
 			COALESCE(s.rev, 0), COALESCE(s.class, ''), COALESCE(s.changed_at, 0)
 			FROM lane l LEFT JOIN slot s ON s.target = l.target AND s.lane = l.lane AND s.seq = l.next AND s.state = 'queued'
-			WHERE l.lane = $1 OR EXISTS (SELECT 1 FROM slot q WHERE q.target = l.target AND q.subject = $1 AND q.lane = l.lane)
-			ORDER BY l.target, l.lane LIMIT $2`, r.GetRef(), limit)
+			WHERE (l.lane = $1 OR EXISTS (SELECT 1 FROM slot q WHERE q.target = l.target AND q.subject = $1 AND q.lane = l.lane))
+			AND l.target || ' ' || l.lane > $3 ORDER BY l.target || ' ' || l.lane LIMIT $2`, r.GetRef(), page.Limit+1, page.ID)
 		if err != nil {
 			return err
 		}
@@ -51,6 +52,7 @@ func (s *Server) ListLanes(ctx context.Context, r *controlv1.ListLanesRequest) (
 	if err != nil {
 		return nil, err
 	}
+	out.Items, out.Next = control.CutPage(page, out.Items, func(v *controlv1.LaneView) (int64, string) { return 0, v.GetTarget() + " " + v.GetLane() })
 	if len(out.Items) == 0 {
 		return nil, status.Errorf(codes.NotFound, "no lane is named %s and no record of that ref was ever queued", r.GetRef())
 	}

@@ -9,15 +9,21 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 )
 
 // ResolveRef completes a short ref, where one record that is known here is
 // meant. What is no short form is taken as it is.
 func (s *Server) ResolveRef(ctx context.Context, r *controlv1.ResolveRefRequest) (*controlv1.ResolveRefResponse, error) {
+	scope, err := control.Scope(ctx, s.w.deps.Registry)
+	if err != nil {
+		return nil, err
+	}
 	var known []string
-	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		known, err = s.known(tx, r.GetRef())
+	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		known, err = s.known(tx, r.GetRef(), scope)
 		return err
 	})
 	switch {
@@ -35,10 +41,11 @@ func (s *Server) ResolveRef(ctx context.Context, r *controlv1.ResolveRefRequest)
 
 // known are the records and lanes here that a ref may mean: the one of just this
 // name, or those of this type and id in every account.
-func (s *Server) known(tx *store.Tx, ref string) ([]string, error) {
+func (s *Server) known(tx *store.Tx, ref string, scope registry.Scope) ([]string, error) {
 	candidates := []string{ref}
 	for _, c := range s.w.deps.Registry.Connections {
-		if whole := completed(c.Account, ref); !slices.Contains(candidates, whole) {
+		theirs := scope.Accounts == nil || slices.Contains(scope.Accounts, c.Account)
+		if whole := completed(c.Account, ref); theirs && !slices.Contains(candidates, whole) {
 			candidates = append(candidates, whole)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -97,7 +98,8 @@ func (s *Server) routes(tx *store.Tx, scope registry.Scope, out *controlv1.Write
 
 func (s *Server) targets(tx *store.Tx, scope registry.Scope, out *controlv1.WriterStatusResponse) error {
 	theirs, args := store.Under("target", scope.Accounts, nil)
-	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by, recovery_since FROM target WHERE `+theirs+` ORDER BY target`, args...)
+	rows, err := tx.Query(`SELECT target, state, reason, epoch, held_by, recovery_since, COALESCE((SELECT c.reason FROM command c
+		WHERE c.target = target.target AND c.action = 'pause' AND c.actor = held_by AND c.state = 'applied' ORDER BY c.created_at DESC LIMIT 1), '') FROM target WHERE `+theirs+` ORDER BY target`, args...)
 	if err != nil {
 		return err
 	}
@@ -105,7 +107,8 @@ func (s *Server) targets(tx *store.Tx, scope registry.Scope, out *controlv1.Writ
 	for rows.Next() {
 		t := &controlv1.TargetState{}
 		var past int64
-		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy, &past); err != nil {
+		var word string // of the person who paused it
+		if err := rows.Scan(&t.Account, &t.State, &t.Reason, &t.Epoch, &t.HeldBy, &past, &word); err != nil {
 			return err
 		}
 		if past > 0 && t.State == "active" {
@@ -118,7 +121,7 @@ func (s *Server) targets(tx *store.Tx, scope registry.Scope, out *controlv1.Writ
 			t.Connection = c.ID
 		}
 		if t.HeldBy != "" {
-			t.State, t.Reason = "paused", "by "+t.HeldBy
+			t.State, t.Reason = "paused", strings.TrimSuffix("by "+t.HeldBy+": "+word, ": ")
 		}
 		if tokens, ok := s.w.deps.Vault.of(t.Connection); ok {
 			t.GrantExpires = tokens.ends()
@@ -142,19 +145,20 @@ func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptions
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.ListExceptionsResponse{}
-	limit := int64(r.GetLimit())
-	if limit <= 0 {
-		limit = 100
+	page, err := control.PageOf(r.GetLimit(), r.GetNext(), 0)
+	if err != nil {
+		return nil, err
 	}
+	out := &controlv1.ListExceptionsResponse{}
 	state := r.GetState()
 	if state == "" && r.GetId() == "" {
 		state = string(exception.Open)
 	}
-	theirs, args := store.Under("target", scope.Accounts, []any{state, r.GetId(), r.GetKind(), r.GetSubject(), limit})
+	theirs, args := store.Under("target", scope.Accounts, []any{state, r.GetId(), r.GetKind(), page.Limit + 1, page.At, page.ID, r.GetSubject()})
 	err = s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT id, kind, state, owner, target, lane, seq, subject, customer, reason, field, fix, vendor_code, vendor_text, rule, trace_id, opened_at, waiting_until
-			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3) AND ($4 = '' OR subject = $4) AND `+theirs+` ORDER BY opened_at, id LIMIT $5`, args...)
+			FROM exception WHERE ($1 = '' OR state = $1) AND ($2 = '' OR id = $2) AND ($3 = '' OR kind = $3)
+			AND (opened_at, id) > ($5, $6) AND ($7 = '' OR subject = $7) AND `+theirs+` ORDER BY opened_at, id LIMIT $4`, args...)
 		if err != nil {
 			return err
 		}
@@ -180,6 +184,7 @@ func (s *Server) ListExceptions(ctx context.Context, r *controlv1.ListExceptions
 	if r.GetId() != "" && len(out.Items) == 0 {
 		return nil, status.Errorf(codes.NotFound, "there is no exception %s", r.GetId())
 	}
+	out.Items, out.Next = control.CutPage(page, out.Items, control.ExceptionPlace)
 	return out, s.around(ctx, out.Items)
 }
 

@@ -1126,8 +1126,10 @@ type ListRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One run, when set.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// At most so many; 0 means 100.
-	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// At most so many; 0 means 100, 1000 is the most.
+	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Token of the page to go on with; empty for the first.
+	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1176,11 +1178,20 @@ func (x *ListRunsRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *ListRunsRequest) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 // ListRunsResponse lists them.
 type ListRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The runs.
-	Items         []*Run `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*Run `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page; empty where this is the last one.
+	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1220,6 +1231,13 @@ func (x *ListRunsResponse) GetItems() []*Run {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *ListRunsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 // ActOnRunRequest is a person's decision about a run.
@@ -1978,12 +1996,14 @@ type ListExceptionsRequest struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// open, released, discarded; empty: open ones, or any with id.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	// At most so many; 0 means 100.
+	// At most so many; 0 means 100, 1000 is the most.
 	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Kind, when set.
 	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Source ref of the record, when set.
-	Subject       string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
+	Subject string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Token of the page to go on with; empty for the first.
+	Next          string `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2049,6 +2069,13 @@ func (x *ListExceptionsRequest) GetKind() string {
 func (x *ListExceptionsRequest) GetSubject() string {
 	if x != nil {
 		return x.Subject
+	}
+	return ""
+}
+
+func (x *ListExceptionsRequest) GetNext() string {
+	if x != nil {
+		return x.Next
 	}
 	return ""
 }
@@ -2448,7 +2475,7 @@ type ListExceptionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The exceptions.
 	Items []*Exception `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	// Token of the next page.
+	// Token of the next page; empty where this is the last one.
 	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2944,8 +2971,10 @@ type ListLanesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Lane key, or the ref of a record that has a queued slot.
 	Ref string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	// At most so many; 0 means 100.
-	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// At most so many; 0 means 100, 1000 is the most.
+	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Token of the page to go on with; empty for the first.
+	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2992,6 +3021,13 @@ func (x *ListLanesRequest) GetLimit() int32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListLanesRequest) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 // LaneView is where a lane stands.
@@ -3161,7 +3197,9 @@ func (x *LaneView) GetWaitsFor() []string {
 type ListLanesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The lanes.
-	Items         []*LaneView `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*LaneView `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page; empty where this is the last one.
+	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3203,6 +3241,13 @@ func (x *ListLanesResponse) GetItems() []*LaneView {
 	return nil
 }
 
+func (x *ListLanesResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 // ActOnConnectionRequest is a person's decision about a connection.
 type ActOnConnectionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3213,7 +3258,9 @@ type ActOnConnectionRequest struct {
 	// Why; mandatory.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Who, an opaque id.
-	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Say what would happen, change nothing.
+	DryRun        bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3274,6 +3321,13 @@ func (x *ActOnConnectionRequest) GetActor() string {
 		return x.Actor
 	}
 	return ""
+}
+
+func (x *ActOnConnectionRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 // ActOnConnectionResponse names the command that was stored.
@@ -6361,8 +6415,10 @@ func (x *TransformStatusResponse) GetMappings() []*MappingState {
 // ListNotificationsRequest has no filters.
 type ListNotificationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most so many; 0 means 100.
-	Limit         int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// At most so many; 0 means 100, 1000 is the most.
+	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Token of the page to go on with; empty for the first.
+	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6404,11 +6460,20 @@ func (x *ListNotificationsRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *ListNotificationsRequest) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 // ListNotificationsResponse holds messages, newest first.
 type ListNotificationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The messages.
-	Items         []*Notification `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*Notification `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page; empty where this is the last one.
+	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6448,6 +6513,13 @@ func (x *ListNotificationsResponse) GetItems() []*Notification {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *ListNotificationsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 // Notification is one message to one channel.
@@ -7936,12 +8008,14 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"started_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
 	"\bended_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12,\n" +
 	"\x03eta\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x03eta\x12\x10\n" +
-	"\x03why\x18\x0f \x01(\tR\x03why\"7\n" +
+	"\x03why\x18\x0f \x01(\tR\x03why\"K\n" +
 	"\x0fListRunsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x05R\x05limit\"9\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\"M\n" +
 	"\x10ListRunsResponse\x12%\n" +
-	"\x05items\x18\x01 \x03(\v2\x0f.control.v1.RunR\x05items\"O\n" +
+	"\x05items\x18\x01 \x03(\v2\x0f.control.v1.RunR\x05items\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"O\n" +
 	"\x0fActOnRunRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x14\n" +
@@ -7999,13 +8073,14 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05epoch\x18\t \x01(\x03R\x05epoch\x12\x17\n" +
 	"\aheld_by\x18\n" +
 	" \x01(\tR\x06heldBy\x12?\n" +
-	"\rgrant_expires\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fgrantExpires\"\x81\x01\n" +
+	"\rgrant_expires\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fgrantExpires\"\x95\x01\n" +
 	"\x15ListExceptionsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x12\n" +
 	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x18\n" +
-	"\asubject\x18\x05 \x01(\tR\asubject\"?\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\"?\n" +
 	"\x04Held\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x03R\x05count\x12!\n" +
 	"\x03sum\x18\x02 \x03(\v2\x0f.audit.v1.MoneyR\x03sum\"\xe8\x05\n" +
@@ -8076,10 +8151,11 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x11ResolveRefRequest\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\"&\n" +
 	"\x12ResolveRefResponse\x12\x10\n" +
-	"\x03ref\x18\x01 \x01(\tR\x03ref\":\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\"N\n" +
 	"\x10ListLanesRequest\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\x9b\x03\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\"\x9b\x03\n" +
 	"\bLaneView\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x14\n" +
@@ -8096,16 +8172,18 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"changed_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12$\n" +
 	"\x04held\x18\r \x01(\v2\x10.control.v1.HeldR\x04held\x12\x1b\n" +
-	"\twaits_for\x18\x0e \x03(\tR\bwaitsFor\"?\n" +
+	"\twaits_for\x18\x0e \x03(\tR\bwaitsFor\"S\n" +
 	"\x11ListLanesResponse\x12*\n" +
-	"\x05items\x18\x01 \x03(\v2\x14.control.v1.LaneViewR\x05items\"~\n" +
+	"\x05items\x18\x01 \x03(\v2\x14.control.v1.LaneViewR\x05items\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"\x97\x01\n" +
 	"\x16ActOnConnectionRequest\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x01 \x01(\tR\n" +
 	"connection\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05actor\x18\x04 \x01(\tR\x05actor\"3\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"3\n" +
 	"\x17ActOnConnectionResponse\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\tR\acommand\"N\n" +
 	"\x10ListLinksRequest\x12\x1d\n" +
@@ -8316,11 +8394,13 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x04hash\x18\x03 \x01(\tR\x04hash\"\x83\x01\n" +
 	"\x17TransformStatusResponse\x122\n" +
 	"\aservice\x18\x01 \x01(\v2\x18.control.v1.ServiceStateR\aservice\x124\n" +
-	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings\"0\n" +
+	"\bmappings\x18\x02 \x03(\v2\x18.control.v1.MappingStateR\bmappings\"D\n" +
 	"\x18ListNotificationsRequest\x12\x14\n" +
-	"\x05limit\x18\x01 \x01(\x05R\x05limit\"K\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"_\n" +
 	"\x19ListNotificationsResponse\x12.\n" +
-	"\x05items\x18\x01 \x03(\v2\x18.control.v1.NotificationR\x05items\"\xac\x02\n" +
+	"\x05items\x18\x01 \x03(\v2\x18.control.v1.NotificationR\x05items\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"\xac\x02\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x12\n" +

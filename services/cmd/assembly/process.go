@@ -135,6 +135,7 @@ func (p *process) prepare(ctx context.Context) (*Built, error) {
 	if broken != nil {
 		return nil, broken
 	}
+	p.control.Within(&p.cfg.Install.Registry)
 	built.Register(p.control.Measured(p.meter))
 	p.control.Waiting("")
 	if built.Handler != nil {

@@ -88,3 +88,76 @@ func TestRefusedActionsAndShortRefs(t *testing.T) {
 		t.Errorf("it says %s", said)
 	}
 }
+
+// Whoever names a tenant reaches nothing of another's, with any command. And one
+// can wait for a record that is parked before it gets a lane.
+func TestATenantThatIsNotThereReachesNothing(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	ctx := context.Background()
+	var companies []string
+	for _, name := range []string{"One", "Other"} {
+		id, err := o.portal.Company(ctx, map[string]string{"name": name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		companies = append(companies, id)
+	}
+	joint, err := o.portal.Deal(ctx, crm.Deal{Name: "joint", Others: companies, Currency: "EUR", Lines: []crm.Line{{Name: "Item", Quantity: "1", Price: "5"}}})
+	if err == nil {
+		err = o.portal.Move(ctx, joint, crm.Won)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	posted, err := o.portal.Deal(ctx, crm.Deal{Name: "posted", Company: companies[0], Currency: "EUR", Lines: []crm.Line{{Name: "Item", Quantity: "1", Price: "5"}}})
+	if err == nil {
+		err = o.portal.Move(ctx, posted, crm.Won)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"deal/" + joint, o.file.Sandboxes["hubspot"].Account + "/deal/" + joint} {
+		o.run("wait", "--for", ref+"=parked", "--timeout", "60s")
+	}
+	o.settle(2)
+	open := o.exceptions()
+	if len(open) != 1 || !strings.HasPrefix(open[0].ID, "i-") {
+		t.Fatalf("open are %+v", open)
+	}
+	deal := "deal/" + posted
+	var pages struct {
+		Source string   `json:"source_url"`
+		Books  []string `json:"books_urls"`
+	}
+	if err := json.Unmarshal([]byte(o.run("open", deal, "-o", "json")), &pages); err != nil || !strings.Contains(pages.Source, posted) || len(pages.Books) != 1 || pages.Books[0] == pages.Source {
+		t.Errorf("pages %+v (%v)", pages, err)
+	}
+	for _, command := range [][]string{
+		{"journey", "1001"}, {"lanes", "show", deal}, {"open", deal}, {"mapping", "list"}, {"mapping", "show", "hubspot-deal-quickbooks-invoice"}, {"connections", "test", "books"},
+		{"exceptions", "show", open[0].ID}, {"exceptions", "retry", open[0].ID, "--reason", "x"}, {"exceptions", "retry", "--all", "--reason", "x"},
+		{"connections", "pause", "books", "--reason", "x"}, {"connections", "show", "books"}, {"events", "tail"}, {"status"}, {"restore", "mark", "writer"},
+		{"reconcile"}, {"reconcile", "repair", "5f1c0a"}, {"backfill", "--connection", "crm", "--from", "2026-01-01", "--dry-run"}, {"notifications", "test"},
+	} {
+		if said, code := o.try(append([]string{"--tenant", "nope"}, command...)...); code != 4 || !strings.Contains(said, "nope") {
+			t.Errorf("%v: exit %d: %s", command, code, said)
+		}
+	}
+	if state := o.run("connections", "show", "books"); !strings.Contains(state, "active") {
+		t.Errorf("the books are %s", state)
+	}
+	if still := o.exceptions(); len(still) != 1 || still[0].ID != open[0].ID {
+		t.Errorf("open are %+v", still)
+	}
+	o.run("connections", "pause", "books", "--reason", "month end", "--dry-run")
+	if state := o.run("connections", "show", "books"); !strings.Contains(state, "active") {
+		t.Errorf("after a dry run the books are %s", state)
+	}
+	o.run("connections", "pause", "books", "--reason", "month end")
+	if state := o.run("connections", "list"); !strings.Contains(state, "paused") || !strings.Contains(state, ": month end") {
+		t.Errorf("the books are %s", state)
+	}
+	if said, code := o.try("wait", "--settled", "--timeout", "0s"); code != 10 || !strings.Contains(said, "still open: ") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"tieout.dev/services/internal/meter"
+	"tieout.dev/services/internal/registry"
 )
 
 const header = "authorization"
@@ -35,6 +36,8 @@ type Server struct {
 	mu   sync.Mutex
 	impl map[string]registered // by full method
 	why  string                // what is waited for; "" once all services are here
+
+	registry *registry.Registry // nil: no call is held to a tenant
 }
 
 type registered struct {
@@ -92,7 +95,7 @@ func (s *Server) dispatch(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
 	s.mu.Lock()
 	r, known := s.impl[method]
-	why := s.why
+	why, reg := s.why, s.registry
 	s.mu.Unlock()
 	switch {
 	case !known && why != "":
@@ -100,8 +103,12 @@ func (s *Server) dispatch(_ any, stream grpc.ServerStream) error {
 	case !known:
 		return status.Errorf(codes.Unimplemented, "there is no %s here", method)
 	}
+	var hold grpc.UnaryServerInterceptor
+	if reg != nil {
+		hold = within(reg)
+	}
 	start := time.Now()
-	res, err := r.method.Handler(r.impl, stream.Context(), stream.RecvMsg, nil)
+	res, err := r.method.Handler(r.impl, stream.Context(), stream.RecvMsg, hold)
 	r.meter.Took(stream.Context(), meter.RPCDuration, time.Since(start), strings.TrimPrefix(method, "/"), status.Code(err).String())
 	if err != nil {
 		return err

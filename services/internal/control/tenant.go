@@ -13,8 +13,10 @@ import (
 
 const tenantHeader = "tieout-tenant"
 
-// ForTenant asks, in every call under the context, about one tenant only. It
-// narrows lists; it protects nothing.
+// ForTenant asks, in every call under the context, about one tenant only: what is
+// another's is not there, in lists, by its id and for actions. The caller names
+// the tenant himself, so this keeps him from mistakes; who may name which is the
+// token's matter.
 func ForTenant(ctx context.Context, tenant string) context.Context {
 	if tenant == "" {
 		return ctx
@@ -24,8 +26,7 @@ func ForTenant(ctx context.Context, tenant string) context.Context {
 
 // Scope is what a call asks about.
 func Scope(ctx context.Context, r *registry.Registry) (registry.Scope, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	tenant := strings.Join(md.Get(tenantHeader), " ")
+	tenant := tenantOf(ctx)
 	s, known := r.Scope(tenant)
 	if !known {
 		return s, status.Errorf(codes.NotFound, "there is no tenant %q; this installation has %s", tenant, strings.Join(r.Tenants(), ", "))

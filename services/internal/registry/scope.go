@@ -1,6 +1,9 @@
 package registry
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Scope is what a tenant has of an installation; nil lists stand for all of it.
 type Scope struct {
@@ -30,6 +33,16 @@ func (r *Registry) Scope(tenant string) (Scope, bool) {
 		}
 	}
 	return s, len(s.Connections)+len(s.Entities) > 0
+}
+
+// Under reports whether a ref is of one of the tenant's accounts.
+func (s Scope) Under(ref string) bool {
+	return s.Accounts == nil || slices.ContainsFunc(s.Accounts, func(account string) bool { return ref == account || strings.HasPrefix(ref, account+"/") })
+}
+
+// Has reports whether what is of a tenant, or of an entity, is this tenant's.
+func (s Scope) Has(tenant, entity string) bool {
+	return s.Tenants == nil || slices.Contains(s.Tenants, tenant) || slices.Contains(s.Entities, entity)
 }
 
 // Tenants are those that have a connection or an entity, in order.

@@ -127,7 +127,7 @@ func (v *actView) failure() error {
 		return nil
 	}
 	first := v.Refused[0]
-	f := &failure{code: exitError, message: fmt.Sprintf("%s of %s was refused, and nothing was changed: %s", v.Action, first.Exception, first.Reason), who: "you", next: "tieout exceptions show " + first.Exception}
+	f := &failure{code: exitError, message: fmt.Sprintf("%s of %s was refused, and nothing was changed: %s", v.Action, first.Exception, first.Reason), who: "operator", next: "tieout exceptions show " + first.Exception}
 	if more := len(v.Refused) - 1; more > 0 {
 		f.message += fmt.Sprintf("; %d more were refused", more)
 	}

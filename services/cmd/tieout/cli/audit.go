@@ -47,6 +47,7 @@ func (a *app) audit() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Every step that was taken, by whom and when"}
 	r := &controlv1.SearchRequest{}
 	var since string
+	var p part
 	search := &cobra.Command{
 		Use: "search", Short: "Search the audit trail, oldest first", Args: cobra.NoArgs,
 		Example: "  tieout audit search --invoice 1001\n  tieout audit search --customer company/5 --since 2026-11-01 -o json",
@@ -58,6 +59,7 @@ func (a *app) audit() *cobra.Command {
 				}
 				r.Since = timestamppb.New(at)
 			}
+			r.Limit, r.Next = p.limit, p.next
 			return a.searchAudit(cmd.Context(), r)
 		},
 	}
@@ -68,8 +70,7 @@ func (a *app) audit() *cobra.Command {
 	f.StringVar(&r.Ref, "ref", "", "source ref of a record")
 	f.StringVar(&r.Trace, "trace", "", "trace id")
 	f.StringVar(&since, "since", "", "day or instant")
-	f.StringVar(&r.Next, "next", "", "token of the next page")
-	f.Int32Var(&r.Limit, "limit", 0, "at most so many; 0 means 100, 1000 is the most")
+	p.flags(search)
 	var follow bool
 	tail := &cobra.Command{
 		Use: "tail", Short: "Show the newest entries, one a line", Args: cobra.NoArgs, Example: "  tieout audit tail\n  tieout audit tail --watch",
@@ -101,9 +102,7 @@ func (a *app) searchAudit(ctx context.Context, r *controlv1.SearchRequest) error
 		for _, e := range items {
 			e.line(w)
 		}
-		if res.GetNext() != "" {
-			fmt.Fprintf(w, "more: --next %s\n", res.GetNext())
-		}
+		more(w, res.GetNext())
 	})
 }
 

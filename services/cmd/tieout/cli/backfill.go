@@ -107,7 +107,11 @@ func (a *app) runBackfill(ctx context.Context, r *controlv1.StartBackfillRequest
 	for _, x := range runs {
 		views = append(views, toRun(x))
 	}
-	return a.print(page[runView]{Items: views}, func(w io.Writer) { runTable(w, views) })
+	table := func(w io.Writer) { runTable(w, views) }
+	if r.GetType() != "" && len(views) == 1 { // one type is one run
+		return a.print(views[0], table)
+	}
+	return a.print(page[runView]{Items: views}, table)
 }
 
 // follow tells how the runs get on, once a second, until all have ended.
@@ -148,13 +152,18 @@ func because(why string) string {
 
 func (a *app) runs() *cobra.Command {
 	cmd := &cobra.Command{Use: "runs", Short: "Backfills: how they get on, pause, resume and cancel"}
-	list := &cobra.Command{
+	var p part
+	list := p.flags(&cobra.Command{
 		Use: "list", Short: "List backfills, newest first", Args: cobra.NoArgs, Example: "  tieout runs list",
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.listRuns(cmd.Context(), "") },
-	}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.listRuns(cmd.Context(), &controlv1.ListRunsRequest{Limit: p.limit, Next: p.next})
+		},
+	})
 	show := &cobra.Command{
 		Use: "show RUN", Short: "Show one backfill", Args: cobra.ExactArgs(1), Example: "  tieout runs show b-0123456789ab",
-		RunE: func(cmd *cobra.Command, args []string) error { return a.listRuns(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.listRuns(cmd.Context(), &controlv1.ListRunsRequest{Id: args[0]})
+		},
 	}
 	cmd.AddCommand(list, show)
 	for action, short := range map[string]string{"pause": "Read no further for now", "resume": "Read on", "cancel": "Read no further; what was admitted goes on"} {
@@ -177,12 +186,12 @@ func (a *app) runs() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listRuns(ctx context.Context, id string) error {
+func (a *app) listRuns(ctx context.Context, r *controlv1.ListRunsRequest) error {
 	c, err := a.clients()
 	if err != nil {
 		return err
 	}
-	res, err := c.ingest.ListRuns(ctx, &controlv1.ListRunsRequest{Id: id})
+	res, err := c.ingest.ListRuns(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -190,8 +199,11 @@ func (a *app) listRuns(ctx context.Context, id string) error {
 	for _, x := range res.GetItems() {
 		views = append(views, toRun(x))
 	}
-	if id != "" {
+	if r.GetId() != "" {
 		return a.print(views[0], func(w io.Writer) { runTable(w, views) })
 	}
-	return a.print(page[runView]{Items: views}, func(w io.Writer) { runTable(w, views) })
+	return a.print(page[runView]{Items: views, Next: res.GetNext()}, func(w io.Writer) {
+		runTable(w, views)
+		more(w, res.GetNext())
+	})
 }

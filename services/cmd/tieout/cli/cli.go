@@ -27,9 +27,10 @@ const DefaultDir = ".tieout/dev"
 type app struct {
 	server, token, dir string
 	context            string // a named installation
-	tenant             string // lists show its alone; "" for the whole installation
+	tenant             string // what is another's is not there; "" for the whole installation
 	output             string
-	yes                bool // ask nothing
+	ref                string // the record that the command names, if it names one
+	yes                bool   // ask nothing
 	out, err           io.Writer
 	conn               *grpc.ClientConn
 }
@@ -43,6 +44,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root.SetErr(errOut)
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
+	completions(a, root)
 	err := root.ExecuteContext(ctx)
 	if a.conn != nil {
 		err = errors.Join(err, a.conn.Close())
@@ -50,7 +52,28 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
+	if outputOf(args) == "json" { // also where a mistake before it kept it from being read
+		a.output = "json"
+	}
 	return a.report(err)
+}
+
+// outputOf is the output that a command line asks for, read without knowing its
+// commands and flags.
+func outputOf(args []string) string {
+	for i, arg := range args {
+		for _, name := range []string{"--output", "-o"} {
+			value, ok := strings.CutPrefix(arg, name)
+			switch {
+			case !ok:
+			case value == "" && i+1 < len(args):
+				return args[i+1]
+			case name == "-o" || strings.HasPrefix(value, "="):
+				return strings.TrimPrefix(value, "=")
+			}
+		}
+	}
+	return ""
 }
 
 // refuseUnknown has commands that only hold others refuse a name that none of
@@ -63,7 +86,7 @@ func refuseUnknown(cmd *cobra.Command) {
 				if len(args) == 0 {
 					return cmd.Help()
 				}
-				return &failure{code: exitUsage, message: fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0]), who: "you", next: cmd.CommandPath() + " --help"}
+				return &failure{code: exitUsage, message: fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0]), who: "operator", next: cmd.CommandPath() + " --help"}
 			}
 		}
 		refuseUnknown(c)
@@ -76,7 +99,8 @@ func (a *app) root() *cobra.Command {
 		Short:         "Keeps CRMs and accounting books in step, and proves it",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			a.ref = recordOf(cmd, args)
 			cmd.SetContext(control.ForTenant(cmd.Context(), a.tenant))
 			switch a.output {
 			case "table", "json", "yaml":
@@ -98,7 +122,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.dir, "dir", DefaultDir, "state folder whose endpoints.json names address and token")
 	flags.StringVarP(&a.output, "output", "o", "table", "table, wide, json or yaml")
 	flags.StringVar(&a.context, "context", os.Getenv("TIEOUT_CONTEXT"), "named installation of ~/.config/tieout/config.yaml (TIEOUT_CONTEXT)")
-	flags.StringVar(&a.tenant, "tenant", "", "lists show what is this tenant's alone; a connection that is added is its")
+	flags.StringVar(&a.tenant, "tenant", "", "ask for this tenant alone: what is another's is not there; a connection that is added is its")
 	flags.BoolVar(&a.yes, "yes", false, "do it without asking")
 	flags.Bool("no-color", false, "no colours; there are none to begin with, so scripts may say so")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })

@@ -92,6 +92,7 @@ func TestExitCodesAndWords(t *testing.T) {
 		"unknown state":   {[]string{"exceptions", "list", "--state", "shut"}, exitUsage, "released"},
 		"unknown flag":    {[]string{"status", "--loud"}, exitUsage, "--loud"},
 		"unknown output":  {[]string{"version", "-o", "xml"}, exitUsage, "xml"},
+		"fewer deals":     {[]string{"dev", "--once", "--deals", "-1"}, exitUsage, "--deals -1"},
 		"no id":           {[]string{"journey"}, exitUsage, "arg"},
 		"no reason":       {[]string{"exceptions", "discard", "w-1"}, exitUsage, "--reason"},
 		"nobody answers":  {[]string{"status", "--server", "127.0.0.1:1", "--token", "x"}, exitAbsent, "control plane"},
@@ -151,7 +152,7 @@ func TestConfigCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, errOut bytes.Buffer
-	if code := Main(t.Context(), []string{"config", "check", path, "-o", "json"}, &out, &errOut); code != exitError {
+	if code := Main(t.Context(), []string{"config", "check", path, "-o", "json"}, &out, &errOut); code != exitUsage {
 		t.Errorf("exit code %d: %s", code, &errOut)
 	}
 	for _, want := range []string{`"key": "kafka.partitons"`, `"line": 1`, `"expected"`, "TIEOUT_KAFKA_BROKERS"} {

@@ -23,7 +23,8 @@ func (a *app) configCheck() *cobra.Command {
 		Use: "check FILE", Short: "Check a configuration: every mistake with its key, its value and what is expected", Args: cobra.ExactArgs(1),
 		Example: "  tieout config check tieout.yaml\n  tieout config check tieout.yaml --service writer -o json",
 		Long: `Check a configuration as a service would when it starts, with the environment of
-this shell and the files that it names. Without --service, as all of them would.`,
+this shell and the files that it names. Without --service, as all of them would.
+Exit code 2 says that it has mistakes.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := known(service); err != nil {
 				return err
@@ -45,7 +46,7 @@ this shell and the files that it names. Without --service, as all of them would.
 				}
 			})
 			if perr == nil && len(problems) > 0 {
-				return &failure{code: exitError, silent: true, message: "the configuration has mistakes"}
+				return &failure{code: exitUsage, silent: true, message: "the configuration has mistakes"} // as the services end with it
 			}
 			return perr
 		},

@@ -54,7 +54,7 @@ func (a *app) connectionsShow() *cobra.Command {
 					return a.print(c, func(w io.Writer) { connectionTable(w, []connectionView{c}) })
 				}
 			}
-			return &failure{code: exitNotFound, message: "there is no connection " + args[0], who: "you", next: "tieout connections list"}
+			return &failure{code: exitNotFound, message: "there is no connection " + args[0], who: "operator", next: "tieout connections list"}
 		},
 	}
 }
@@ -73,12 +73,23 @@ func (a *app) connectionsAct(action, short string) *cobra.Command {
 				return err
 			}
 			r.Connection = args[0]
-			if _, err := c.writer.ActOnConnection(cmd.Context(), r); err != nil {
+			res, err := c.writer.ActOnConnection(cmd.Context(), r)
+			if err != nil {
 				return err
 			}
-			return a.print(map[string]string{"connection": r.Connection, "action": action}, func(w io.Writer) { fmt.Fprintf(w, "%s\t%s\n", action, r.Connection) })
+			if !r.DryRun { // what is asked for next shows it
+				if err := c.hear(cmd.Context(), []string{res.GetCommand()}, &actView{}); err != nil {
+					return err
+				}
+			}
+			done := action
+			if r.DryRun {
+				done = "would " + action
+			}
+			return a.print(map[string]any{"connection": r.Connection, "action": action, "dry_run": r.DryRun}, func(w io.Writer) { fmt.Fprintf(w, "%s\t%s\n", done, r.Connection) })
 		},
 	}
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; it goes into the audit trail")
+	cmd.Flags().BoolVar(&r.DryRun, "dry-run", false, "say what would happen, change nothing")
 	return cmd
 }

@@ -38,6 +38,9 @@ TIEOUT_NOTIFY_WEBHOOK_URL, or TIEOUT_NOTIFY_SMTP_ADDRESS with _SMTP_FROM and
 _SMTP_TO, tell people of exceptions ('tieout notifications test' tries it).`,
 		Example: "  tieout dev\n  tieout dev --once --dir /tmp/story\n  tieout dev --no-story",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if deals < 0 {
+				return usage("--deals %d: the story cannot win fewer deals than none", deals)
+			}
 			listen, err := addresses(os.Getenv("TIEOUT_DEV_LISTEN"))
 			if err != nil {
 				return err
@@ -60,7 +63,7 @@ _SMTP_TO, tell people of exceptions ('tieout notifications test' tries it).`,
 	f.BoolVar(&once, "once", false, "play the story and end; exit 5 while anything is unexplained")
 	f.BoolVar(&noStory, "no-story", false, "start with what new vendor accounts have, and nothing else")
 	f.Uint64Var(&seed, "seed", 1, "of the story's choices")
-	f.IntVar(&deals, "deals", 12, "deals that the story wins")
+	f.IntVar(&deals, "deals", 12, "deals that the story wins; with 0 only those that show what goes wrong")
 	return cmd
 }
 
@@ -68,7 +71,7 @@ func (a *app) devEnded(ctx context.Context, err error) error {
 	var used *embedded.InUseError
 	switch {
 	case errors.As(err, &used):
-		return &failure{code: exitError, message: err.Error(), who: "you", next: "stop the other process, or choose another --dir"}
+		return &failure{code: exitError, message: err.Error(), who: "operator", next: "stop the other process, or choose another --dir"}
 	case errors.Is(err, story.ErrUnexplained):
 		return &failure{code: exitDifference, message: err.Error(), who: "finance", next: "tieout reconcile"}
 	case err == nil && ctx.Err() != nil:

@@ -62,7 +62,12 @@ func (a *app) events() *cobra.Command {
 	tail := &cobra.Command{
 		Use: "tail", Short: "List the newest events, one a line", Args: cobra.NoArgs,
 		Example: "  tieout events tail\n  tieout events tail --ref deal/123 -o json",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.tailEvents(cmd.Context(), r, follow) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := knownLimit(r.Limit); err != nil {
+				return err
+			}
+			return a.tailEvents(cmd.Context(), r, follow)
+		},
 	}
 	tail.Flags().BoolVarP(&follow, "watch", "w", false, "go on with what is admitted from now on")
 	tail.Flags().StringVar(&r.Ref, "ref", "", "only this record")

@@ -1,17 +1,18 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/control"
 	"tieout.dev/services/internal/exception"
 )
 
@@ -56,12 +57,6 @@ type heldView struct {
 	Sum   []*amount `json:"sum"`
 }
 
-// page is how every list looks.
-type page[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next"`
-}
-
 func (a *app) exceptions() *cobra.Command {
 	cmd := &cobra.Command{Use: "exceptions", Short: "What a person must look at, and what to do about it"}
 	cmd.AddCommand(a.exceptionsList(), a.exceptionsShow())
@@ -73,7 +68,7 @@ func (a *app) exceptions() *cobra.Command {
 
 func (a *app) exceptionsList() *cobra.Command {
 	var kind, state string
-	var limit int32
+	var p part
 	cmd := &cobra.Command{
 		Use: "list", Short: "List exceptions, oldest first", Args: cobra.NoArgs,
 		Example: "  tieout exceptions list\n  tieout exceptions list --kind validation -o json",
@@ -81,26 +76,26 @@ func (a *app) exceptionsList() *cobra.Command {
 			if err := errors.Join(knownKind(kind), knownState(state)); err != nil {
 				return err
 			}
-			items, err := a.readExceptions(cmd.Context(), &controlv1.ListExceptionsRequest{Kind: kind, State: state, Limit: limit})
+			list, err := a.readExceptions(cmd.Context(), &controlv1.ListExceptionsRequest{Kind: kind, State: state, Limit: p.limit, Next: p.next})
 			if err != nil {
 				return err
 			}
-			return a.print(page[exceptionView]{Items: items}, func(w io.Writer) {
-				if len(items) == 0 {
+			return a.print(list, func(w io.Writer) {
+				if len(list.Items) == 0 {
 					fmt.Fprintln(w, "no open exceptions")
 					return
 				}
 				fmt.Fprintln(w, "ID\tKIND\tOWNER\tAMOUNT\tHELD\tSUBJECT\tREASON")
-				for _, e := range items {
+				for _, e := range list.Items {
 					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", e.ID, e.Kind, e.Owner, e.Amount, e.Held.Count, e.Subject, e.Reason)
 				}
+				more(w, list.Next)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&kind, "kind", "", "only this kind")
 	cmd.Flags().StringVar(&state, "state", "", "open (default), released or discarded")
-	cmd.Flags().Int32Var(&limit, "limit", 0, "at most so many")
-	return cmd
+	return p.flags(cmd)
 }
 
 // knownKind refuses a kind that there is none of: nothing found would be taken
@@ -125,11 +120,11 @@ func (a *app) exceptionsShow() *cobra.Command {
 		Use: "show ID", Short: "Show one exception whole", Args: cobra.ExactArgs(1),
 		Example: "  tieout exceptions show w-0123456789abcdef",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			items, err := a.readExceptions(cmd.Context(), &controlv1.ListExceptionsRequest{Id: args[0]})
+			list, err := a.readExceptions(cmd.Context(), &controlv1.ListExceptionsRequest{Id: args[0]})
 			if err != nil {
 				return err
 			}
-			e := items[0]
+			e := list.Items[0]
 			return a.print(e, e.table)
 		},
 	}
@@ -166,23 +161,36 @@ func (e exceptionView) table(w io.Writer) {
 
 // readExceptions joins what the writer and ingest hold; one of an id is asked
 // of the service that its prefix names.
-func (a *app) readExceptions(ctx context.Context, r *controlv1.ListExceptionsRequest) ([]exceptionView, error) {
+func (a *app) readExceptions(ctx context.Context, r *controlv1.ListExceptionsRequest) (*page[exceptionView], error) {
 	c, err := a.clients()
 	if err != nil {
 		return nil, err
 	}
-	items := []exceptionView{}
+	part, err := control.PageOf(r.GetLimit(), r.GetNext(), 0)
+	if err != nil {
+		return nil, err
+	}
+	var items []*controlv1.Exception
+	goesOn := false
 	for _, list := range c.holders(r.GetId()) {
 		res, err := list(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range res.GetItems() {
-			items = append(items, toException(e))
-		}
+		items, goesOn = append(items, res.GetItems()...), goesOn || res.GetNext() != ""
 	}
-	sort.SliceStable(items, func(i, j int) bool { return items[i].OpenedAt < items[j].OpenedAt })
-	return items, nil
+	slices.SortFunc(items, func(a, b *controlv1.Exception) int {
+		return cmp.Or(a.GetOpenedAt().AsTime().Compare(b.GetOpenedAt().AsTime()), cmp.Compare(a.GetId(), b.GetId()))
+	})
+	items, next := control.CutPage(part, items, control.ExceptionPlace)
+	if next == "" && goesOn { // a holder's own page may end just where the joined one does
+		next = control.PageToken(control.ExceptionPlace(items[len(items)-1]))
+	}
+	out := &page[exceptionView]{Items: make([]exceptionView, 0, len(items)), Next: next}
+	for _, e := range items {
+		out.Items = append(out.Items, toException(e))
+	}
+	return out, nil
 }
 
 type lister func(context.Context, *controlv1.ListExceptionsRequest) (*controlv1.ListExceptionsResponse, error)

@@ -30,7 +30,8 @@ type laneView struct {
 
 func (a *app) lanes() *cobra.Command {
 	cmd := &cobra.Command{Use: "lanes", Short: "Where a customer's queue stands"}
-	show := &cobra.Command{
+	var p part
+	show := p.flags(&cobra.Command{
 		Use: "show LANE|REF", Short: "Show the head of a lane, why it waits and until when, and what rests behind it", Args: cobra.ExactArgs(1),
 		Example: "  tieout lanes show hubspot/48213/company/5\n  tieout lanes show deal/123 -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,7 +43,7 @@ func (a *app) lanes() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := c.writer.ListLanes(cmd.Context(), &controlv1.ListLanesRequest{Ref: ref})
+			res, err := c.writer.ListLanes(cmd.Context(), &controlv1.ListLanesRequest{Ref: ref, Limit: p.limit, Next: p.next})
 			if err != nil {
 				return err
 			}
@@ -50,13 +51,14 @@ func (a *app) lanes() *cobra.Command {
 			for _, l := range res.GetItems() {
 				items = append(items, toLane(l))
 			}
-			return a.print(page[laneView]{Items: items}, func(w io.Writer) {
+			return a.print(page[laneView]{Items: items, Next: res.GetNext()}, func(w io.Writer) {
 				for _, l := range items {
 					l.table(w)
 				}
+				more(w, res.GetNext())
 			})
 		},
-	}
+	})
 	cmd.AddCommand(show)
 	return cmd
 }

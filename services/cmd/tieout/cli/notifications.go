@@ -32,20 +32,21 @@ type channelView struct {
 
 func (a *app) notifications() *cobra.Command {
 	cmd := &cobra.Command{Use: "notifications", Short: "Messages to people about exceptions: what was sent, and a test"}
-	list := &cobra.Command{
+	var p part
+	list := p.flags(&cobra.Command{
 		Use: "list", Short: "List messages, newest first", Args: cobra.NoArgs, Example: "  tieout notifications list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.clients()
 			if err != nil {
 				return err
 			}
-			res, err := c.audit.ListNotifications(cmd.Context(), &controlv1.ListNotificationsRequest{})
+			res, err := c.audit.ListNotifications(cmd.Context(), &controlv1.ListNotificationsRequest{Limit: p.limit, Next: p.next})
 			if err != nil {
 				return err
 			}
-			return a.printNotifications(res.GetItems())
+			return a.printNotifications(res)
 		},
-	}
+	})
 	test := &cobra.Command{
 		Use: "test", Short: "Send a test to every channel now; exit 1 if one refuses it", Args: cobra.NoArgs, Example: "  tieout notifications test --help",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,19 +65,20 @@ func (a *app) notifications() *cobra.Command {
 	return cmd
 }
 
-func (a *app) printNotifications(items []*controlv1.Notification) error {
+func (a *app) printNotifications(res *controlv1.ListNotificationsResponse) error {
 	views := []notificationView{}
-	for _, n := range items {
+	for _, n := range res.GetItems() {
 		views = append(views, notificationView{
 			ID: n.GetId(), Channel: n.GetChannel(), Kind: n.GetKind(), Target: n.GetTarget(), Count: n.GetCount(), State: n.GetState(), Attempts: n.GetAttempts(),
 			MadeAt: instant(n.GetMadeAt()), SentAt: instant(n.GetSentAt()), Error: n.GetError(),
 		})
 	}
-	return a.print(page[notificationView]{Items: views}, func(w io.Writer) {
+	return a.print(page[notificationView]{Items: views, Next: res.GetNext()}, func(w io.Writer) {
 		fmt.Fprintln(w, "MADE (UTC)\tCHANNEL\tSTATE\tKIND\tTARGET\tEXCEPTIONS\tATTEMPTS\tERROR")
 		for _, n := range views {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", n.MadeAt, n.Channel, n.State, n.Kind, n.Target, n.Count, n.Attempts, n.Error)
 		}
+		more(w, res.GetNext())
 	})
 }
 

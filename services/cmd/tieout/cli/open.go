@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/document"
 )
 
 func (a *app) open() *cobra.Command {
@@ -33,7 +34,8 @@ func (a *app) open() *cobra.Command {
 				Books  []string `json:"books_urls"`
 			}{ref, res.GetUrl(), res.GetSourceUrl(), []string{}}
 			for _, d := range res.GetItems() {
-				if d.GetBooksUrl() != "" {
+				marker := d.GetKind() == string(document.MarkerKind) // what is written back stands at the source
+				if d.GetBooksUrl() != "" && !marker {
 					v.Books = append(v.Books, d.GetBooksUrl())
 				}
 			}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,22 +32,24 @@ const (
 	exitAgain      = 10
 )
 
-// failure is an error with its exit code, who must act and what is next.
+// failure is an error with its exit code, who must act (finance, crm admin,
+// operator or tieout) and what is next.
 type failure struct {
 	code               int
 	message, who, next string
-	silent             bool // the output has said it already
+	ref                string // the record that it is about
+	silent             bool   // the output has said it already
 }
 
 func (f *failure) Error() string { return f.message }
 
 func usage(format string, args ...any) error {
-	return &failure{code: exitUsage, message: fmt.Sprintf(format, args...), who: "you", next: "tieout help"}
+	return &failure{code: exitUsage, message: fmt.Sprintf(format, args...), who: "operator", next: "tieout help"}
 }
 
 // noFile: a file that was named is not there.
 func noFile(err error) error {
-	return &failure{code: exitNotFound, message: err.Error(), who: "you", next: "name a file that is there"}
+	return &failure{code: exitNotFound, message: err.Error(), who: "operator", next: "name a file that is there"}
 }
 
 // asFailure decides the exit code, once.
@@ -56,21 +59,21 @@ func asFailure(err error) *failure {
 		return f
 	}
 	if errors.Is(err, crm.ErrNotFound) {
-		return &failure{code: exitNotFound, message: err.Error(), who: "you", next: "check the id"}
+		return &failure{code: exitNotFound, message: err.Error(), who: "operator", next: "check the id"}
 	}
 	var told interface{ GRPCStatus() *status.Status }
 	if !errors.As(err, &told) {
 		if strings.HasPrefix(err.Error(), "unknown command") || strings.Contains(err.Error(), "arg(s)") || strings.Contains(err.Error(), "required flag") {
-			return &failure{code: exitUsage, message: err.Error(), who: "you", next: "tieout help"}
+			return &failure{code: exitUsage, message: err.Error(), who: "operator", next: "tieout help"}
 		}
 		return &failure{code: exitError, message: err.Error(), who: "operator"}
 	}
 	s := told.GRPCStatus() // of the answer itself: what it was wrapped in is for programs
 	switch s.Code() {
 	case codes.NotFound:
-		return &failure{code: exitNotFound, message: s.Message(), who: "you", next: "check the id"}
+		return &failure{code: exitNotFound, message: s.Message(), who: "operator", next: "check the id"}
 	case codes.InvalidArgument:
-		return &failure{code: exitUsage, message: s.Message(), who: "you", next: "tieout help"}
+		return &failure{code: exitUsage, message: s.Message(), who: "operator", next: "tieout help"}
 	case codes.Unavailable, codes.Unauthenticated, codes.PermissionDenied:
 		return &failure{code: exitAbsent, message: "the control plane is not there or refuses this token: " + s.Message(), who: "operator", next: "make run"}
 	case codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted:
@@ -82,11 +85,12 @@ func asFailure(err error) *failure {
 // report prints an error on stderr and returns its exit code.
 func (a *app) report(err error) int {
 	f := asFailure(err)
+	f.ref = cmp.Or(f.ref, a.ref)
 	if f.silent {
 		return f.code
 	}
 	if a.output == "json" {
-		b, merr := json.Marshal(map[string]string{"code": fmt.Sprint(f.code), "message": f.message, "ref": "", "who": f.who, "next": f.next})
+		b, merr := json.Marshal(map[string]string{"code": fmt.Sprint(f.code), "message": f.message, "ref": f.ref, "who": f.who, "next": f.next})
 		if merr == nil {
 			fmt.Fprintln(a.err, string(b))
 			return f.code
@@ -140,7 +144,7 @@ func (a *app) confirm(format string, args ...any) error {
 	fmt.Fprintf(a.err, format+" [y/N] ", args...)
 	var answer string
 	if _, err := fmt.Fscanln(os.Stdin, &answer); err != nil || !strings.EqualFold(strings.TrimSpace(answer), "y") {
-		return &failure{code: exitError, message: "nothing was changed", who: "you", next: "say y, or --yes"}
+		return &failure{code: exitError, message: "nothing was changed", who: "operator", next: "say y, or --yes"}
 	}
 	return nil
 }

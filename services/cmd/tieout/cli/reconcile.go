@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -119,11 +120,18 @@ func (a *app) reconcileRepair() *cobra.Command {
 	r := &controlv1.RepairRequest{Action: "recheck", Actor: actor()}
 	cmd := &cobra.Command{
 		Use: "repair [BREAK…]", Short: "Have source records read and admitted again, for breaks that this repairs",
+		Long: "Have source records read and admitted again, for breaks that this repairs.\n\n" + billsAll + `
+See what it would be with --dry-run first; --all then takes --yes, or a yes at the terminal.`,
 		Example: "  tieout reconcile repair --all --dry-run\n  tieout reconcile repair 5f1c0a",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Ids = args
 			if len(args) == 0 && !r.All {
 				return usage("name breaks, or say --all")
+			}
+			if r.All && !r.DryRun {
+				if err := a.repairAll(); err != nil {
+					return err
+				}
 			}
 			return a.repair(cmd, r)
 		},
@@ -131,6 +139,18 @@ func (a *app) reconcileRepair() *cobra.Command {
 	cmd.Flags().BoolVar(&r.All, "all", false, "every open break that needs no person's decision")
 	cmd.Flags().BoolVar(&r.DryRun, "dry-run", false, "say what would happen, change nothing")
 	return cmd
+}
+
+// billsAll is what a person must know before all is repaired.
+const billsAll = "--all makes a document for every won deal that was never posted, also for those from before a route's start."
+
+// repairAll takes a person's word: bills go out of it.
+func (a *app) repairAll() error {
+	fmt.Fprintln(a.err, billsAll)
+	if !a.yes && !isTerminal(os.Stdin) {
+		return &failure{code: exitUsage, message: "repairing every open break takes --yes", who: "finance", next: "tieout reconcile repair --all --dry-run"}
+	}
+	return a.confirm("repair every open break?")
 }
 
 func (a *app) reconcileAccept() *cobra.Command {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tieout.dev/services/cmd/tieout/crm"
+	"tieout.dev/services/internal/money"
 )
 
 // sandbox is a person's hands on the vendors' stand-ins: each command is real
@@ -43,6 +45,9 @@ func (a *app) crmWin() *cobra.Command {
 		Example: `  tieout sandbox crm win --company "Acme Ltd" --line "Widget,3,33.33" --line "Setup,1,250"` + "\n" +
 			`  tieout sandbox crm win --company "Globex" --amount 1200 --currency USD`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := w.check(); err != nil {
+				return err
+			}
 			p, err := a.portal()
 			if err != nil {
 				return err
@@ -88,13 +93,9 @@ func (w winning) make(ctx context.Context, p crm.Portal) (string, error) {
 	}
 	d := crm.Deal{Name: w.name, Company: company, Currency: w.currency, Amount: w.amount}
 	for _, text := range w.lines {
-		f := strings.Split(text, ",")
-		if len(f) < 3 || len(f) > 4 {
-			return "", usage("--line %q is not NAME,QUANTITY,PRICE or NAME,QUANTITY,PRICE,DISCOUNT%%", text)
-		}
-		l := crm.Line{Name: f[0], Quantity: f[1], Price: f[2]}
-		if len(f) == 4 {
-			l.DiscountPercent = strings.TrimSuffix(f[3], "%")
+		l, err := lineOf(text)
+		if err != nil {
+			return "", err
 		}
 		d.Lines = append(d.Lines, l)
 	}
@@ -102,6 +103,43 @@ func (w winning) make(ctx context.Context, p crm.Portal) (string, error) {
 		d.Lines = []crm.Line{{Name: "Consulting day", Quantity: "1", Price: "850"}}
 	}
 	return p.Deal(ctx, d)
+}
+
+// check refuses what the vendor would take as text and a person did not mean.
+func (w winning) check() error {
+	if w.count < 1 {
+		return usage("--count %d: win at least one deal", w.count)
+	}
+	if _, err := money.Exponent(w.currency); err != nil {
+		return usage("--currency %q is none that money is counted in: say one of ISO 4217, such as EUR", w.currency)
+	}
+	if _, err := money.ParseDecimal(w.amount); w.amount != "" && err != nil {
+		return usage("--amount %q is no number such as 1200 or 99.50", w.amount)
+	}
+	for _, text := range w.lines {
+		if _, err := lineOf(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lineOf reads NAME,QUANTITY,PRICE[,DISCOUNT%].
+func lineOf(text string) (crm.Line, error) {
+	f := strings.Split(text, ",")
+	if len(f) < 3 || len(f) > 4 {
+		return crm.Line{}, usage("--line %q is not NAME,QUANTITY,PRICE or NAME,QUANTITY,PRICE,DISCOUNT%%", text)
+	}
+	l := crm.Line{Name: f[0], Quantity: strings.TrimSpace(f[1]), Price: strings.TrimSpace(f[2])}
+	if len(f) == 4 {
+		l.DiscountPercent = strings.TrimSuffix(strings.TrimSpace(f[3]), "%")
+	}
+	for what, value := range map[string]string{"quantity": l.Quantity, "price": l.Price, "discount": l.DiscountPercent} {
+		if _, err := money.ParseDecimal(value); err != nil && !(what == "discount" && len(f) == 3) {
+			return l, usage("--line %q: its %s %q is no number such as 3 or 33.33", text, what, value)
+		}
+	}
+	return l, nil
 }
 
 func (a *app) crmLose() *cobra.Command {
@@ -129,6 +167,11 @@ func (a *app) crmMerge() *cobra.Command {
 			p, err := a.portal()
 			if err != nil {
 				return err
+			}
+			for _, company := range args { // the vendor's own answer names neither
+				if _, err := p.Record(cmd.Context(), "companies", dealID(company), "name"); errors.Is(err, crm.ErrNotFound) {
+					return &failure{code: exitNotFound, message: "the portal has no " + company, ref: company, who: "crm admin", next: "check the id"}
+				}
 			}
 			id, err := p.Merge(cmd.Context(), "companies", dealID(args[0]), dealID(args[1]))
 			if err != nil {
@@ -186,7 +229,7 @@ func changeLine(ctx context.Context, p crm.Portal, deal string, properties map[s
 		return err
 	}
 	if len(lines) == 0 {
-		return &failure{code: exitNotFound, message: "deal " + deal + " has no lines", who: "you", next: "use --amount"}
+		return &failure{code: exitNotFound, message: "deal " + deal + " has no lines", who: "operator", next: "use --amount"}
 	}
 	return p.Change(ctx, "line_items", lines[0], properties)
 }

@@ -53,7 +53,7 @@ func (a *app) booksCommand(use, short, example string, do func(context.Context, 
 			c := books.Company{BaseURL: sb.BaseURL, Realm: sb.RealmID, Token: sb.ReaderToken}
 			v, err := c.Find(cmd.Context(), args[0])
 			if err != nil {
-				return &failure{code: exitNotFound, message: err.Error(), who: "you", next: "tieout reconcile"}
+				return &failure{code: exitNotFound, message: err.Error(), who: "operator", next: "tieout reconcile"}
 			}
 			if err := do(cmd.Context(), c, v); err != nil {
 				return err

@@ -17,6 +17,10 @@ import (
 // look is how often the state is asked for while waiting.
 const look = 150 * time.Millisecond
 
+// lastLook is what asking may take when the time to wait has run out: whoever
+// waited, or did not want to, hears what is still open.
+const lastLook = 5 * time.Second
+
 // waiting is what a caller waits for.
 type waiting struct {
 	settled bool
@@ -55,19 +59,21 @@ func (a *app) runWait(ctx context.Context, w waiting) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
+	asking, stop := context.WithTimeout(context.WithoutCancel(ctx), w.timeout+lastLook)
+	defer stop()
 	polls := map[string]int64{}
 	if w.settled {
-		if err := askPolls(ctx, c, polls); err != nil {
+		if err := askPolls(asking, c, polls); err != nil {
 			return err
 		}
 	}
 	for {
 		var open []string
-		err := patiently(ctx, func() (err error) {
-			open, err = a.stillOpen(ctx, c, w, polls)
+		err := patiently(asking, func() (err error) {
+			open, err = a.stillOpen(asking, c, w, polls)
 			return err
 		})
-		if ctx.Err() != nil || err == nil && len(open) == 0 {
+		if err == nil && (len(open) == 0 || ctx.Err() != nil) || asking.Err() != nil {
 			return a.waited(open, err)
 		}
 		if err != nil {
@@ -171,15 +177,9 @@ func reached(ctx context.Context, c clients, want string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	open, err := c.writer.OpenRefs(ctx, &controlv1.OpenRefsRequest{})
+	cause, err := c.openFor(ctx, ref)
 	if err != nil {
 		return false, err
-	}
-	cause := ""
-	for _, r := range open.GetItems() {
-		if r.GetRef() == ref {
-			cause = r.GetCause()
-		}
 	}
 	if state == "parked" || cause != "" {
 		return state == cause, nil
@@ -195,4 +195,28 @@ func reached(ctx context.Context, c clients, want string) (bool, error) {
 		}
 	}
 	return state == "posted" && last == "primary" || state == "voided" && last == "void", nil
+}
+
+// openFor says why a record has not come to rest, "" if it has. One that a person
+// must look at before it gets a lane is ingest's to know.
+func (c clients) openFor(ctx context.Context, ref string) (cause string, err error) {
+	open, err := c.writer.OpenRefs(ctx, &controlv1.OpenRefsRequest{})
+	if err != nil {
+		return "", err
+	}
+	for _, r := range open.GetItems() {
+		if r.GetRef() == ref {
+			cause = r.GetCause()
+		}
+	}
+	due, err := c.ingest.OpenRefs(ctx, &controlv1.OpenRefsRequest{})
+	if err != nil {
+		return "", err
+	}
+	for _, r := range due.GetItems() {
+		if r.GetRef() == ref && r.GetCause() == "parked" {
+			cause = "parked"
+		}
+	}
+	return cause, nil
 }

@@ -46,6 +46,7 @@ func (s *stack) startServices(ctx context.Context) error {
 		Peers: assembly.Peers{Ingest: s.conn, Transform: s.conn, Writer: s.conn, Reconciler: s.conn, Audit: s.conn},
 		Seal:  func() (*writer.Seal, error) { return writer.MakeSeal(filepath.Join(s.options.Dir, "key")) },
 	}
+	s.control.Within(reg)
 	for _, build := range []assembly.Builder{assembly.Writer, assembly.Ingest, assembly.Transform, assembly.Audit, assembly.Reconciler} {
 		b, err := build(ctx, site)
 		if err != nil {

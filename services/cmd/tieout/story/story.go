@@ -39,6 +39,7 @@ type Teller struct {
 	writer     controlv1.WriterServiceClient
 	reconciler controlv1.ReconcilerServiceClient
 	started    time.Time
+	won        []string // refs of the deals that were won
 	live       live
 }
 
@@ -78,9 +79,11 @@ func (t *Teller) play(ctx context.Context, f *endpoints.File) error {
 	}
 	for i := range t.Deals {
 		d := book.deal(i)
-		if _, err := t.win(ctx, d); err != nil {
+		id, err := t.win(ctx, d)
+		if err != nil {
 			return err
 		}
+		t.won = append(t.won, f.Sandboxes["hubspot"].Account+"/deal/"+id)
 		t.say("  won  %-38s %s", d.Name, d.Currency)
 	}
 	if err := t.rest(ctx); err != nil {

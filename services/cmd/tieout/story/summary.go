@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	auditv1 "tieout.dev/proto/audit/v1"
 	controlv1 "tieout.dev/proto/control/v1"
@@ -47,8 +49,7 @@ func (t *Teller) summary(ctx context.Context, dir string) error {
 		return err
 	}
 	t.say("\nIt ties out: %d invoices stand in the books, each for one won deal, to the cent; %d records wait for a person; nothing is unexplained.", documents, open)
-	t.next(dir)
-	return nil
+	return t.next(ctx, dir)
 }
 
 func (t *Teller) exceptions(ctx context.Context) (int, error) {
@@ -76,9 +77,13 @@ func (t *Teller) exceptions(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-func (t *Teller) next(dir string) {
+func (t *Teller) next(ctx context.Context, dir string) error {
 	if !t.Stay {
-		return
+		return nil
+	}
+	lose, void, err := t.free(ctx)
+	if err != nil {
+		return err
 	}
 	t.say("\nIt keeps running. In another terminal (bin/tieout, or put bin on the PATH):")
 	t.table(func(w io.Writer) {
@@ -86,16 +91,48 @@ func (t *Teller) next(dir string) {
 			{`tieout sandbox crm win --company "Acme Ltd" --line "Widget,3,33.33"`, "win another deal"},
 			{"tieout status", "what was admitted, posted, parked"},
 			{"tieout exceptions list", "what waits for a person, and the fix"},
-			{"tieout journey 1001", "every hop of an invoice, with times"},
-			{"tieout sandbox crm lose deal/ID", "lose a won deal: its invoice is voided"},
+			{"tieout journey " + lose.number, "every hop of an invoice, with times"},
+			{"tieout sandbox crm lose " + lose.deal, "lose its deal: the invoice is voided"},
 			{"tieout sandbox fault quickbooks reset_after --times 3", "lose three answers of the books, then win a deal"},
-			{"tieout sandbox books void 1001", "a person's hand in the books: then"},
+			{"tieout sandbox books void " + void.number, "a person's hand in the books: then"},
 			{"tieout reconcile", "both sides again, with sums; exit 5 names the void"},
 		} {
 			fmt.Fprintf(w, "  %s --dir %s\t# %s\n", c[0], dir, c[1])
 		}
 	})
 	t.say("Ctrl-C drains and stops; started again it goes on where it was.")
+	return nil
+}
+
+// billed is a won deal and the number of its invoice.
+type billed struct{ deal, number string }
+
+// free are two deals whose customers wait for nobody: what happens to them happens
+// at once. A deal behind one that a person must look at would wait with it.
+func (t *Teller) free(ctx context.Context) (one, other billed, err error) {
+	found := []billed{}
+	for _, ref := range t.won {
+		lanes, err := t.writer.ListLanes(ctx, &controlv1.ListLanesRequest{Ref: ref})
+		if err != nil {
+			return one, other, err
+		}
+		if slices.ContainsFunc(lanes.GetItems(), func(l *controlv1.LaneView) bool { return l.GetState() != "idle" }) {
+			continue
+		}
+		links, err := t.writer.ListLinks(ctx, &controlv1.ListLinksRequest{SourceRef: ref})
+		if err != nil {
+			return one, other, err
+		}
+		for _, l := range links.GetItems() {
+			if l.GetNumber() != "" {
+				found = append(found, billed{ref[strings.LastIndex(ref, "deal/"):], l.GetNumber()})
+			}
+		}
+	}
+	for len(found) < 2 { // going on from before, or a story of few deals
+		found = append(found, billed{"deal/ID", "NUMBER"})
+	}
+	return found[0], found[1], nil
 }
 
 func text(m *auditv1.Money) string {
