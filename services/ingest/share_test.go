@@ -35,14 +35,14 @@ func TestBulkLeavesTheRestOfTheShare(t *testing.T) {
 	if n := count(event.Bulk, 1); n != 0 {
 		t.Fatalf("bulk took %d more", n)
 	}
-	now = now.Add(10 * time.Second)
+	now = now.Add(11 * time.Second)
 	if n := count(event.Realtime, 1); n != 70 {
 		t.Fatalf("realtime got %d of an idle share", n)
 	}
 	if _, _, ok := s.take(now, 1, event.Bulk); ok {
 		t.Fatal("bulk got what was spent")
 	}
-	now = now.Add(10 * time.Second)
+	now = now.Add(11 * time.Second)
 	if n := count(event.Bulk, 1); n != 35 {
 		t.Fatalf("what bulk was refused counts as taken: it got %d", n)
 	}
