@@ -411,7 +411,9 @@ func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*c
 	out := &controlv1.OpenRefsResponse{}
 	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.Query(`SELECT ref, cause FROM (SELECT ref, 'in_flight' AS cause FROM hint UNION ALL SELECT ref, 'in_flight' FROM event WHERE ended_at = 0
-			UNION ALL SELECT subject, 'parked' FROM exception WHERE state = 'open') AS due WHERE `+theirs, args...)
+			UNION ALL SELECT subject, 'parked' FROM exception WHERE state = 'open'
+			UNION ALL SELECT subject, 'discarded' FROM exception x WHERE state = 'discarded'
+				AND NOT EXISTS (SELECT 1 FROM event e WHERE e.ref = x.subject AND e.admitted_at > x.acted_at)) AS due WHERE `+theirs, args...)
 		if err != nil {
 			return err
 		}

@@ -124,4 +124,7 @@ func TestAPersonDiscardsADealOfTwoCompanies(t *testing.T) {
 			return strings.Contains(said, "exception.acted") && strings.Contains(said, "made twice")
 		})
 	}
+	if said := o.run("reconcile"); !strings.Contains(said, "discarded") { // exit 0: it is explained
+		t.Errorf("the reconciliation says\n%s", said)
+	}
 }

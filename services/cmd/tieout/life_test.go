@@ -246,17 +246,15 @@ func TestBackfillLetsWonDealsPass(t *testing.T) {
 		d.win(fmt.Sprintf("Old %d", i))
 	}
 	o.settle(60)
-	var runs struct {
-		Items []struct {
-			State                             string
-			Total, Read, Duplicates, Admitted int64
-		}
+	var run struct {
+		State                             string
+		Total, Read, Duplicates, Admitted int64
 	}
 	out := o.run("backfill", "--connection", "crm", "--type", "deal", "--from", "2026-01-01", "-o", "json")
-	if err := json.Unmarshal([]byte(out), &runs); err != nil || len(runs.Items) != 1 {
+	if err := json.Unmarshal([]byte(out), &run); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if r := runs.Items[0]; r.State != "done" || r.Read != 60 || r.Duplicates != 60 || r.Admitted != 0 {
+	if r := run; r.State != "done" || r.Read != 60 || r.Duplicates != 60 || r.Admitted != 0 {
 		t.Fatalf("run %+v", r)
 	}
 	d.check("after a backfill of what was known")

@@ -11,7 +11,7 @@ import (
 )
 
 // refused are the limits of a vendor that its log says we ran into.
-func (o *outside) refused(system string) map[string]int {
+func (o *outside) limited(system string) map[string]int {
 	o.t.Helper()
 	resp, err := http.Get(o.file.Sandboxes[system].BaseURL + "/_sandbox/requests?since=0")
 	if err != nil {
@@ -46,7 +46,7 @@ func TestRepeatsKeepToTheQuota(t *testing.T) {
 	}
 	o.settle(24)
 	d.check("with tokens that end")
-	if got := o.refused("quickbooks"); len(got) > 0 {
+	if got := o.limited("quickbooks"); len(got) > 0 {
 		t.Errorf("requests above the vendor's limits: %v", got)
 	}
 }

@@ -143,6 +143,7 @@ const (
 	SameRecord    = "same_record"
 	// These explain.
 	NotOurs      = "not_ours"       // entered by others
+	Discarded    = "discarded"      // a person decided so
 	InFlight     = "in_flight"      // on its way, or seen in one look only
 	Timing       = "timing"         // dated in another period
 	NotInJournal = "not_in_journal" // books and source agree; the trail has not told us yet

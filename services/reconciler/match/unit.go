@@ -123,12 +123,21 @@ func (c *comparison) pair(u *unit, b *Books) {
 	state := s.IssueDate + " " + b.state()
 	switch {
 	case edited:
-		c.found(Stale, Edited, c.in.Open[u.ref], u.ref, b.Ref, state, u.difference(b)...)
+		c.found(Stale, Edited, c.moving(u.ref), u.ref, b.Ref, state, u.difference(b)...)
 	case s.Net != b.Net:
 		c.found(Amount, SourceChanged, c.in.Open[u.ref], u.ref, b.Ref, state, u.difference(b)...)
 	case !known:
 		c.explain(NotInJournal, zero(b.Net.Currency))
 	}
+}
+
+// moving is why a record has not come to rest. That a person discarded its change
+// explains what is missing or not as the source says, not what was edited by hand.
+func (c *comparison) moving(ref string) string {
+	if cause := c.in.Open[ref]; cause != Discarded {
+		return cause
+	}
+	return ""
 }
 
 // difference is source minus books: one portion, or one for each of two currencies.

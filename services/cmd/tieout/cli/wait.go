@@ -205,7 +205,7 @@ func (c clients) openFor(ctx context.Context, ref string) (cause string, err err
 		return "", err
 	}
 	for _, r := range open.GetItems() {
-		if r.GetRef() == ref {
+		if r.GetRef() == ref && r.GetCause() != "discarded" {
 			cause = r.GetCause()
 		}
 	}
