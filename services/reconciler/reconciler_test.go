@@ -53,9 +53,10 @@ type vendors struct {
 	companies []int
 	customers []connector.Posting
 	open      map[string]string
-	won       time.Time // when the unusable ones were won; zero: they are not
-	rechecked []string  // what a repair asked ingest for
-	busy      int       // reads that are refused for a moment
+	won       time.Time    // when the unusable ones were won; zero: they are not
+	rechecked []string     // what a repair asked ingest for
+	busy      int          // reads that are refused for a moment
+	refuse    func() error // asked at the end of a list of the books
 	broken    bool
 	leaveOut  bool
 	largest   int // batch that was fetched
@@ -146,7 +147,7 @@ type books struct {
 func (b books) List(_ context.Context, kind document.Kind, _, _ string) iter.Seq2[connector.Posting, error] {
 	return func(yield func(connector.Posting, error) bool) {
 		b.mu.Lock()
-		list, broken, listed := slices.Clone(b.invoices), b.broken, b.listed
+		list, broken, listed, refuse := slices.Clone(b.invoices), b.broken, b.listed, b.refuse
 		if kind == document.CustomerKind {
 			list, broken, listed = slices.Clone(b.customers), false, nil
 		}
@@ -156,6 +157,12 @@ func (b books) List(_ context.Context, kind document.Kind, _, _ string) iter.Seq
 		}
 		for _, p := range list {
 			if !yield(p, nil) {
+				return
+			}
+		}
+		if refuse != nil {
+			if err := refuse(); err != nil {
+				yield(connector.Posting{}, err)
 				return
 			}
 		}
