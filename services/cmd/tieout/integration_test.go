@@ -236,7 +236,7 @@ func TestFiveProcessesOnRealParts(t *testing.T) {
 func (d *deals) winUnder(c loss) {
 	d.o.t.Helper()
 	over := make(chan error, 1)
-	tick := time.NewTicker(500 * time.Millisecond)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for i, harmed := 0, false; i < 8 || !harmed; i++ {
 		if i == 3 && c.harm != nil {
