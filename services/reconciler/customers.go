@@ -13,11 +13,9 @@ import (
 // customers reads who is linked to a customer, whether the record still is at
 // its source, and who is in the books. It reads no record: only whether it is there.
 func (r *Reconciler) customers(ctx context.Context, entity string, in *match.Input) error {
-	for p, err := range r.deps.Targets[in.Target].List(ctx, document.CustomerKind, "", "") {
-		if err != nil {
-			return fmt.Errorf("list customers of %s: %w", in.Target, err)
-		}
-		in.Customers = append(in.Customers, p.Ref.String())
+	var err error
+	if in.Customers, err = patiently(ctx, r, func() ([]string, error) { return r.inBooks(ctx, in.Target) }); err != nil {
+		return err
 	}
 	links, err := r.links(ctx, in.Target, entity)
 	if err != nil {
@@ -41,21 +39,30 @@ func (r *Reconciler) customers(ctx context.Context, entity string, in *match.Inp
 	return nil
 }
 
-// live are the records of a type that the source has.
+// inBooks are the customers of the books.
+func (r *Reconciler) inBooks(ctx context.Context, target string) (out []string, err error) {
+	for p, err := range r.deps.Targets[target].List(ctx, document.CustomerKind, "", "") {
+		if err != nil {
+			return nil, fmt.Errorf("list customers of %s: %w", target, err)
+		}
+		out = append(out, p.Ref.String())
+	}
+	return out, nil
+}
+
+// live are the records like one, of its type and account, that the source has.
 func (r *Reconciler) live(ctx context.Context, like event.Ref) (map[string]bool, error) {
 	conn, ok := r.deps.Registry.ByAccount(like.AccountRef())
 	src := r.deps.Sources[conn.ID]
 	if !ok || src == nil {
 		return nil, fmt.Errorf("no connection reads %s, whose records have customers in the books", like.AccountRef())
 	}
+	refs, err := r.listed(ctx, src, conn.ID, like.Type)
 	out := map[string]bool{}
-	for ref, err := range src.List(ctx, like.Type) {
-		if err != nil {
-			return nil, fmt.Errorf("list %s of %s: %w", like.Type, conn.ID, err)
-		}
+	for _, ref := range refs {
 		out[ref.String()] = true
 	}
-	return out, nil
+	return out, err
 }
 
 // links are the journal's customers.

@@ -9,7 +9,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/document"
-	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/money"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
@@ -39,7 +39,7 @@ func (r *Reconciler) look(ctx context.Context, entity, target, period string, se
 		return nil, err
 	}
 	in := match.Input{Entity: entity, Target: target, Period: period, From: from, To: to, Seen: seen}
-	if in.Books, err = r.books(ctx, target); err != nil {
+	if in.Books, err = patiently(ctx, r, func() ([]match.Books, error) { return r.books(ctx, target) }); err != nil {
 		return nil, err
 	}
 	for _, route := range r.deps.Registry.Routes {
@@ -74,16 +74,17 @@ func (r *Reconciler) records(ctx context.Context, route registry.Route) ([]match
 	if src == nil {
 		return nil, fmt.Errorf("connection %s of route %s is not read here", route.Connection, route.ID)
 	}
-	var ids []string
-	for ref, err := range src.List(ctx, route.Type) {
-		if err != nil {
-			return nil, fmt.Errorf("list %s of %s: %w", route.Type, route.Connection, err)
-		}
+	refs, err := r.listed(ctx, src, route.Connection, route.Type)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, 0, len(refs))
+	for _, ref := range refs {
 		ids = append(ids, ref.ID)
 	}
 	var out []match.Source
 	for chunk := range slices.Chunk(ids, fetchBatch) {
-		records, err := fetch(ctx, src, route.Type, chunk)
+		records, err := r.fetch(ctx, src, route.Type, chunk)
 		if err != nil {
 			return nil, fmt.Errorf("read %s of %s: %w", route.Type, route.Connection, err)
 		}
@@ -98,27 +99,27 @@ func (r *Reconciler) records(ctx context.Context, route registry.Route) ([]match
 	return out, nil
 }
 
-// fetchTries bounds how often a busy source is asked again.
-const fetchTries = 20
+// listed are the records of a type that the source has.
+func (r *Reconciler) listed(ctx context.Context, src connector.Source, connection, typ string) ([]event.Ref, error) {
+	return patiently(ctx, r, func() (out []event.Ref, err error) {
+		for ref, err := range src.List(ctx, typ) {
+			if err != nil {
+				return nil, fmt.Errorf("list %s of %s: %w", typ, connection, err)
+			}
+			out = append(out, ref)
+		}
+		return out, nil
+	})
+}
 
-// fetch reads records, patiently: a source that is busy is asked again when it
-// says so. A record that is left out of the answer makes the list half a list.
-func fetch(ctx context.Context, src connector.Source, typ string, ids []string) ([]connector.Record, error) {
-	for try := 1; ; try++ {
-		records, err := src.Fetch(ctx, typ, ids)
-		f := fault.As(err)
-		switch {
-		case err == nil:
-			return records, whole(records, ids)
-		case f.Kind != fault.RateLimited || try == fetchTries:
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(max(f.RetryAfter, 10*time.Millisecond)):
-		}
+// fetch reads records. A record that is left out of the answer makes the list
+// half a list.
+func (r *Reconciler) fetch(ctx context.Context, src connector.Source, typ string, ids []string) ([]connector.Record, error) {
+	records, err := patiently(ctx, r, func() ([]connector.Record, error) { return src.Fetch(ctx, typ, ids) })
+	if err != nil {
+		return nil, err
 	}
+	return records, whole(records, ids)
 }
 
 func whole(records []connector.Record, ids []string) error {

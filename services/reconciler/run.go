@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"tieout.dev/services/internal/crash"
-	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/reconciler/match"
@@ -18,27 +17,6 @@ import (
 
 // lookAgain is what LookAgain is unless it is set.
 const lookAgain = 2 * time.Second
-
-// lookTries is how often lists are read that a vendor did not give whole.
-const lookTries = 4
-
-// patiently looks again where a vendor asks for a rest or does not answer for a
-// moment: what others read from the same limits is no reason to give up.
-func (r *Reconciler) patiently(ctx context.Context, entity, target, period string, again map[string]bool) (*match.Report, error) {
-	for n := 1; ; n++ {
-		report, err := r.look(ctx, entity, target, period, again)
-		f := fault.As(err)
-		if err == nil || n == lookTries || f == nil || f.Kind != fault.RateLimited && f.Kind != fault.Transient {
-			return report, err
-		}
-		r.deps.Log.InfoContext(ctx, "the lists are read again", "target", target, "error", err)
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(max(f.RetryAfter, r.deps.LookAgain<<n)):
-		}
-	}
-}
 
 // reconcile compares every books target of an entity, or of all entities. A
 // difference that is in one look and not in the next moves; it is no break.
@@ -59,7 +37,7 @@ func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run 
 	}
 	var reports []*match.Report
 	for _, t := range r.targets(entity) {
-		one, err := r.patiently(ctx, t.entity, t.account, period, nil)
+		one, err := r.look(ctx, t.entity, t.account, period, nil)
 		if err != nil {
 			return run, nil, err
 		}
@@ -69,7 +47,7 @@ func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run 
 				return run, nil, ctx.Err()
 			case <-time.After(r.deps.LookAgain):
 			}
-			if one, err = r.patiently(ctx, t.entity, t.account, period, one.OpenIDs()); err != nil {
+			if one, err = r.look(ctx, t.entity, t.account, period, one.OpenIDs()); err != nil {
 				return run, nil, err
 			}
 		}
