@@ -220,18 +220,20 @@ func survivor(tx *store.Tx, ref string) (string, error) {
 }
 
 // mergedFrom are all that a record was ever merged from, as the source tells and
-// told before, and whether there is news among them. A revision that overtakes the one of the merge brings the
-// documents of the merged ones along.
+// told before, and whether there is news among them. A revision that overtakes the
+// one of the merge brings the documents of the merged ones along.
 func mergedFrom(tx *store.Tx, r connector.Record) (all []event.Ref, news bool, err error) {
 	known, err := withLosers(tx, []event.Ref{r.Ref})
 	if err != nil {
 		return nil, false, err
 	}
-	for _, told := range r.MergedFrom {
-		news = news || !slices.Contains(known, told)
+	news = slices.ContainsFunc(r.MergedFrom, func(told event.Ref) bool { return !slices.Contains(known, told) })
+	if news {
+		if known, err = withLosers(tx, append(known, r.MergedFrom...)); err != nil {
+			return nil, false, err
+		}
 	}
-	all, err = withLosers(tx, append(known, r.MergedFrom...))
-	return all[1:], news, err // the record itself comes first
+	return known[1:], news, nil // the record itself comes first
 }
 
 // withLosers adds to records all that were merged into one of them, each once.

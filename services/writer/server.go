@@ -368,11 +368,11 @@ func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*c
 // openRefs are the records that something stands open of, and those whose newest
 // revision a person discarded.
 func openRefs(tx *store.Tx) (out []*controlv1.OpenRef, err error) {
-	rows, err := tx.Query(`SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END
+	rows, err := tx.Query(`SELECT subject, cause FROM (SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END AS cause, s.seq
 		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued'
-		UNION ALL SELECT s.subject, 'discarded' FROM slot s WHERE s.outcome = 'discarded'
+		UNION ALL SELECT s.subject, 'discarded', s.seq FROM slot s WHERE s.outcome = 'discarded'
 			AND NOT EXISTS (SELECT 1 FROM slot n WHERE n.target = s.target AND n.subject = s.subject AND n.rev > s.rev)
-		ORDER BY 1`)
+		) AS due ORDER BY subject, seq`)
 	if err != nil {
 		return nil, err
 	}
