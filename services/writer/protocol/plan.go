@@ -231,20 +231,39 @@ func (t *turn) fresh(h *Head, p *document.Part, l *link.Link) (*connector.Postin
 // readLinked reads the document of a link, and parks nothing: nil and done if it
 // is gone.
 func (t *turn) readLinked(l *link.Link) (*connector.Posting, verdict) {
-	key := freshKey(l.OtherRef)
-	a, ok := t.m.Looks[key]
-	if !ok || t.v.Mono-a.At > freshFor {
-		t.look(Look{Key: key, Kind: l.Kind, Ref: parseRef(l.OtherRef)})
-		return nil, partPending
-	}
-	if gone, failed := lookFailed(&a); failed {
-		delete(t.m.Looks, key)
-		t.wake(t.v.Mono + lookAgain)
-		return nil, partPending
-	} else if gone {
-		return nil, partDone
+	a, v := t.looked(Look{Key: freshKey(l.OtherRef), Kind: l.Kind, Ref: parseRef(l.OtherRef)})
+	if a == nil {
+		return nil, v
 	}
 	return &a.Postings[0], partDone
+}
+
+// looked is a look's answer, if there is one that is fresh enough: nil and pending
+// until then, nil and done where nothing was found.
+func (t *turn) looked(l Look) (*LookAnswer, verdict) {
+	a, ok := t.m.Looks[l.Key]
+	if !ok || t.v.Mono-a.At > freshFor {
+		t.look(l)
+		return nil, partPending
+	}
+	switch gone, failed := lookFailed(&a); {
+	case failed:
+		delete(t.m.Looks, l.Key)
+		t.wake(t.v.Mono + lookAgain)
+		return nil, partPending
+	case gone:
+		return nil, partDone
+	}
+	return &a, partDone
+}
+
+// lookFailed says what the answer to a read means: it is gone, or nothing.
+func lookFailed(a *LookAnswer) (gone, failed bool) {
+	switch {
+	case fault.KindOf(a.Err) == fault.NotFound, a.Err == nil && len(a.Postings) == 0:
+		return true, false
+	}
+	return false, a.Err != nil
 }
 
 // lockKey is the look that reads the books' lock date.

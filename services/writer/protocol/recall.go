@@ -6,7 +6,6 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/exception"
-	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
 )
 
@@ -14,31 +13,14 @@ import (
 // be apart.
 const clockSlack = time.Hour
 
-// lookFailed says what the answer to a read means: it is gone, or nothing.
-func lookFailed(a *LookAnswer) (gone, failed bool) {
-	switch {
-	case fault.KindOf(a.Err) == fault.NotFound, a.Err == nil && len(a.Postings) == 0:
-		return true, false
-	}
-	return false, a.Err != nil
-}
-
 // recallMark searches the document of one mark and links it.
 func (t *turn) recallMark(h *Head, p *document.Part, n int64, accepted bool) (found bool, v verdict) {
 	mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
 	key := "recall|" + mark
-	a, ok := t.m.Looks[key]
-	if !ok || t.v.Mono-a.At > freshFor {
-		since := time.UnixMicro(t.v.Recovery.Since).Add(-clockSlack)
-		t.look(Look{Key: key, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: since}})
-		return false, partPending
-	}
-	if gone, failed := lookFailed(&a); failed {
-		delete(t.m.Looks, key)
-		t.wake(t.v.Mono + lookAgain)
-		return false, partPending
-	} else if gone {
-		return false, partDone
+	since := time.UnixMicro(t.v.Recovery.Since).Add(-clockSlack)
+	a, v := t.looked(Look{Key: key, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: since}})
+	if a == nil {
+		return false, v
 	}
 	if len(a.Postings) > 1 && !accepted {
 		delete(t.m.Looks, key)
