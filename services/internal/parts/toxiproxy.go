@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -24,49 +23,44 @@ const (
 // Toxiproxy stands between the services and a part, and harms what passes.
 type Toxiproxy struct {
 	dir, url string
-	cmd      *exec.Cmd
+	proc     *process
 }
 
-// StartToxiproxy builds it once, into the user's cache, and runs it. It is absent
-// where it cannot be built.
+// StartToxiproxy builds it once, into the user's cache, and runs it from a folder
+// of its own. It is absent where it cannot be built.
 func StartToxiproxy(ctx context.Context, dir string) (*Toxiproxy, error) {
-	program, err := buildToxiproxy(ctx)
+	cfg, err := Config{Dir: dir}.complete()
+	if err != nil {
+		return nil, err
+	}
+	program, err := buildToxiproxy(ctx, cfg)
 	if err != nil {
 		return nil, &AbsentError{"Toxiproxy", err.Error(), "let this machine reach a Go module proxy"}
 	}
-	port, err := Ports(ctx, dir, "toxiproxy", 1)
+	if err := StopLeft(ctx, cfg.Dir); err != nil {
+		return nil, err
+	}
+	port, err := Ports(ctx, cfg.Dir, "toxiproxy", 1)
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "toxiproxy.log"))
-	if err != nil {
+	t := &Toxiproxy{dir: cfg.Dir, url: "http://" + at(port[0])}
+	if t.proc, err = launch(cfg.Dir, "toxiproxy", nil, program, "-host", "127.0.0.1", "-port", fmt.Sprint(port[0])); err != nil {
 		return nil, err
 	}
-	defer func() { _ = log.Close() }()
-	t := &Toxiproxy{dir: dir, url: "http://" + at(port[0]), cmd: exec.Command(program, "-host", "127.0.0.1", "-port", fmt.Sprint(port[0]))}
-	t.cmd.Stdout, t.cmd.Stderr, t.cmd.SysProcAttr = log, log, &syscall.SysProcAttr{Setsid: true}
-	if err := t.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start toxiproxy: %w", err)
-	}
-	if err := t.await(ctx); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, toxiproxyWithin)
+	defer cancel()
+	if err := t.proc.await(ctx, func(ctx context.Context) bool { return t.call(ctx, http.MethodGet, "/version", "") == nil }); err != nil {
 		return nil, errors.Join(err, t.Stop())
 	}
 	return t, nil
 }
 
 // Stop ends it; it has nothing to write down.
-func (t *Toxiproxy) Stop() error {
-	_ = t.cmd.Process.Kill()
-	_ = t.cmd.Wait()
-	return nil
-}
+func (t *Toxiproxy) Stop() error { return t.proc.kill() }
 
-func buildToxiproxy(ctx context.Context) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "tieout", "toxiproxy-"+toxiproxyVersion)
+func buildToxiproxy(ctx context.Context, cfg Config) (string, error) {
+	dir := filepath.Join(cfg.Cache, "toxiproxy-"+toxiproxyVersion)
 	program := filepath.Join(dir, "server")
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
@@ -77,19 +71,6 @@ func buildToxiproxy(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("it was not built: %w: %s", err, out[max(0, len(out)-300):])
 	}
 	return program, nil
-}
-
-func (t *Toxiproxy) await(ctx context.Context) error {
-	for end := time.Now().Add(toxiproxyWithin); ; {
-		err := t.call(ctx, http.MethodGet, "/version", "")
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(end) || ctx.Err() != nil {
-			return fmt.Errorf("toxiproxy does not answer: %w", err)
-		}
-		pause(ctx, 50*time.Millisecond)
-	}
 }
 
 // Through makes a proxy before a part and returns its address.

@@ -68,10 +68,7 @@ func (r *Rig) Fault(ctx context.Context, name string, dice *rand.Rand) error {
 	case "kill-postgres":
 		return errors.Join(pg.Crash(), pg.Start(context.WithoutCancel(ctx)))
 	case "cut-postgres":
-		if r.toxi == nil {
-			return &chaos.SkippedError{Why: r.noToxi}
-		}
-		return r.toxi.Cut(ctx, "postgres", cutFor)
+		return r.harmed(func(t *parts.Toxiproxy) error { return t.Cut(ctx, "postgres", cutFor) })
 	case "postgres-slow":
 		return r.poison(ctx, "postgres", `{"name":"harm","type":"latency","stream":"downstream","attributes":{"latency":300,"jitter":200}}`)
 	case "postgres-reset": // answers are lost, also those to a commit
@@ -262,25 +259,22 @@ func (r *Rig) cutKafka(ctx context.Context) error {
 
 // poison harms for a while what passes to a part.
 func (r *Rig) poison(ctx context.Context, part, toxic string) error {
+	return r.harmed(func(t *parts.Toxiproxy) error { return t.Poison(ctx, part, toxic, cutFor) })
+}
+
+// harmed harms what passes, where something stands between.
+func (r *Rig) harmed(harm func(*parts.Toxiproxy) error) error {
 	if r.toxi == nil {
 		return &chaos.SkippedError{Why: r.noToxi}
 	}
-	return r.toxi.Poison(ctx, part, toxic, cutFor)
-}
-
-// through leads the services to a part by a proxy, where there is one.
-func (r *Rig) through(ctx context.Context, part, address string) (string, error) {
-	if r.toxi == nil {
-		return address, nil
-	}
-	return r.toxi.Through(ctx, part, address)
+	return harm(r.toxi)
 }
 
 // startToxiproxy starts what cuts connections. Without it the faults that need it
 // are left out, and said to be.
 func (r *Rig) startToxiproxy(ctx context.Context) error {
 	var err error
-	r.toxi, err = parts.StartToxiproxy(ctx, r.options.Dir)
+	r.toxi, err = parts.StartToxiproxy(ctx, filepath.Join(r.options.Dir, "toxiproxy"))
 	if absent := (*parts.AbsentError)(nil); errors.As(err, &absent) {
 		r.noToxi = err.Error()
 		return nil
@@ -288,6 +282,7 @@ func (r *Rig) startToxiproxy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.through = r.toxi.Through
 	r.closers = append(r.closers, r.toxi.Stop)
 	return nil
 }

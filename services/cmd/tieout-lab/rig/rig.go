@@ -41,8 +41,9 @@ type Rig struct {
 	conn    *grpc.ClientConn
 	stores  map[string]*store.DB
 	toxi    *parts.Toxiproxy
-	noToxi  string // why there is none
-	noDisk  string // why the database has no disk of its own
+	through func(ctx context.Context, part, address string) (string, error) // nil: nothing stands between
+	noToxi  string                                                          // why there is none
+	noDisk  string                                                          // why the database has no disk of its own
 	closers []func() error
 }
 
