@@ -220,6 +220,13 @@ func (b *books) apply(item connector.Item) connector.Outcome {
 	})
 }
 
+// enter gives a document the next id.
+func (b *books) enter(d *doc) {
+	d.id = strconv.Itoa(len(b.docs) + 1)
+	b.docs = append(b.docs, d)
+	b.byID[d.id] = d
+}
+
 func refused(k fault.Kind, field, text string) connector.Outcome {
 	return connector.Outcome{Err: &fault.Error{Kind: k, Field: field, Text: text}}
 }
@@ -242,11 +249,10 @@ func (b *books) create(r request, item connector.Item) connector.Outcome {
 		}
 	}
 	d := &doc{
-		id: strconv.Itoa(len(b.docs) + 1), kind: r.Kind, mark: r.Mark, subject: r.Subject, customer: r.customer, day: r.day, note: r.note, net: r.net, name: r.name,
+		kind: r.Kind, mark: r.Mark, subject: r.Subject, customer: r.customer, day: r.day, note: r.note, net: r.net, name: r.name,
 		version: 1, status: connector.Open, visible: b.w.now + micros(b.w.n(int(b.claims.SearchLag.Microseconds())+1)),
 	}
-	b.docs = append(b.docs, d)
-	b.byID[d.id] = d
+	b.enter(d)
 	if b.w.trace != nil {
 		b.w.log("books: %s %s made, %s net %s", d.kind, d.id, d.mark, d.net)
 	}

@@ -70,9 +70,8 @@ func (w *world) handMaster() {
 			return
 		}
 	}
-	d := &doc{id: itoa(int64(len(b.docs) + 1)), kind: document.CustomerKind, name: r.name, version: 1, status: connector.Open, byHand: true}
-	b.docs = append(b.docs, d)
-	b.byID[d.id] = d
+	d := &doc{kind: document.CustomerKind, name: r.name, version: 1, status: connector.Open, byHand: true}
+	b.enter(d)
 	w.cover.Faults["hand"]++
 }
 
@@ -188,10 +187,9 @@ func (w *world) makeByHand(x *excRow) *doc {
 			continue
 		}
 		b := w.books
-		d := &doc{id: itoa(int64(len(b.docs) + 1)), kind: o.Kind, subject: o.Subject, name: o.Fields["name"], version: 1, status: connector.Open, byHand: true}
+		d := &doc{kind: o.Kind, subject: o.Subject, name: o.Fields["name"], version: 1, status: connector.Open, byHand: true}
 		d.customer, d.day, d.note, d.net = o.Fields["customer"], o.Fields["issue_date"], o.Fields["note"], o.Fields["line.1.net"]
-		b.docs = append(b.docs, d)
-		b.byID[d.id] = d
+		b.enter(d)
 		w.cover.Faults["hand"]++
 		w.log("a person makes %s %s of %s by hand", d.kind, d.id, d.subject)
 		return d

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"strings"
 
 	"tieout.dev/services/internal/document"
@@ -12,16 +13,20 @@ import (
 // stands in the books and bears it; the source's record shows its invoice.
 func (s *State) noOrphan() *Result {
 	r := result("I5", "no orphan: marks and links, both ways, and what was written back")
-	linked := map[string]map[string]bool{} // their ref -> marks
+	linked, inherited := map[string]map[string]bool{}, map[string][]string{} // their ref -> marks
 	for _, l := range s.Writer.Links {
 		if linked[l.OtherRef] == nil {
 			linked[l.OtherRef] = map[string]bool{}
 		}
-		linked[l.OtherRef][document.Mark(l.Target, l.SourceRef, l.Part, l.N)] = true
+		mark := document.Mark(l.Target, l.SourceRef, l.Part, l.N)
+		linked[l.OtherRef][mark] = true
+		if l.State == string(link.Alias) {
+			inherited[l.OtherRef] = append(inherited[l.OtherRef], mark)
+		}
 	}
 	for _, l := range s.Writer.Links {
 		if l.Kind == string(document.InvoiceKind) && l.State != string(link.Gone) && l.State != string(link.Held) {
-			s.linkedInvoice(r, l, s.marksOf(l))
+			s.linkedInvoice(r, l, inherited[l.OtherRef])
 		}
 	}
 	for account, a := range s.Accounts {
@@ -46,24 +51,13 @@ func (s *State) noOrphan() *Result {
 	return r
 }
 
-// marksOf are the marks that a link's document may bear: its own, and that of the
-// link which it was inherited from.
-func (s *State) marksOf(l Link) map[string]bool {
-	out := map[string]bool{document.Mark(l.Target, l.SourceRef, l.Part, l.N): true}
-	for _, x := range s.Writer.Links {
-		if x.State == string(link.Alias) && x.OtherRef == l.OtherRef {
-			out[document.Mark(x.Target, x.SourceRef, x.Part, x.N)] = true
-		}
-	}
-	return out
-}
-
 // linkedInvoice looks from the link's side. An invoice that came of a merge may bear
 // the mark of the merged record, whose link is an alias now.
-func (s *State) linkedInvoice(r *Result, l Link, marks map[string]bool) {
+func (s *State) linkedInvoice(r *Result, l Link, inherited []string) {
 	r.Checked["links"]++
 	o := s.object(l.OtherRef)
 	mark := document.Mark(l.Target, l.SourceRef, l.Part, l.N)
+	marks := append(slices.Clone(inherited), mark)
 	switch {
 	case o == nil:
 		r.violated("orphan: %s is linked to %s, which the books never had", l.SourceRef, l.OtherRef)
@@ -71,9 +65,9 @@ func (s *State) linkedInvoice(r *Result, l Link, marks map[string]bool) {
 		r.Explained["deleted in the books by a person"]++
 	case o.Deleted:
 		r.violated("orphan: %s is linked to %s, which was deleted", l.SourceRef, l.OtherRef)
-	case !shares(o.marks(), marks):
+	case !slices.ContainsFunc(marks, func(m string) bool { return o.marks()[m] }):
 		r.violated("orphan: %s is linked to %s, which never bore mark %s", l.SourceRef, l.OtherRef, mark)
-	case !marks[markOf(o.Last().Data)]:
+	case !slices.Contains(marks, markOf(o.Last().Data)):
 		if s.byPerson(l.Target, o.Last()) {
 			r.Explained["mark taken out by a person"]++
 		} else {
@@ -82,15 +76,6 @@ func (s *State) linkedInvoice(r *Result, l Link, marks map[string]bool) {
 	default:
 		s.writtenBack(r, l)
 	}
-}
-
-func shares(a, b map[string]bool) bool {
-	for x := range a { // whether, not which: the order is not seen
-		if b[x] {
-			return true
-		}
-	}
-	return false
 }
 
 // writtenBack: the source's record shows the number of its newest invoice.
