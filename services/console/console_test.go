@@ -109,6 +109,9 @@ func (w *writer) ListExceptions(ctx context.Context, r *controlv1.ListExceptions
 		Id: "w-1", Kind: "match", Owner: "finance", State: "open", Reason: hostile, Fix: "merge them", Subject: "hubspot/1/deal/7", Amount: euro(123456),
 		OpenedAt: timestamppb.New(noon.Add(-90 * time.Minute)), Actions: []string{"retry", "link"}, Held: &controlv1.Held{Count: 2, Sum: []*auditv1.Money{euro(500)}},
 	}}}
+	if limit := int(r.GetLimit()); limit > 0 && w.many >= limit { // as the real one: a token where a page was cut
+		out.Next = "token"
+	}
 	for n := range min(w.many, int(r.GetLimit())-1) {
 		out.Items = append(out.Items, &controlv1.Exception{Id: fmt.Sprint("w-more", n), Kind: "match", Owner: "finance", State: "open", Reason: "one more", OpenedAt: timestamppb.New(noon)})
 	}

@@ -26,7 +26,7 @@ func (c *Console) list(ctx context.Context, r *controlv1.ListExceptionsRequest) 
 	if err != nil {
 		return nil, false, err
 	}
-	more = max(len(w.GetItems()), len(in.GetItems())) >= int(r.GetLimit())
+	more = w.GetNext() != "" || in.GetNext() != ""
 	items = append(w.GetItems(), in.GetItems()...)
 	slices.SortStableFunc(items, func(a, b *controlv1.Exception) int { return a.GetOpenedAt().AsTime().Compare(b.GetOpenedAt().AsTime()) })
 	return items, more, nil
