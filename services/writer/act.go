@@ -61,6 +61,10 @@ func (x acted) actions() []string {
 		out = []string{protocol.Retry, protocol.LinkTo}
 	case exception.Doubt:
 		out = []string{protocol.Retry, protocol.LinkTo, protocol.ConfirmAbsent}
+	case exception.Tax:
+		if x.field == protocol.FieldTaxStatus {
+			out = append(out, protocol.ReissueIt)
+		}
 	case exception.Conflict:
 		if x.field != fieldCustomer && x.field != fieldItem {
 			out = append(out, protocol.ReissueIt)

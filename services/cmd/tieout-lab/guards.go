@@ -81,6 +81,8 @@ func everyday() []mutant {
 		{"documents of merged records are the survivor's", laneFile, "if t.mergeDocuments(h) != partDone {", "if false {", "merge"},
 		{"of several documents a person says which", mergeFile, "if len(standing) > 1 {", "if false {", "merge"},
 		{"what is made for a merged record is settled first", mergeFile, "if op := t.makingForMerged(h); op != nil {", "if op := t.makingForMerged(h); op != nil && false {", "restore"},
+		{"another tax status is asked about", planFile, "if r.field == FieldTaxStatus && t.m.Agreed[h.place()] {", "if r.field == FieldTaxStatus {", "all"},
+		{"an agreement answers one question", laneFile, "\tdelete(t.m.Agreed, h.place())\n\te := t.exception", "\te := t.exception", "people"},
 		{"conflict looks again", answerFile, "\tt.forget(op)\n\th := t.headOf(op)", "\th := t.headOf(op)", "people"},
 	}
 }

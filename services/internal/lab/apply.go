@@ -38,6 +38,14 @@ func (t *tables) apply(ch *protocol.Changes) {
 		t.putLink(l)
 		t.wakeWaiting(document.Need{Ref: l.SourceRef, Kind: l.Kind, Part: l.Part})
 	}
+	for _, o := range ch.Ops {
+		if o.State == protocol.Sent {
+			t.checkTax(o)
+		}
+	}
+	for i := range ch.Opened {
+		delete(t.agreed, protocol.Place{Lane: ch.Opened[i].Lane, Seq: ch.Opened[i].Seq})
+	}
 	for _, r := range ch.Recalled {
 		t.w.cover.Exits["recall "+string(r.State)]++
 		t.recalled[r.Subject] = r.State

@@ -15,7 +15,8 @@ type doc struct {
 	id                        string
 	kind                      document.Kind
 	mark, subject             string
-	customer, day, note, net  string
+	customer, day, note       string
+	net, tax                  string
 	name                      string
 	version                   int
 	status                    connector.Status
@@ -213,7 +214,7 @@ func (b *books) apply(item connector.Item) connector.Outcome {
 	}
 	return b.change(r, item, func(d *doc) {
 		if d.kind == document.InvoiceKind {
-			d.customer, d.day, d.note, d.net = r.customer, r.day, r.note, r.net
+			d.customer, d.day, d.note, d.net, d.tax = r.customer, r.day, r.note, r.net, r.tax
 			return
 		}
 		d.name = r.name
@@ -249,7 +250,7 @@ func (b *books) create(r request, item connector.Item) connector.Outcome {
 		}
 	}
 	d := &doc{
-		kind: r.Kind, mark: r.Mark, subject: r.Subject, customer: r.customer, day: r.day, note: r.note, net: r.net, name: r.name,
+		kind: r.Kind, mark: r.Mark, subject: r.Subject, customer: r.customer, day: r.day, note: r.note, net: r.net, tax: r.tax, name: r.name,
 		version: 1, status: connector.Open, visible: b.w.now + micros(b.w.n(int(b.claims.SearchLag.Microseconds())+1)),
 	}
 	b.enter(d)
@@ -290,7 +291,7 @@ func (b *books) change(r request, item connector.Item, do func(*doc)) connector.
 func (b *books) posting(d *doc) *connector.Posting {
 	f := map[string]string{}
 	if d.kind == document.InvoiceKind {
-		f["customer"], f["issue_date"], f["note"], f["line.1.net"] = d.customer, d.day, d.note, d.net
+		f["customer"], f["issue_date"], f["note"], f["line.1.net"], f["line.1.tax"] = d.customer, d.day, d.note, d.net, d.tax
 	} else {
 		f["name"] = d.name
 	}

@@ -57,7 +57,7 @@ func (b *books) checkDone(o *protocol.Op, byPerson bool) {
 
 // says reports whether a document has these fields.
 func (d *doc) says(fields map[string]string) bool {
-	own := map[string]string{"customer": d.customer, "issue_date": d.day, "note": d.note, "line.1.net": d.net, "name": d.name}
+	own := map[string]string{"customer": d.customer, "issue_date": d.day, "note": d.note, "line.1.net": d.net, "line.1.tax": d.tax, "name": d.name}
 	for k, v := range fields {
 		if own[k] != v {
 			return false
@@ -268,8 +268,8 @@ func (w *world) checkPart(r *record, part string, want bool, found []*doc) {
 		w.violated("I2", "%s of deal %s is not in the books, and nobody is told", part, r.ref.ID)
 	case !want && len(found) == 1:
 		w.violated("I2", "%s of deal %s stands in the books, is not wanted, and nobody is told", part, r.ref.ID)
-	case want && (found[0].net != itoa(r.amount) || found[0].note != itoa(int64(r.note)) || found[0].day != day(r.day) && !w.f.lock):
-		w.violated("I2", "%s of deal %s says net %s note %s day %s, the deal %d, %d, %s", part, r.ref.ID, found[0].net, found[0].note, found[0].day, r.amount, r.note, day(r.day))
+	case want && (found[0].net != itoa(r.amount) || found[0].note != itoa(int64(r.note)) || found[0].tax != taxed[r.tax][0].Tax || found[0].day != day(r.day) && !w.f.lock):
+		w.violated("I2", "%s of deal %s says net %s note %s tax %s day %s, the deal %d, %d, %s, %s", part, r.ref.ID, found[0].net, found[0].note, found[0].tax, found[0].day, r.amount, r.note, taxed[r.tax][0].Tax, day(r.day))
 	}
 }
 

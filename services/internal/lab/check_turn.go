@@ -159,6 +159,20 @@ func (t *tables) checkPlan(o *protocol.Op) {
 	}
 }
 
+// checkTax: an invoice of which nothing but the tax status shall change is neither
+// changed nor voided without a person.
+func (t *tables) checkTax(o *protocol.Op) {
+	place := protocol.Place{Lane: o.Lane, Seq: o.Seq}
+	if o.Kind != document.InvoiceKind || o.Effect == connector.Create || t.agreed[place] || t.w.f.restore > 0 || o.Fields["line.1.net"] == "" {
+		return
+	}
+	for _, l := range t.links {
+		if l.SourceRef == o.Subject && l.OtherRef == o.TargetRef && l.Base["line.1.net"] == o.Fields["line.1.net"] && l.Base["line.1.tax"] != o.Fields["line.1.tax"] {
+			t.w.violated("I11", "invoice %s of %s gets a %s for its tax status, and nobody was asked", o.TargetRef, o.Subject, o.Effect)
+		}
+	}
+}
+
 // checkName: of one name one create is under way.
 func (t *tables) checkName(o *protocol.Op) {
 	for _, x := range t.ops {

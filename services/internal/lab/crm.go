@@ -18,6 +18,7 @@ type record struct {
 	amount    int64
 	day       int
 	note      int
+	tax       int  // which tax code its line has
 	shipping  bool // a second invoice
 	unclear   bool // no mapping can render it
 	matchOnly bool
@@ -130,7 +131,7 @@ func (w *world) edit() {
 		w.mergeDeals(r)
 		return
 	}
-	what := w.n(9)
+	what := w.n(10)
 	if w.chance(w.f.moves) {
 		what = 5 + w.n(2)
 	}
@@ -154,6 +155,8 @@ func (w *world) edit() {
 		if w.chance(max(0.3, w.f.deletes)) {
 			r.deleted = true
 		}
+	case 9:
+		r.tax = 1 - r.tax
 	}
 	w.edited(r)
 	if w.chance(w.f.bursts) && w.changes("edit again") { // and again, before the first change has settled
@@ -245,7 +248,7 @@ func (w *world) merged(to, a, b *record) {
 func (w *world) edited(r *record) {
 	r.version++
 	if w.trace != nil {
-		w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d shipping=%v unclear=%v company=%s deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.shipping, r.unclear, companyID(r), r.deleted)
+		w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d tax=%d shipping=%v unclear=%v company=%s deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.tax, r.shipping, r.unclear, companyID(r), r.deleted)
 	}
 	if w.hits(w.f.lostHint, "hint lost") {
 		return
@@ -320,7 +323,7 @@ func stateOf(r *record) *state {
 	} else {
 		s.read.Customer = r.ref
 	}
-	for _, x := range []int64{r.amount, int64(r.day), int64(r.note), int64(b2i(r.won)), int64(b2i(r.lost)), int64(b2i(r.shipping)), int64(b2i(r.unclear)), int64(len(r.losers))} {
+	for _, x := range []int64{r.amount, int64(r.day), int64(r.note), int64(r.tax), int64(b2i(r.won)), int64(b2i(r.lost)), int64(b2i(r.shipping)), int64(b2i(r.unclear)), int64(len(r.losers))} {
 		b = strconv.AppendInt(append(b, '|'), x, 10)
 	}
 	s.read.Hash = string(b)

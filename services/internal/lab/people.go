@@ -173,7 +173,11 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 		}
 		c.Ref = refOf(d.kind, d.id).String()
 	case protocol.ReissueIt:
-		if x.Kind != exception.Conflict {
+		switch x.Kind {
+		case exception.Conflict:
+		case exception.Tax:
+			w.db.agreed[protocol.Place{Lane: x.Lane, Seq: x.Seq}] = true
+		default:
 			c.Action = protocol.Retry
 		}
 	}
@@ -188,7 +192,7 @@ func (w *world) makeByHand(x *excRow) *doc {
 		}
 		b := w.books
 		d := &doc{kind: o.Kind, subject: o.Subject, name: o.Fields["name"], version: 1, status: connector.Open, byHand: true}
-		d.customer, d.day, d.note, d.net = o.Fields["customer"], o.Fields["issue_date"], o.Fields["note"], o.Fields["line.1.net"]
+		d.customer, d.day, d.note, d.net, d.tax = o.Fields["customer"], o.Fields["issue_date"], o.Fields["note"], o.Fields["line.1.net"], o.Fields["line.1.tax"]
 		b.enter(d)
 		w.cover.Faults["hand"]++
 		w.log("a person makes %s %s of %s by hand", d.kind, d.id, d.subject)

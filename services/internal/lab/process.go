@@ -284,6 +284,7 @@ func encode(d connector.Draft) (connector.Encoded, error) {
 			return connector.Encoded{}, &fault.Error{Kind: fault.NotFound, Field: "customer", Text: "the customer has no link"}
 		}
 		f["customer"], f["issue_date"], f["note"], f["line.1.net"] = customer.String(), p.Invoice.IssueDate, p.Invoice.Note, itoa(p.Invoice.Totals.Net.Minor)
+		f["line.1.tax"] = p.Invoice.Lines[0].Tax
 	case p.Party != nil:
 		f["name"] = p.Party.DisplayName
 	case p.Item != nil:

@@ -78,12 +78,16 @@ func deal(e *admitted) []document.Part {
 	needs := []document.Need{{Ref: customer, Kind: document.CustomerKind, Part: "customer"}, {Ref: itemRef, Kind: document.ItemKind, Part: "item"}}
 	for _, name := range parts[:1+b2i(d.shipping)] {
 		out = append(out, document.Part{Name: name, Kind: document.InvoiceKind, Mode: document.Own, Desired: document.Issued, Subject: subject, Needs: needs, Invoice: &document.Invoice{
-			IssueDate: day(d.day), Currency: "EUR", Customer: customer, CustomerPart: "customer", Note: strconv.Itoa(d.note),
+			IssueDate: day(d.day), Currency: "EUR", Customer: customer, CustomerPart: "customer", Note: strconv.Itoa(d.note), Lines: taxed[d.tax],
 			Totals: document.Totals{Net: money.Amount{Minor: d.amount, Currency: "EUR"}},
 		}})
 	}
 	return out
 }
+
+// taxed are the lines of an invoice by their tax code: what they say besides is in
+// the totals.
+var taxed = [][]document.Line{{{Tax: "standard"}}, {{Tax: "reduced"}}}
 
 // day is a date of the month in which everything happens.
 func day(n int) string { return "2026-11-0" + strconv.Itoa(n) }

@@ -15,18 +15,18 @@ type request struct {
 	Subject             string
 	Fields              map[string]string
 	customer, day, note string
-	net, name           string
+	net, tax, name      string
 }
 
 func (r request) bytes() []byte {
 	return []byte(strings.Join([]string{
-		string(r.Effect), string(r.Kind), r.Mark, r.Ref, r.Version, r.Subject, r.Fields["customer"], r.Fields["issue_date"], r.Fields["note"], r.Fields["line.1.net"], r.Fields["name"],
+		string(r.Effect), string(r.Kind), r.Mark, r.Ref, r.Version, r.Subject, r.Fields["customer"], r.Fields["issue_date"], r.Fields["note"], r.Fields["line.1.net"], r.Fields["line.1.tax"], r.Fields["name"],
 	}, "\x00"))
 }
 
 func readRequest(b []byte) request {
 	f := strings.Split(string(b), "\x00")
 	return request{
-		Effect: connector.Effect(f[0]), Kind: document.Kind(f[1]), Mark: f[2], Ref: f[3], Version: f[4], Subject: f[5], customer: f[6], day: f[7], note: f[8], net: f[9], name: f[10],
+		Effect: connector.Effect(f[0]), Kind: document.Kind(f[1]), Mark: f[2], Ref: f[3], Version: f[4], Subject: f[5], customer: f[6], day: f[7], note: f[8], net: f[9], tax: f[10], name: f[11],
 	}
 }

@@ -60,6 +60,7 @@ type tables struct {
 	commands   []protocol.Command
 	done       map[string]bool         // commands
 	discards   map[protocol.Place]bool // what a person asked to discard
+	agreed     map[protocol.Place]bool // whose invoice a person agreed to have issued anew
 
 	recovery *protocol.Recovery // set while the tables may be older than the books
 	gens     int64
@@ -70,7 +71,7 @@ type tables struct {
 }
 
 func newTables(w *world) *tables {
-	return &tables{w: w, room: w.room, life: 1, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}}
+	return &tables{w: w, room: w.room, life: 1, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}, agreed: map[protocol.Place]bool{}}
 }
 
 var _ protocol.Tables = (*tables)(nil)

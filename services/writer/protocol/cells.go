@@ -119,9 +119,10 @@ func changeOfField(key string) change {
 
 // ruling is what the life cycle says about one change in one cell.
 type ruling struct {
-	do   duty
-	kind exception.Kind // of the exception, where a person must act
-	fix  string
+	do    duty
+	kind  exception.Kind // of the exception, where a person must act
+	fix   string
+	field string // of the exception, where one is concerned
 }
 
 type duty uint8
@@ -132,6 +133,13 @@ const (
 	void
 	person
 )
+
+// FieldTaxStatus is the field of an exception that a reissue answers though the
+// document stands: it is voided first, which a person must have agreed to.
+const FieldTaxStatus = "tax_status"
+
+// ask leaves it to a person.
+func ask(k exception.Kind, fix string) ruling { return ruling{do: person, kind: k, fix: fix} }
 
 // rule is the life cycle of an invoice. Cells O, L and V are worked in full
 // (N is a create); in O+, P and F a correction is another document, which a
@@ -153,11 +161,11 @@ func ruleOpen(c change) ruling {
 	case changeLost:
 		return ruling{do: void}
 	case changeDeleted:
-		return ruling{person, exception.Conflict, "the record was deleted while its invoice stands: void the invoice in the books and retry, or discard to keep it"}
+		return ask(exception.Conflict, "the record was deleted while its invoice stands: void the invoice in the books and retry, or discard to keep it")
 	case changeParty:
 		return ruling{do: void} // and issued anew, under the next number
 	case changeTax:
-		return ruling{person, exception.Unsupported, "credit the invoice in full in the books and issue a new one with the right tax code, then discard with the reason"}
+		return ruling{person, exception.Tax, "reissue: the invoice is voided and issued anew with the right tax code, under another number; or discard with the reason", FieldTaxStatus}
 	}
 	return ruling{do: put}
 }
@@ -165,7 +173,7 @@ func ruleOpen(c change) ruling {
 func ruleVoid(c change) ruling {
 	switch c {
 	case changeAmount:
-		return ruling{person, exception.Conflict, "a person voided the invoice in the books: reissue it, or correct the record at the source, or discard"}
+		return ask(exception.Conflict, "a person voided the invoice in the books: reissue it, or correct the record at the source, or discard")
 	}
 	return ruling{do: leave}
 }
@@ -175,11 +183,11 @@ func ruleLocked(c change) ruling {
 	case changeTerms, changeDate:
 		return ruling{do: leave}
 	case changeAmount:
-		return ruling{person, exception.Period, "book the difference in an open period in the books (an invoice or a credit note), then discard with the reason; or have the period reopened and retry"}
+		return ask(exception.Period, "book the difference in an open period in the books (an invoice or a credit note), then discard with the reason; or have the period reopened and retry")
 	case changeLost:
-		return ruling{person, exception.Period, "credit the invoice in the books, dated the first open day, then discard with the reason; or have the period reopened and retry"}
+		return ask(exception.Period, "credit the invoice in the books, dated the first open day, then discard with the reason; or have the period reopened and retry")
 	}
-	return ruling{person, exception.Period, "the books take no change in a closed period: have it reopened and retry, or discard with the reason"}
+	return ask(exception.Period, "the books take no change in a closed period: have it reopened and retry, or discard with the reason")
 }
 
 func ruleSettled(c change, at cell) ruling {
@@ -196,7 +204,7 @@ func ruleSettled(c change, at cell) ruling {
 	case c == changeDeleted:
 		fix = "decide with the customer's account whether the invoice stands, then discard with the reason"
 	}
-	return ruling{person, exception.Unsupported, fix}
+	return ask(exception.Unsupported, fix)
 }
 
 // judge takes the strictest ruling of all changes: a person before a void

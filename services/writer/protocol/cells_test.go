@@ -19,7 +19,7 @@ var (
 // Every cell of the life cycle is decided, and what a person must do says how.
 func TestEveryCellIsDecided(t *testing.T) {
 	want := map[cell]map[change]string{
-		cellOpen:   {changeAmount: "put", changeNote: "put", changeTerms: "put", changeDate: "put", changeParty: "void", changeTax: "unsupported", changeLost: "void", changeDeleted: "conflict"},
+		cellOpen:   {changeAmount: "put", changeNote: "put", changeTerms: "put", changeDate: "put", changeParty: "void", changeTax: "tax", changeLost: "void", changeDeleted: "conflict"},
 		cellSent:   {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "unsupported", changeDate: "unsupported", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
 		cellPartly: {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "unsupported", changeDate: "leave", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
 		cellClosed: {changeAmount: "unsupported", changeNote: "unsupported", changeTerms: "leave", changeDate: "leave", changeParty: "unsupported", changeTax: "unsupported", changeLost: "unsupported", changeDeleted: "unsupported"},
@@ -85,6 +85,68 @@ func TestAnOpenInvoiceOfAnotherCustomerIsIssuedAnew(t *testing.T) {
 	}
 	if o := ch.Ops[len(ch.Ops)-1]; o.Effect != connector.Create || o.N != 2 {
 		t.Fatalf("after the void: op %+v", o)
+	}
+}
+
+// The tax status of an open invoice changes by a reissue that a person agreed to:
+// it is voided, and the next one bears the new code. A second question needs a
+// second agreement.
+func TestAnotherTaxStatusIsIssuedAnewOnceAPersonAgrees(t *testing.T) {
+	v, m := view(won(2, "a")), NewMemory()
+	l := linked(v, "a")
+	l.Base["line.1.tax"] = "standard"
+	v.Encode = func(d connector.Draft) (connector.Encoded, error) {
+		return connector.Encoded{Body: []byte(d.Mark), Fields: map[string]string{"line.1.net": "a", "line.1.tax": "reduced"}}, nil
+	}
+	cur := posting("a", connector.Open)
+	cur.Fields = l.Base
+	_, eff := Step(v, m, Inputs{})
+	ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*cur}}}})
+	if len(eff.Send) != 0 || len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Tax || ch.Opened[0].Field != FieldTaxStatus {
+		t.Fatalf("sent %v, opened %+v", eff.Send, ch.Opened)
+	}
+	c := Command{ID: "c1", Exception: v.Heads[0].Exception, Lane: v.Heads[0].Lane, Seq: v.Heads[0].Slot.Seq, Action: ReissueIt, Actor: "ann", Reason: "the customer is exempt"}
+	ch, eff = Step(v, m, Inputs{Commands: []Command{c}})
+	if len(ch.Commands) != 0 || len(eff.Looks) != 1 {
+		t.Fatalf("the document is read first: commands %v, looks %v", ch.Commands, eff.Looks)
+	}
+	ch, eff = Step(v, m, Inputs{Commands: []Command{c}, Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*cur}}}})
+	if len(ch.Commands) != 1 || len(ch.Refused) != 0 || len(eff.Looks) != 1 {
+		t.Fatalf("agreed: %v, refused %v, looks %v", ch.Commands, ch.Refused, eff.Looks)
+	}
+	ch, eff = Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*cur}}}})
+	if len(eff.Send) != 1 || ch.Ops[0].Effect != connector.Void {
+		t.Fatalf("sent %v, ops %+v", eff.Send, ch.Ops)
+	}
+	gone := *cur
+	gone.Status = connector.Voided
+	ch, eff = Step(v, m, answer(eff.Send[0], connector.Outcome{Posting: &gone}))
+	if o := ch.Ops[len(ch.Ops)-1]; len(eff.Send) != 1 || o.Effect != connector.Create || o.N != 2 || o.Fields["line.1.tax"] != "reduced" {
+		t.Fatalf("after the void: sent %v, op %+v", eff.Send, o)
+	}
+	m.Agreed[v.Heads[0].place()] = true
+	turn := &turn{v: v, m: m}
+	turn.park(v.Heads[0], exception.Conflict, "", "something else", nil)
+	if len(m.Agreed) != 0 {
+		t.Error("an agreement outlives the next question")
+	}
+}
+
+// A document that stands as it should is not issued anew.
+func TestAReissueOfWhatStandsIsRefused(t *testing.T) {
+	v, m := view(won(2, "b")), NewMemory()
+	l := linked(v, "a")
+	cur := posting("x", connector.Open) // changed by a person
+	_, eff := Step(v, m, Inputs{})
+	ch, _ := Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*cur}}}})
+	if len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Conflict {
+		t.Fatalf("opened %+v", ch.Opened)
+	}
+	c := Command{ID: "c1", Exception: v.Heads[0].Exception, Lane: v.Heads[0].Lane, Seq: v.Heads[0].Slot.Seq, Action: ReissueIt, Actor: "ann", Reason: "because"}
+	Step(v, m, Inputs{Commands: []Command{c}})
+	ch, eff = Step(v, m, Inputs{Commands: []Command{c}, Looks: []LookAnswer{{Key: reissueKey(l.OtherRef), Postings: []connector.Posting{*cur}}}})
+	if len(ch.Refused) != 1 || ch.Refused[0].Why != itStands || len(eff.Send) != 0 || len(m.Agreed) != 0 {
+		t.Fatalf("refused %v, sent %v", ch.Refused, eff.Send)
 	}
 }
 

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"slices"
+
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/exception"
@@ -252,31 +254,53 @@ func (t *turn) settleCallOf(op *Op) {
 }
 
 // reissue: a document that a person deleted or voided is wanted again. Its link
-// ends as gone, and the plan opens another one.
+// ends as gone, and the plan opens another one. One that stands with another tax
+// status is voided by the plan first.
 func (t *turn) reissue(h *Head, c Command) {
 	var links []*link.Link
+	moved := false
 	for _, part := range t.parts(h) {
 		if l, _ := t.live(part); l != nil && part.Kind.Financial() {
-			links = append(links, l)
+			links, moved = append(links, l), moved || t.taxMoved(h, part, l)
 		}
 	}
-	if !t.endLinks(h.Slot, c, links, string(link.Gone)) {
+	gone, read := t.goneOf(links)
+	switch {
+	case !read:
+		return // the command waits for the answers
+	case len(gone) > 0:
+		t.endLinks(h.Slot, c, gone, string(link.Gone))
+	case moved:
+		t.m.Agreed[h.place()] = true
+	default:
+		t.refuseCommand(c, h.Slot, itStands)
 		return
 	}
 	t.accept(c, h.Slot, exception.Released)
 	t.again(h)
 }
 
-// endLinks marks as gone what the books no longer have, by a read made for this
-// command: a document that still stands would be billed twice. It reports
-// whether any link ended; the command waits for the reads, or is refused.
-func (t *turn) endLinks(s *Slot, c Command, links []*link.Link, outcome string) bool {
-	var gone []*link.Link
+// taxMoved reports whether a part asks for nothing that the books change in place but
+// for another tax status.
+func (t *turn) taxMoved(h *Head, p *document.Part, l *link.Link) bool {
+	if p.Desired == document.Voided || l.Base == nil {
+		return false
+	}
+	enc, f := t.encodeLinked(h, p, l)
+	return f == nil && slices.Contains(changesOf(t.modAlias(l.Base), t.modAlias(enc.Fields)), changeTax)
+}
+
+// itStands is why a document is not made once more: it would be billed twice.
+const itStands = "its document stands in the books: void or delete it there first"
+
+// goneOf are the documents that the books no longer have, by a read made for a
+// command; false while one is under way.
+func (t *turn) goneOf(links []*link.Link) (gone []*link.Link, read bool) {
 	for _, l := range links {
 		a, known := t.m.Looks[reissueKey(l.OtherRef)]
 		if !known || t.v.Mono-a.At > freshFor {
 			t.look(Look{Key: reissueKey(l.OtherRef), Kind: l.Kind, Ref: parseRef(l.OtherRef)})
-			return false
+			return nil, false
 		}
 		switch {
 		case fault.KindOf(a.Err) == fault.NotFound, a.Err == nil && len(a.Postings) == 0, a.Err == nil && a.Postings[0].Status == connector.Voided:
@@ -284,22 +308,22 @@ func (t *turn) endLinks(s *Slot, c Command, links []*link.Link, outcome string) 
 		case a.Err != nil:
 			delete(t.m.Looks, reissueKey(l.OtherRef))
 			t.wake(t.v.Mono + lookAgain)
-			return false
+			return nil, false
 		}
 	}
 	for _, l := range links {
 		delete(t.m.Looks, reissueKey(l.OtherRef))
 	}
-	if len(gone) == 0 {
-		t.refuseCommand(c, s, "its document stands in the books: void or delete it there first")
-		return false
-	}
+	return gone, true
+}
+
+// endLinks marks as gone what the books no longer have.
+func (t *turn) endLinks(s *Slot, c Command, gone []*link.Link, outcome string) {
 	for _, l := range gone {
 		l.State = link.Gone
 		t.ch.Links = append(t.ch.Links, l)
 		t.fact(Fact{Type: "link.gone", Slot: s, Outcome: outcome, Detail: c.Reason, Actor: c.Actor, Posting: linkedPosting(l), Op: &Op{Part: l.Part, N: l.N, Kind: l.Kind, Subject: l.SourceRef}})
 	}
-	return true
 }
 
 func reissueKey(otherRef string) string { return "reissue|" + otherRef }
@@ -363,7 +387,13 @@ func (t *turn) reissueRef(c Command) {
 			links = append(links, l)
 		}
 	}
-	if t.endLinks(nil, c, links, "reissue") {
+	gone, read := t.goneOf(links)
+	switch {
+	case !read:
+	case len(gone) == 0:
+		t.refuseCommand(c, nil, itStands)
+	default:
+		t.endLinks(nil, c, gone, "reissue")
 		t.ch.Commands = append(t.ch.Commands, c.ID)
 	}
 }

@@ -156,6 +156,7 @@ func (t *turn) end(h *Head, o Outcome) {
 	if h.Exception != "" {
 		t.release(h.Slot, h.Exception, string(o), "ended "+string(o))
 	}
+	delete(t.m.Agreed, h.place())
 	t.ch.Ended = append(t.ch.Ended, Ended{Lane: h.Lane, Seq: h.Slot.Seq, Outcome: o})
 	t.fact(Fact{Type: "slot.ended", Slot: h.Slot, Outcome: string(o)})
 	if o == Posted || o == Unchanged {
@@ -208,6 +209,7 @@ func (t *turn) park(h *Head, k exception.Kind, field, reason string, f *fault.Er
 	if h.Exception != "" { // what it waited for before is no longer the matter
 		t.release(h.Slot, h.Exception, "replaced", reason)
 	}
+	delete(t.m.Agreed, h.place())
 	e := t.exception(h, k, field, reason, f)
 	t.ch.Opened = append(t.ch.Opened, e)
 	t.fact(Fact{Type: "exception.opened", Slot: h.Slot, Outcome: string(k), Detail: reason, Except: e.ID})

@@ -107,7 +107,7 @@ func (t *turn) mark(h *Head, p *document.Part, live *link.Link) verdict {
 // update changes a document that stands in the books as we left it, as far as
 // the life cycle allows.
 func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
-	enc, f := t.encode(h, p, connector.Update, l.N, &connector.Posting{Ref: parseRef(l.OtherRef), Version: l.OtherVersion, Fields: l.Base}, nil)
+	enc, f := t.encodeLinked(h, p, l)
 	if f != nil {
 		return t.unencodable(h, p, f)
 	}
@@ -132,6 +132,9 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 	now := t.modAlias(cur.Fields)
 	at := cellOf(cur, through)
 	r, why := judge(changes, at)
+	if r.field == FieldTaxStatus && t.m.Agreed[h.place()] {
+		r = ruling{do: void}
+	}
 	switch {
 	case r.do == leave, at != cellOpen && t.onlyMark(p, l, base["note"], enc.Fields["note"]) && len(changes) == 1:
 		return partDone
@@ -288,7 +291,7 @@ func (t *turn) lockDate() (string, verdict) {
 }
 
 func (t *turn) parkCell(h *Head, l *link.Link, at cell, why change, r ruling) verdict {
-	v := t.parkLinked(h, l, r.kind, "", "the document is "+at.words()+" (cell "+string(at)+") and the record asks for a change of "+string(why))
+	v := t.parkLinked(h, l, r.kind, r.field, "the document is "+at.words()+" (cell "+string(at)+") and the record asks for a change of "+string(why))
 	t.ch.Opened[len(t.ch.Opened)-1].Fix = r.fix
 	return v
 }
@@ -309,6 +312,11 @@ func (t *turn) encode(h *Head, p *document.Part, e connector.Effect, n int64, cu
 		},
 	})
 	return enc, fault.As(err)
+}
+
+// encodeLinked says a part by what is known of its document without a read.
+func (t *turn) encodeLinked(h *Head, p *document.Part, l *link.Link) (connector.Encoded, *fault.Error) {
+	return t.encode(h, p, connector.Update, l.N, &connector.Posting{Ref: parseRef(l.OtherRef), Version: l.OtherVersion, Fields: l.Base}, nil)
 }
 
 // unencodable: the document cannot be said in these books. A missing link is

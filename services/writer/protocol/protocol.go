@@ -226,6 +226,9 @@ type Memory struct {
 	HoldUntil time.Duration
 	// BatchMost is how many items the vendor lets a call carry, 0 if it never said.
 	BatchMost int
+	// Agreed holds slots whose invoice a person agreed to have voided and issued
+	// anew. One that is forgotten is asked about again.
+	Agreed map[Place]bool
 	// Trusted is from when on a search is believed after a restore, 0 if none was seen.
 	Trusted time.Duration
 }
@@ -234,7 +237,7 @@ type Memory struct {
 func NewMemory() *Memory {
 	return &Memory{
 		Flying: map[string]bool{}, ResolveAt: map[string]time.Duration{},
-		Looks: map[string]LookAnswer{}, Looking: map[string]time.Duration{}, Spent: map[string]bool{}, Soon: map[string]bool{},
+		Looks: map[string]LookAnswer{}, Looking: map[string]time.Duration{}, Spent: map[string]bool{}, Soon: map[string]bool{}, Agreed: map[Place]bool{},
 	}
 }
 

@@ -21,6 +21,9 @@ type Place struct {
 	Seq  int64
 }
 
+// place is that of a head's slot.
+func (h *Head) place() Place { return Place{h.Lane, h.Slot.Seq} }
+
 // Wait is what a waiting head waits for.
 type Wait struct {
 	Place
