@@ -26,8 +26,8 @@ const (
 	ofOp        = `SELECT e.event_id, e.taken_at, e.body FROM entry_op o JOIN entry e ON e.event_id = o.event_id WHERE o.op_id = $1 LIMIT $2`
 	ofException = `SELECT event_id, taken_at, body FROM entry WHERE exception = $1 AND exception <> '' ORDER BY at LIMIT $2`
 	ofEvent     = `SELECT event_id, taken_at, body FROM entry WHERE event_id = $1 LIMIT $2`
-	docsOf      = `SELECT other_ref, number, status, currency, net, tax, gross, source_ref FROM document WHERE source_ref = $1 AND kind = 'INVOICE' ORDER BY part, n LIMIT $2`
-	docsFor     = `SELECT other_ref, number, status, currency, net, tax, gross, source_ref FROM document WHERE customer = $1 AND kind = 'INVOICE' ORDER BY source_ref, part, n LIMIT $2`
+	docsOf      = `SELECT other_ref, number, status, currency, net, tax, gross, source_ref FROM document WHERE source_ref = $1 AND kind IN ('INVOICE', 'CREDIT_NOTE') ORDER BY n, part DESC LIMIT $2`
+	docsFor     = `SELECT other_ref, number, status, currency, net, tax, gross, source_ref FROM document WHERE customer = $1 AND kind IN ('INVOICE', 'CREDIT_NOTE') ORDER BY source_ref, n, part DESC LIMIT $2`
 )
 
 // maxRefs bounds how many records one id may lead to.

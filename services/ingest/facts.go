@@ -90,6 +90,11 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact, flo
 		if f.Outcome == "posted" && f.Posting != nil {
 			return in.writeBack(ctx, tx, f, floor)
 		}
+	case "link.credited":
+		if f.Posting == nil {
+			return nil
+		}
+		return in.writeBack(ctx, tx, f, floor)
 	case "link.created":
 		if f.Posting != nil && f.Outcome != "void" {
 			return in.firstLink(tx, f)

@@ -55,6 +55,9 @@ func (r *Reconciler) look(ctx context.Context, entity, target, period string, se
 	if in.Journal, err = r.journal(ctx, target, entity); err != nil {
 		return nil, err
 	}
+	if in.Credits, err = patiently(ctx, r, func() ([]match.Credit, error) { return r.credits(ctx, target, entity) }); err != nil {
+		return nil, err
+	}
 	if err := r.customers(ctx, entity, &in); err != nil {
 		return nil, err
 	}
@@ -193,7 +196,7 @@ func (r *Reconciler) books(ctx context.Context, target string) ([]match.Books, e
 		if err != nil {
 			return nil, fmt.Errorf("list invoices of %s: %w", target, err)
 		}
-		out = append(out, match.Books{Ref: p.Ref.String(), Mark: p.Mark, Void: p.Status == connector.Voided, Net: p.Net, Gross: p.Gross, IssueDate: p.IssueDate, Content: p.Content()})
+		out = append(out, standing(&p))
 	}
 	return out, nil
 }
@@ -213,7 +216,7 @@ func (r *Reconciler) journal(ctx context.Context, target, entity string) ([]matc
 			if err := rows.Scan(&j.SourceRef, &j.Part, &j.N, &j.OtherRef, &status, &currency, &net, &gross, &j.IssueDate, &j.Content); err != nil {
 				return err
 			}
-			j.Void = status == string(connector.Voided)
+			j.Void, j.Credited = status == string(connector.Voided), status == string(connector.Credited)
 			j.Net, j.Gross = money.Amount{Minor: net, Currency: currency}, money.Amount{Minor: gross, Currency: currency}
 			out = append(out, j)
 		}

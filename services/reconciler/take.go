@@ -46,7 +46,7 @@ func (r *Reconciler) take(ctx context.Context, b *stream.Batch) error {
 func enter(tx *store.Tx, f *trail.Fact) error {
 	p := f.Posting
 	settled := f.Type == "op.settled" && f.Outcome == "posted"
-	found := f.Type == "link.created" && (f.Outcome == "matched" || f.Outcome == "merged") || f.Type == "link.voided"
+	found := f.Type == "link.created" && (f.Outcome == "matched" || f.Outcome == "merged") || f.Type == "link.voided" || f.Type == "link.credited"
 	if p == nil || !settled && !found {
 		return nil
 	}

@@ -61,8 +61,8 @@ func (x acted) actions() []string {
 		out = []string{protocol.Retry, protocol.LinkTo}
 	case exception.Doubt:
 		out = []string{protocol.Retry, protocol.LinkTo, protocol.ConfirmAbsent}
-	case exception.Tax:
-		if x.field == protocol.FieldTaxStatus {
+	case exception.Tax, exception.Period:
+		if x.field == protocol.FieldTaxStatus || x.field == protocol.FieldClosed {
 			out = append(out, protocol.ReissueIt)
 		}
 	case exception.Conflict:

@@ -30,7 +30,7 @@ func (w *Writer) certify(ctx context.Context, target string, gathered time.Time)
 		w.disagree.Store(target, "what was told is still under way, or a person is asked")
 		return err
 	}
-	for _, kind := range []document.Kind{document.InvoiceKind, document.CustomerKind, document.ItemKind} {
+	for _, kind := range []document.Kind{document.InvoiceKind, document.CustomerKind, document.ItemKind, document.CreditNoteKind} {
 		if _, holds := conn.Claims.Ambiguity[kind]; !holds {
 			continue // a CRM takes markers only, which are written once more
 		}

@@ -162,6 +162,8 @@ func confirmedBy(f *trail.Fact) *protocol.Confirmed {
 	switch {
 	case f.Type == "link.gone":
 		c.State = link.Gone
+	case f.Type == "link.credited":
+		c.State = link.Credited
 	case f.Type != "link.created" && f.Type != "link.voided" && !(f.Type == "op.settled" && f.Outcome == "posted"):
 		return nil
 	case p.Status == string(connector.Voided):

@@ -311,7 +311,9 @@ func (o *owner) noteProbe(paused bool) {
 
 // commands reads the actions that wait for a turn.
 func commands(tx *store.Tx, target string) ([]protocol.Command, error) {
-	rows, err := tx.Query(`SELECT id, exception, lane, seq, action, actor, reason, ref, part FROM command WHERE target = $1 AND state = 'waiting' ORDER BY created_at, id LIMIT 500`, target)
+	rows, err := tx.Query(`SELECT id, exception, lane, seq, action, actor, reason, ref, part,
+		COALESCE((SELECT e.field FROM exception e WHERE e.id = command.exception), '')
+		FROM command WHERE target = $1 AND state = 'waiting' ORDER BY created_at, id LIMIT 500`, target)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +321,7 @@ func commands(tx *store.Tx, target string) ([]protocol.Command, error) {
 	var out []protocol.Command
 	for rows.Next() {
 		var c protocol.Command
-		if err := rows.Scan(&c.ID, &c.Exception, &c.Lane, &c.Seq, &c.Action, &c.Actor, &c.Reason, &c.Ref, &c.Part); err != nil {
+		if err := rows.Scan(&c.ID, &c.Exception, &c.Lane, &c.Seq, &c.Action, &c.Actor, &c.Reason, &c.Ref, &c.Part, &c.Field); err != nil {
 			return nil, err
 		}
 		out = append(out, c)

@@ -12,6 +12,7 @@ import (
 // opened is an exception as the command line shows it.
 type opened struct {
 	ID, Kind, Subject string
+	Fix               string
 	WaitingUntil      string `json:"waiting_until"`
 	Held              struct {
 		Count int

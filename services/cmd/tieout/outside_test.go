@@ -105,6 +105,7 @@ func (o *outside) settle(atLeast int) {
 // invoice is one of the books', read with a person's own token.
 type invoice struct {
 	ID, DocNumber, PrivateNote, SyncToken string
+	TxnDate                               string
 	TotalAmt                              json.Number
 	TxnTaxDetail                          struct{ TotalTax json.Number }
 	CustomerRef                           struct{ Value string }

@@ -36,6 +36,8 @@ func (t *target) Encode(d connector.Draft) (connector.Encoded, error) {
 		return encodeItem(d)
 	case d.Part.Invoice != nil:
 		return t.encodeInvoice(d)
+	case d.Part.CreditNote != nil:
+		return t.encodeCreditNote(d)
 	}
 	return connector.Encoded{}, fault.New(fault.Rejected, "QuickBooks takes customers, items and invoices, not a part of kind %s", d.Part.Kind)
 }
@@ -193,19 +195,25 @@ func (t *target) encodeInvoice(d connector.Draft) (connector.Encoded, error) {
 }
 
 func invoiceBody(d connector.Draft, o *object, global bool) map[string]any {
-	body := map[string]any{
-		"CustomerRef": o.CustomerRef, "CurrencyRef": o.CurrencyRef, "TxnDate": o.TxnDate, "PrivateNote": o.PrivateNote, "Line": o.Lines,
-	}
+	body := saleBody(o, global)
 	put(body, "DueDate", o.DueDate)
 	if to := address(d.Part.Invoice.ShipTo); to.text() != "" {
 		body["ShipAddr"] = to
 	}
 	put(body, "PONumber", o.PONumber)
-	if global { // companies outside the US say whether amounts include tax
-		body["GlobalTaxCalculation"] = "TaxExcluded"
-	}
 	if d.Effect == connector.Update && d.Current != nil {
 		body["Id"], body["SyncToken"], body["sparse"] = d.Current.Ref.ID, d.Current.Version, true
+	}
+	return body
+}
+
+// saleBody is what an invoice and a credit note have in common.
+func saleBody(o *object, global bool) map[string]any {
+	body := map[string]any{
+		"CustomerRef": o.CustomerRef, "CurrencyRef": o.CurrencyRef, "TxnDate": o.TxnDate, "PrivateNote": o.PrivateNote, "Line": o.Lines,
+	}
+	if global { // companies outside the US say whether amounts include tax
+		body["GlobalTaxCalculation"] = "TaxExcluded"
 	}
 	return body
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Find searches by what the books can filter: names of customers and items,
-// and for invoices the customer and the time of creation. Memos cannot be
+// and for invoices and credit notes the customer and the time of creation. Memos cannot be
 // filtered, so the mark is compared here.
 func (t *target) Find(ctx context.Context, p connector.Probe) ([]connector.Posting, error) {
 	switch p.Kind {
@@ -27,7 +27,7 @@ func (t *target) Find(ctx context.Context, p connector.Probe) ([]connector.Posti
 		}
 		name := nameFor(p.Name, itemNameMax)
 		return t.collect(ctx, p.Kind, named("Name", name), func(x *connector.Posting) bool { return itemKey(x.Name) == itemKey(name) })
-	case document.InvoiceKind:
+	case document.InvoiceKind, document.CreditNoteKind:
 		where := "where MetaData.CreateTime >= " + quote(p.Since.UTC().Format(time.RFC3339))
 		if p.Since.IsZero() {
 			where = "where MetaData.CreateTime >= '2000-01-01T00:00:00Z'"

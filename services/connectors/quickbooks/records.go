@@ -20,7 +20,7 @@ type reference struct {
 	Name  string `json:"name,omitempty"`
 }
 
-// object is a customer, an item or an invoice as the books answer it. Numbers
+// object is a customer, an item, an invoice or a credit memo as the books answer it. Numbers
 // are kept as text.
 type object struct {
 	ID           string      `json:"Id"`
@@ -130,7 +130,7 @@ func (t *target) posting(kind document.Kind, o *object) (connector.Posting, erro
 	case document.ItemKind:
 		p.Name, p.Mark = o.Name, markPattern.FindString(o.Description)
 		p.Fields = itemFields(o)
-	case document.InvoiceKind:
+	case document.InvoiceKind, document.CreditNoteKind:
 		return p, t.readInvoice(&p, o)
 	}
 	return p, nil

@@ -42,13 +42,14 @@ const (
 	typeCustomer = "customer"
 	typeItem     = "item"
 	typeInvoice  = "invoice"
+	typeCredit   = "credit_note"
 )
 
 // Spec is the connector as the list of connectors holds it.
 func Spec() connector.Spec {
 	return connector.Spec{
 		System:  System,
-		Kinds:   []document.Kind{document.CustomerKind, document.ItemKind, document.InvoiceKind},
+		Kinds:   []document.Kind{document.CustomerKind, document.ItemKind, document.InvoiceKind, document.CreditNoteKind},
 		Secrets: []string{secretClientID, secretClientSecret},
 		Settings: []string{
 			settingSearchLag, settingLongestRequest, settingGuard, settingThrottleWait, settingTokenURL, settingPage, settingBatchSize, settingAuthorize, settingRevoke,
@@ -99,6 +100,7 @@ func claimsOf(settings map[string]string) (connector.Claims, time.Duration, erro
 	c := connector.Claims{
 		Ambiguity: map[document.Kind]connector.Ambiguity{
 			document.CustomerKind: connector.UniqueReference, document.ItemKind: connector.UniqueReference, document.InvoiceKind: connector.Searchable,
+			document.CreditNoteKind: connector.Searchable,
 		},
 		// 120 s is when Intuit ends a request; the lag of its queries is not published.
 		SearchLag: time.Minute, LongestRequest: 2 * time.Minute, Guard: 5 * time.Second,
@@ -108,7 +110,7 @@ func claimsOf(settings map[string]string) (connector.Claims, time.Duration, erro
 		// Tax ids are answered masked and so are no key.
 		Match: map[document.Kind][]string{
 			document.CustomerKind: {connector.ByEmail, connector.ByName}, document.ItemKind: {connector.BySKU, connector.ByName},
-			document.InvoiceKind: {connector.ByMark},
+			document.InvoiceKind: {connector.ByMark}, document.CreditNoteKind: {connector.ByMark},
 		},
 		LockDates: true,
 		// developer.intuit.com, limits: 10 a second and 500 a minute for an app and a company.
@@ -144,7 +146,7 @@ func pageOf(base string) func(event.Ref) string {
 		base = "https://qbo.intuit.com"
 	}
 	return func(ref event.Ref) string {
-		query := map[string]string{typeInvoice: "app/invoice?txnId=", typeCustomer: "app/customerdetail?nameId=", typeItem: "app/items?itemId="}[ref.Type]
+		query := map[string]string{typeInvoice: "app/invoice?txnId=", typeCustomer: "app/customerdetail?nameId=", typeItem: "app/items?itemId=", typeCredit: "app/creditmemo?txnId="}[ref.Type]
 		if ref.System != System || query == "" {
 			return ""
 		}
@@ -160,6 +162,18 @@ func typeOf(k document.Kind) string {
 		return typeItem
 	case document.InvoiceKind:
 		return typeInvoice
+	case document.CreditNoteKind:
+		return typeCredit
 	}
 	return ""
 }
+
+// entityOf is a kind by the vendor's name for it, which is also, in small letters,
+// where it is written to.
+func entityOf(kind document.Kind) string {
+	return map[document.Kind]string{
+		document.CustomerKind: "Customer", document.ItemKind: "Item", document.InvoiceKind: "Invoice", document.CreditNoteKind: "CreditMemo",
+	}[kind]
+}
+
+func pathOf(kind document.Kind) string { return strings.ToLower(entityOf(kind)) }

@@ -35,7 +35,7 @@ func (t *target) Put(ctx context.Context, call connector.Call) []connector.Outco
 		if item.Effect == connector.Void {
 			operation = "void"
 		}
-		body, err := t.client.write(ctx, typeOf(item.Kind), operation, call.Key, item.Body)
+		body, err := t.client.write(ctx, pathOf(item.Kind), operation, call.Key, item.Body)
 		if err != nil {
 			out[i].Err = t.inactive(ctx, item, err)
 			continue
@@ -68,21 +68,13 @@ func (t *target) answer(kind document.Kind, body []byte) (connector.Posting, err
 	return t.posting(kind, &o)
 }
 
-func entityOf(kind document.Kind) string {
-	name := typeOf(kind)
-	if name == "" {
-		return ""
-	}
-	return strings.ToUpper(name[:1]) + name[1:]
-}
-
 // Get reads one document.
 func (t *target) Get(ctx context.Context, kind document.Kind, ref event.Ref) (connector.Posting, error) {
 	if ref.Account != t.realm || ref.System != System {
 		return connector.Posting{}, fault.New(fault.Rejected, "%s is not of company %s", ref, t.realm)
 	}
 	var m map[string]json.RawMessage
-	if err := t.client.read(ctx, typeOf(kind)+"/"+url.PathEscape(ref.ID), nil, &m); err != nil {
+	if err := t.client.read(ctx, pathOf(kind)+"/"+url.PathEscape(ref.ID), nil, &m); err != nil {
 		return connector.Posting{}, fmt.Errorf("get %s: %w", ref, err)
 	}
 	var o object
@@ -131,10 +123,10 @@ func (t *target) collect(ctx context.Context, kind document.Kind, where string, 
 	return out, nil
 }
 
-// List yields the documents of a kind; invoices by their date.
+// List yields the documents of a kind; invoices and credit notes by their date.
 func (t *target) List(ctx context.Context, kind document.Kind, from, to string) iter.Seq2[connector.Posting, error] {
 	var conditions []string
-	if kind == document.InvoiceKind {
+	if kind.Financial() {
 		if from != "" {
 			conditions = append(conditions, "TxnDate >= "+quote(from))
 		}

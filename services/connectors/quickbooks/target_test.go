@@ -461,3 +461,51 @@ func TestACurrencyThatTheBooksLackIsNamed(t *testing.T) {
 		t.Errorf("got %+v", f)
 	}
 }
+
+// A credit note takes an invoice back as it stands: the same lines, taxes and
+// customer, dated otherwise, and found by a mark of its own.
+func TestACreditNoteMirrorsItsInvoice(t *testing.T) {
+	b := openBooks(t, "IE")
+	b.customer("Acme Ltd", "EUR")
+	b.item("p", "Widget")
+	made := b.must(invoice("EUR", saleLine(t, "3", "33.33", "99.99", "EUR"), saleLine(t, "1000", "0.061171", "61.17", "EUR")), connector.Create, nil)
+	note := &document.Part{Name: "credit:invoice", Kind: document.CreditNoteKind, Subject: "d", Mode: document.Own, CreditNote: &document.CreditNote{IssueDate: "2026-12-01"}}
+	enc, err := b.tgt.Encode(b.draft(note, connector.Create, &made))
+	if err != nil {
+		t.Fatal(err)
+	}
+	credit := b.must(note, connector.Create, &made)
+	if credit.Net != made.Net || credit.Tax != made.Tax || credit.Gross != made.Gross || credit.Customer != made.Customer || credit.IssueDate != "2026-12-01" || credit.Mark == made.Mark || credit.Ref.Type != "credit_note" {
+		t.Fatalf("credited %+v by %+v", made, credit)
+	}
+	for k, want := range enc.Fields {
+		if credit.Fields[k] != want {
+			t.Errorf("field %s: asked %q, the books say %q", k, want, credit.Fields[k])
+		}
+	}
+	found, err := b.tgt.Find(t.Context(), connector.Probe{Kind: document.CreditNoteKind, Mark: credit.Mark, Customer: made.Customer})
+	if err != nil || len(found) != 1 || found[0].Ref != credit.Ref {
+		t.Fatalf("by mark: %+v, %v", found, err)
+	}
+	read, err := b.tgt.Get(t.Context(), document.CreditNoteKind, credit.Ref)
+	if err != nil || read.Gross != made.Gross {
+		t.Fatalf("read back %+v, %v", read, err)
+	}
+	var listed []string
+	for p, err := range b.tgt.List(t.Context(), document.CreditNoteKind, "2026-12-01", "2027-01-01") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, p.Ref.String())
+	}
+	if len(listed) != 1 || listed[0] != credit.Ref.String() {
+		t.Errorf("listed %v", listed)
+	}
+	still, err := b.tgt.Get(t.Context(), document.InvoiceKind, made.Ref)
+	if err != nil || still.Version != made.Version || still.Gross != made.Gross {
+		t.Errorf("the invoice was touched: %+v, %v", still, err)
+	}
+	if _, err := b.tgt.Encode(b.draft(note, connector.Create, nil)); err == nil {
+		t.Error("a credit note was made of nothing")
+	}
+}

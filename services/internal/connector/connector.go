@@ -339,6 +339,8 @@ const (
 	Partly Status = "partly_paid"
 	Closed Status = "closed"
 	Voided Status = "void"
+	// Credited: it stands, and a credit note takes it back in full.
+	Credited Status = "credited"
 )
 
 // Probe describes what Find looks for. The connector searches by what the

@@ -22,11 +22,14 @@ const (
 	ItemKind     Kind = "ITEM"
 	InvoiceKind  Kind = "INVOICE"
 	MarkerKind   Kind = "MARKER"
+	// CreditNoteKind is what corrects an invoice in a closed period. No mapping names
+	// it: the writer makes it once a person agreed.
+	CreditNoteKind Kind = "CREDIT_NOTE"
 )
 
 // Financial reports whether the kind moves money: such a document is read
 // afresh before it is changed, and it is never deleted.
-func (k Kind) Financial() bool { return k == InvoiceKind }
+func (k Kind) Financial() bool { return k == InvoiceKind || k == CreditNoteKind }
 
 // Desired is what shall be true.
 type Desired string
@@ -121,6 +124,15 @@ type Invoice struct {
 	Totals                 Totals
 }
 
+// CreditOf begins the name of the part that takes back another part's document, of
+// the same number.
+const CreditOf = "credit:"
+
+// CreditNote (BT-3 type 381) takes back an invoice in full.
+type CreditNote struct {
+	IssueDate string // BT-2
+}
+
 // Marker is what is written back to a source's record about a posting.
 type Marker struct {
 	Record, Number, ID, Status string
@@ -133,20 +145,21 @@ type Need struct {
 	Part string
 }
 
-// Part is one document of a rendering; at most one of the last four is set,
+// Part is one document of a rendering; at most one of the last five is set,
 // and none where it is voided.
 type Part struct {
-	Name      string
-	Kind      Kind
-	Mode      Mode
-	Desired   Desired
-	VoidCause VoidCause
-	Subject   string
-	Needs     []Need
-	Party     *Party
-	Item      *Item
-	Invoice   *Invoice
-	Marker    *Marker
+	Name       string
+	Kind       Kind
+	Mode       Mode
+	Desired    Desired
+	VoidCause  VoidCause
+	Subject    string
+	Needs      []Need
+	Party      *Party
+	Item       *Item
+	Invoice    *Invoice
+	CreditNote *CreditNote
+	Marker     *Marker
 }
 
 // Unmatched is a route's policy for a record that matches nothing in the books.

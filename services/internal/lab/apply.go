@@ -40,7 +40,7 @@ func (t *tables) apply(ch *protocol.Changes) {
 	}
 	for _, o := range ch.Ops {
 		if o.State == protocol.Sent {
-			t.checkTax(o)
+			t.checkAgreed(o)
 		}
 	}
 	for i := range ch.Opened {
@@ -178,6 +178,9 @@ func (t *tables) fact(f *protocol.Fact) {
 		t.confirm(f, &out)
 	}
 	switch f.Type {
+	case "link.credited":
+		t.w.cover.Exits["credited"]++
+		t.w.ingest.tell(out)
 	case "slot.ended", "slot.requeued", "slot.rerender", "link.gone", "link.voided":
 		t.w.ingest.tell(out)
 	case "link.created":
@@ -222,6 +225,8 @@ func (t *tables) confirm(f *protocol.Fact, out *fact) {
 	switch {
 	case f.Type == "link.gone":
 		c.State = link.Gone
+	case f.Type == "link.credited":
+		c.State = link.Credited
 	case f.Op.Effect == connector.Void, f.Posting.Status == connector.Voided:
 		c.State = link.Void
 	}

@@ -20,7 +20,8 @@ type doc struct {
 	name                      string
 	version                   int
 	status                    connector.Status
-	inactive, deleted, byHand bool // byHand: a person touched it
+	credits                   string // the invoice that it takes back
+	inactive, deleted, byHand bool   // byHand: a person touched it
 	sent                      bool
 	visible                   micros // when a search shows it
 	// when a person changed what it says, and when one had it paid or sent
@@ -62,7 +63,7 @@ func newBooks(w *world) *books {
 	}
 	b.tokens = w.class != connector.Opaque && w.chance(0.6)
 	b.claims = connector.Claims{
-		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CustomerKind: masters, document.ItemKind: masters},
+		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CreditNoteKind: financial, document.CustomerKind: masters, document.ItemKind: masters},
 		KeyLife:   2 * time.Minute, SearchLag: time.Duration(w.n(3)) * time.Second, LongestRequest: time.Duration(2+w.n(20)) * time.Second, Guard: 2 * time.Second,
 		BatchSize: w.f.batch, LockDates: w.f.lock,
 		Match: map[document.Kind][]string{document.CustomerKind: {connector.ByName}, document.ItemKind: {connector.ByName}, document.InvoiceKind: {connector.ByMark}},
@@ -129,7 +130,7 @@ func (b *books) protected(c connector.Call) bool {
 		switch {
 		case item.Effect != connector.Create && !b.tokens:
 			return false
-		case item.Kind != document.InvoiceKind && b.w.class != connector.KeyRemembered: // a name may be given up meanwhile
+		case !item.Kind.Financial() && b.w.class != connector.KeyRemembered: // a name may be given up meanwhile
 			return false
 		}
 	}
@@ -203,7 +204,7 @@ func (b *books) order(n int) []int {
 // apply is one item taking effect.
 func (b *books) apply(item connector.Item) connector.Outcome {
 	r := readRequest(item.Body)
-	if r.Kind == document.InvoiceKind && b.locked != "" && (r.Effect == connector.Create && r.day <= b.locked || r.Effect != connector.Create && b.byID[r.Ref] != nil && b.byID[r.Ref].day <= b.locked) {
+	if r.Kind.Financial() && b.locked != "" && (r.Effect == connector.Create && r.day <= b.locked || r.Effect != connector.Create && b.byID[r.Ref] != nil && b.byID[r.Ref].day <= b.locked) {
 		return refused(fault.Rejected, "period", "the period is closed")
 	}
 	switch r.Effect {
@@ -213,7 +214,7 @@ func (b *books) apply(item connector.Item) connector.Outcome {
 		return b.change(r, item, func(d *doc) { d.status = connector.Voided })
 	}
 	return b.change(r, item, func(d *doc) {
-		if d.kind == document.InvoiceKind {
+		if d.kind.Financial() {
 			d.customer, d.day, d.note, d.net, d.tax = r.customer, r.day, r.note, r.net, r.tax
 			return
 		}
@@ -233,13 +234,13 @@ func refused(k fault.Kind, field, text string) connector.Outcome {
 }
 
 func (b *books) create(r request, item connector.Item) connector.Outcome {
-	if r.Kind != document.InvoiceKind && b.claims.Ambiguity[r.Kind] == connector.UniqueReference {
+	if !r.Kind.Financial() && b.claims.Ambiguity[r.Kind] == connector.UniqueReference {
 		for _, d := range b.docs {
 			if d.kind == r.Kind && d.name == r.name && !d.deleted && !d.inactive {
 				return refused(fault.Conflict, "name", "the name is taken")
 			}
 		}
-	} else if r.Kind == document.InvoiceKind && b.w.class == connector.UniqueReference {
+	} else if r.Kind.Financial() && b.w.class == connector.UniqueReference {
 		for _, d := range b.docs {
 			if d.mark == r.Mark && d.deleted {
 				return refused(fault.Rejected, "reference", "the reference was used") // it stays used
@@ -256,6 +257,9 @@ func (b *books) create(r request, item connector.Item) connector.Outcome {
 	b.enter(d)
 	if b.w.trace != nil {
 		b.w.log("books: %s %s made, %s net %s", d.kind, d.id, d.mark, d.net)
+	}
+	if d.kind == document.CreditNoteKind {
+		d.credits = r.Ref
 	}
 	b.checkOne(d)
 	if d.kind == document.InvoiceKind {
@@ -290,7 +294,7 @@ func (b *books) change(r request, item connector.Item, do func(*doc)) connector.
 
 func (b *books) posting(d *doc) *connector.Posting {
 	f := map[string]string{}
-	if d.kind == document.InvoiceKind {
+	if d.kind.Financial() {
 		f["customer"], f["issue_date"], f["note"], f["line.1.net"], f["line.1.tax"] = d.customer, d.day, d.note, d.net, d.tax
 	} else {
 		f["name"] = d.name
@@ -327,14 +331,14 @@ func (b *books) look(l protocol.Look) protocol.LookAnswer {
 
 func (b *books) find(p *connector.Probe) []connector.Posting {
 	var out []connector.Posting
-	if b.w.class == connector.Opaque && p.Kind == document.InvoiceKind {
+	if b.w.class == connector.Opaque && p.Kind.Financial() {
 		return nil // nothing can be searched there
 	}
 	for _, d := range b.docs {
 		if d.deleted || d.visible > b.w.now || d.kind != p.Kind {
 			continue
 		}
-		if p.Kind == document.InvoiceKind && d.mark == p.Mark || p.Kind != document.InvoiceKind && (p.Name != "" && d.name == p.Name || d.mark == p.Mark) {
+		if p.Kind.Financial() && d.mark == p.Mark || !p.Kind.Financial() && (p.Name != "" && d.name == p.Name || d.mark == p.Mark) {
 			out = append(out, *b.posting(d))
 		}
 	}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"slices"
+	"strings"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
@@ -13,8 +14,11 @@ import (
 // checkOne is I1 at every instant: of one mark there is one document.
 func (b *books) checkOne(made *doc) {
 	for _, d := range b.docs {
-		if d != made && d.mark == made.mark && !d.deleted && (d.kind == document.InvoiceKind || !d.byHand) {
+		if d != made && d.mark == made.mark && !d.deleted && (d.kind.Financial() || !d.byHand) {
 			b.w.violated("I1", "two documents of one mark %s: %s and %s", made.mark, d.id, made.id)
+		}
+		if d != made && d.credits != "" && d.credits == made.credits && !d.deleted {
+			b.w.violated("I1", "invoice %s is credited twice: by %s and %s", d.credits, d.id, made.id)
 		}
 	}
 }
@@ -152,7 +156,7 @@ func (w *world) checkOffsets() {
 // but for what is still in doubt or what a person took away.
 func (w *world) checkLinks() {
 	for _, d := range w.books.docs {
-		if d.mark == "" || d.deleted || w.doubtful(d.mark) || d.kind != document.InvoiceKind && w.strayMaster(d) {
+		if d.mark == "" || d.deleted || w.doubtful(d.mark) || !d.kind.Financial() && w.strayMaster(d) {
 			continue
 		}
 		if w.db.recovery != nil && w.held(d.subject) {
@@ -220,7 +224,7 @@ func (w *world) checkDeal(r *record) {
 		if d.byHand {
 			return
 		}
-		if d.status != connector.Voided {
+		if d.status != connector.Voided && !w.books.credited(d) {
 			live = append(live, d)
 		}
 	}
@@ -231,6 +235,17 @@ func (w *world) checkDeal(r *record) {
 	found := byPart(live, subjects)
 	w.checkPart(r, parts[0], want, found[0])
 	w.checkPart(r, parts[1], want && r.shipping, found[1])
+}
+
+// said is a memo without our mark.
+func said(note string) string {
+	_, text, _ := strings.Cut(note, " · ")
+	return text
+}
+
+// credited: a credit note takes it back.
+func (b *books) credited(d *doc) bool {
+	return slices.ContainsFunc(b.docs, func(x *doc) bool { return x.credits == d.id && !x.deleted })
 }
 
 // parts are those of a deal that are documents.
@@ -268,7 +283,7 @@ func (w *world) checkPart(r *record, part string, want bool, found []*doc) {
 		w.violated("I2", "%s of deal %s is not in the books, and nobody is told", part, r.ref.ID)
 	case !want && len(found) == 1:
 		w.violated("I2", "%s of deal %s stands in the books, is not wanted, and nobody is told", part, r.ref.ID)
-	case want && (found[0].net != itoa(r.amount) || found[0].note != itoa(int64(r.note)) || found[0].tax != taxed[r.tax][0].Tax || found[0].day != day(r.day) && !w.f.lock):
+	case want && (found[0].net != itoa(r.amount) || said(found[0].note) != itoa(int64(r.note)) || found[0].tax != taxed[r.tax][0].Tax || found[0].day != day(r.day) && !w.f.lock):
 		w.violated("I2", "%s of deal %s says net %s note %s tax %s day %s, the deal %d, %d, %s, %s", part, r.ref.ID, found[0].net, found[0].note, found[0].tax, found[0].day, r.amount, r.note, taxed[r.tax][0].Tax, day(r.day))
 	}
 }

@@ -159,10 +159,13 @@ func (t *tables) checkPlan(o *protocol.Op) {
 	}
 }
 
-// checkTax: an invoice of which nothing but the tax status shall change is neither
-// changed nor voided without a person.
-func (t *tables) checkTax(o *protocol.Op) {
+// checkAgreed: an invoice of which nothing but the tax status shall change is neither
+// changed nor voided without a person, and none is credited.
+func (t *tables) checkAgreed(o *protocol.Op) {
 	place := protocol.Place{Lane: o.Lane, Seq: o.Seq}
+	if o.Kind == document.CreditNoteKind && !t.agreed[place] {
+		t.w.violated("I11", "an invoice of %s is credited, and nobody was asked", o.Subject)
+	}
 	if o.Kind != document.InvoiceKind || o.Effect == connector.Create || t.agreed[place] || t.w.f.restore > 0 || o.Fields["line.1.net"] == "" {
 		return
 	}

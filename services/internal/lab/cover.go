@@ -82,7 +82,7 @@ func (c *Coverage) Missing() []string {
 	for _, k := range reachable() {
 		need("exception", c.Kinds, string(k))
 	}
-	need("exit", c.Exits, protocol.Retry, protocol.Requeue, protocol.LinkTo, protocol.ConfirmAbsent, protocol.ReissueIt, protocol.Discard, "rerender", "resumed", "superseded", "taken over", "paused")
+	need("exit", c.Exits, protocol.Retry, protocol.Requeue, protocol.LinkTo, protocol.ConfirmAbsent, protocol.ReissueIt, protocol.Discard, "rerender", "resumed", "superseded", "taken over", "paused", "credited")
 	need("verdict", c.Verdicts, "admit", "duplicate", "stale")
 	slices.Sort(out)
 	return out
@@ -92,7 +92,7 @@ func (c *Coverage) Missing() []string {
 func reachable() []exception.Kind {
 	return []exception.Kind{
 		exception.Amount, exception.Match, exception.Dependency, exception.Period, exception.Conflict, exception.Doubt, exception.Credential, exception.Connection,
-		exception.Merge, exception.PartVanish, exception.Unsupported,
+		exception.Merge, exception.PartVanish, exception.Unsupported, exception.Tax,
 	}
 }
 

@@ -125,7 +125,8 @@ func (in *ingest) mergedFrom(r connector.Record) (out []event.Ref, news bool) {
 		for in.alias[at] != "" && in.alias[at] != at {
 			at = in.alias[at]
 		}
-		if at == r.Ref.String() && x.ref != r.Ref && !slices.Contains(out, x.ref) {
+		told := slices.ContainsFunc(r.MergedFrom, func(m event.Ref) bool { return m.String() == at }) // with all that it was merged from
+		if (at == r.Ref.String() || told && at != x.ref.String()) && x.ref != r.Ref && !slices.Contains(out, x.ref) {
 			out = append(out, x.ref)
 		}
 	}

@@ -44,7 +44,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "hasty"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "closed", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "hasty"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -121,6 +121,9 @@ func (w *world) stress(mix string) {
 	case "people":
 		f.meddles = 0.3 * w.rng.Float64()
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
+	case "closed": // the books close periods over what stands there, and people agree to corrections
+		f.lock, f.operator, f.holds, f.edits, f.lasts, f.rest = true, minute, 0, 6+w.n(8), []micros{30 * minute, 2 * hour}[w.n(2)], 2*minute
+		f.lostAnswer, f.late, f.moves = 0.3*w.rng.Float64(), 0.3*w.rng.Float64(), 0
 	case "hold": // the target is held for long: revisions of many lanes meet in one turn
 		f.holds, f.operator, f.companies, f.deals, f.edits, f.bulk, f.moves = 0.7, 4*minute, 2, 1+w.n(2), 10+w.n(8), 0.5, 0.6
 		f.lostAnswer, f.late, f.outage, f.hand, f.rejects, f.lock, f.crash, f.freeze = 0, 0, 0, 0, 0, false, 0, 0
@@ -130,6 +133,7 @@ func (w *world) stress(mix string) {
 	case "restore", "late-life":
 		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
 		f.late, f.lostAnswer, f.edits, f.bursts, f.deletes = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5, 0.9
+		f.lock = w.chance(0.4)
 		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 		if mix == "late-life" { // what a lost life published comes when the next one has begun
 			f.busLag = 0.9

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"cmp"
+	"strings"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
@@ -105,7 +106,10 @@ func (w *world) hold(on bool) {
 
 // actOn asks for an action; the core refuses what does not fit.
 func (w *world) actOn(x *excRow, choice int) {
-	c := protocol.Command{ID: "c" + itoa(w.now) + x.ID, Exception: x.ID, Lane: x.Lane, Seq: x.Seq, Actor: "clerk", Reason: "because"}
+	c := protocol.Command{ID: "c" + itoa(w.now) + x.ID, Exception: x.ID, Lane: x.Lane, Seq: x.Seq, Field: x.Field, Actor: "clerk", Reason: "because"}
+	if agreeable(x) && w.chance(0.4) {
+		choice = 7
+	}
 	if x.Kind == exception.Merge && x.Seq != 0 && w.chance(0.5) {
 		w.voidOneOf(x.Subject)
 	}
@@ -128,6 +132,11 @@ func (w *world) actOn(x *excRow, choice int) {
 	}
 	w.db.commands = append(w.db.commands, c)
 	w.wakeOwner()
+}
+
+// agreeable: the question is whether what stands is taken back and issued anew.
+func agreeable(x *excRow) bool {
+	return x.Field == protocol.FieldTaxStatus || x.Field == protocol.FieldClosed
 }
 
 // voidOneOf: of the documents that a merge left to one record a person voids one.
@@ -173,9 +182,9 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 		}
 		c.Ref = refOf(d.kind, d.id).String()
 	case protocol.ReissueIt:
-		switch x.Kind {
-		case exception.Conflict:
-		case exception.Tax:
+		switch {
+		case x.Kind == exception.Conflict:
+		case agreeable(x):
 			w.db.agreed[protocol.Place{Lane: x.Lane, Seq: x.Seq}] = true
 		default:
 			c.Action = protocol.Retry
@@ -191,7 +200,7 @@ func (w *world) makeByHand(x *excRow) *doc {
 			continue
 		}
 		b := w.books
-		d := &doc{kind: o.Kind, subject: o.Subject, name: o.Fields["name"], version: 1, status: connector.Open, byHand: true}
+		d := &doc{kind: o.Kind, subject: o.Subject, name: o.Fields["name"], version: 1, status: connector.Open, byHand: true, credits: w.db.creditedBy(o)}
 		d.customer, d.day, d.note, d.net, d.tax = o.Fields["customer"], o.Fields["issue_date"], o.Fields["note"], o.Fields["line.1.net"], o.Fields["line.1.tax"]
 		b.enter(d)
 		w.cover.Faults["hand"]++
@@ -201,10 +210,27 @@ func (w *world) makeByHand(x *excRow) *doc {
 	return nil
 }
 
-// markOf is the document that an exception in doubt is about, if it is there.
+// creditedBy is the invoice that a credit note is for.
+func (t *tables) creditedBy(o *protocol.Op) string {
+	for _, l := range t.links {
+		if o.Kind == document.CreditNoteKind && l.SourceRef == o.Subject && l.Kind == document.InvoiceKind && l.N == o.N && strings.HasSuffix(o.Part, ":"+l.Part) {
+			return refID(l.OtherRef)
+		}
+	}
+	return ""
+}
+
+// markOf is the document that an exception in doubt is about, if it is there and
+// shows what was asked for.
 func (w *world) markOf(x *excRow) *doc {
 	for _, o := range w.db.ops {
 		if o.Lane != x.Lane || o.Seq != x.Seq || o.State != protocol.Doubt {
+			continue
+		}
+		if d := w.books.byID[refID(o.TargetRef)]; o.Effect != connector.Create {
+			if d != nil && !d.deleted && (o.Effect == connector.Void && d.status == connector.Voided || o.Effect == connector.Update && d.says(o.Fields)) {
+				return d
+			}
 			continue
 		}
 		for _, d := range w.books.docs {

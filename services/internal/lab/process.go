@@ -283,8 +283,13 @@ func encode(d connector.Draft) (connector.Encoded, error) {
 		if !ok {
 			return connector.Encoded{}, &fault.Error{Kind: fault.NotFound, Field: "customer", Text: "the customer has no link"}
 		}
-		f["customer"], f["issue_date"], f["note"], f["line.1.net"] = customer.String(), p.Invoice.IssueDate, p.Invoice.Note, itoa(p.Invoice.Totals.Net.Minor)
+		f["customer"], f["issue_date"], f["note"], f["line.1.net"] = customer.String(), p.Invoice.IssueDate, d.Mark+" · "+p.Invoice.Note, itoa(p.Invoice.Totals.Net.Minor)
 		f["line.1.tax"] = p.Invoice.Lines[0].Tax
+	case p.CreditNote != nil:
+		for _, k := range []string{"customer", "line.1.net", "line.1.tax"} {
+			f[k] = d.Current.Fields[k]
+		}
+		f["issue_date"], f["note"] = p.CreditNote.IssueDate, d.Mark+" · credit"
 	case p.Party != nil:
 		f["name"] = p.Party.DisplayName
 	case p.Item != nil:
@@ -299,6 +304,6 @@ func encode(d connector.Draft) (connector.Encoded, error) {
 
 // refOf is a record of the books.
 func refOf(k document.Kind, id string) event.Ref {
-	typ := map[document.Kind]string{document.InvoiceKind: "invoice", document.CustomerKind: "customer", document.ItemKind: "item"}[k]
+	typ := map[document.Kind]string{document.InvoiceKind: "invoice", document.CustomerKind: "customer", document.ItemKind: "item", document.CreditNoteKind: "credit_note"}[k]
 	return event.Ref{System: "books", Account: "1", Type: typ, ID: id}
 }

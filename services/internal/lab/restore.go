@@ -377,7 +377,7 @@ func (w *world) actOnRecovery(x *excRow, c *protocol.Command) bool {
 	}
 	c.Action = protocol.Retry
 	for _, d := range w.books.docs {
-		if d.kind == document.InvoiceKind && d.subject == x.Subject && !d.deleted && !w.linked(refOf(d.kind, d.id).String()) {
+		if d.kind.Financial() && d.subject == x.Subject && !d.deleted && !w.linked(refOf(d.kind, d.id).String()) {
 			c.Action, c.Ref = protocol.LinkTo, refOf(d.kind, d.id).String()
 			break
 		}

@@ -7,13 +7,14 @@ import "tieout.dev/services/internal/document"
 type State string
 
 // The states: held is known and not issued; alias points where another
-// record's primary link points; void and gone end a document.
+// record's primary link points; void, credited and gone end a document.
 const (
-	Primary State = "primary"
-	Held    State = "held"
-	Alias   State = "alias"
-	Void    State = "void"
-	Gone    State = "gone"
+	Primary  State = "primary"
+	Held     State = "held"
+	Alias    State = "alias"
+	Void     State = "void"
+	Credited State = "credited"
+	Gone     State = "gone"
 )
 
 // Key names a link: which document of which part of which record.

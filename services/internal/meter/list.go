@@ -74,7 +74,7 @@ func records() []Metric {
 		{SlotsEnded, Counter, "{slot}", "Places in a lane that ended, by outcome.",
 			[]Label{class(), {Name: "outcome", Values: []string{"posted", "unchanged", "superseded", "discarded", "moved", "aside"}}}, nil},
 		{Ops, Counter, "{op}", "Effects on the books that were settled, by kind and outcome.",
-			[]Label{{Name: "kind", Values: []string{"CUSTOMER", "ITEM", "INVOICE", "MARKER"}}, {Name: "outcome", Values: []string{"posted", "refused", "doubt"}}}, nil},
+			[]Label{{Name: "kind", Values: []string{"CUSTOMER", "ITEM", "INVOICE", "CREDIT_NOTE", "MARKER"}}, {Name: "outcome", Values: []string{"posted", "refused", "doubt"}}}, nil},
 		{SlotsQueued, Gauge, "{slot}", "Places in lanes that have not ended, those behind a parked head among them.", []Label{class()}, nil},
 		{OldestMoving, Gauge, "s", "How long ago the oldest realtime change was made that is in a lane which moves.", nil, nil},
 		{Lanes, Gauge, "{lane}", "Lanes that do not move.", []Label{{Name: "state", Values: []string{"waiting", "parked"}}}, nil},

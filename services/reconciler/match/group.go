@@ -28,6 +28,8 @@ type comparison struct {
 	units     map[unitKey]*unit
 	records   map[string]Want // of records as a whole, where no part is named
 	strangers []Books         // live documents of no unit
+	taken     []taken         // invoices with the credit notes that take them back
+	lone      []taken         // credit notes whose invoice is gone
 	breaks    []Break
 }
 
@@ -51,7 +53,7 @@ func (c *comparison) group() {
 		u.known[j.OtherRef] = *j
 		byRef[j.OtherRef] = u
 		last[u.unitKey] = max(last[u.unitKey], j.N)
-		if !j.Void && (u.journal == nil || j.N > u.journal.N) {
+		if !j.Void && !j.Credited && (u.journal == nil || j.N > u.journal.N) {
 			u.journal = j
 		}
 	}
@@ -70,6 +72,7 @@ func (c *comparison) group() {
 			u.books = append(u.books, b)
 		}
 	}
+	c.credits(byRef)
 	slices.SortFunc(c.strangers, func(a, b Books) int { return strings.Compare(a.Ref, b.Ref) })
 	for _, u := range c.units {
 		slices.SortFunc(u.books, func(a, b Books) int { return u.order(a, b) })

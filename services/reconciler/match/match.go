@@ -50,6 +50,7 @@ type Journal struct {
 	N               int64
 	OtherRef        string
 	Void            bool
+	Credited        bool // a credit note takes it back
 	Net, Gross      money.Amount
 	IssueDate       string
 	Content         string // digest of the fields; empty where it is not known
@@ -74,6 +75,7 @@ type Input struct {
 	Sources          []Source
 	Journal          []Journal
 	Books            []Books
+	Credits          []Credit
 	// Links lead from source records to their customers, Customers are the live
 	// customers of the books; they have no dates and belong to every period.
 	Links     []Link
@@ -146,6 +148,7 @@ const (
 	Discarded    = "discarded"      // a person decided so
 	InFlight     = "in_flight"      // on its way, or seen in one look only
 	Timing       = "timing"         // dated in another period
+	Corrected    = "corrected"      // taken back by a credit note, which may be dated in another period
 	NotInJournal = "not_in_journal" // books and source agree; the trail has not told us yet
 	GoneUnwanted = "gone_and_unwanted"
 	GoneAtSource = "gone_at_source" // the books keep a customer whose record was removed
@@ -206,6 +209,12 @@ func Compare(in Input) (*Report, error) {
 	c.group()
 	for _, u := range c.ordered() {
 		c.unit(u)
+	}
+	for _, x := range c.taken {
+		c.takenBack(x)
+	}
+	for _, x := range c.lone {
+		c.lonely(x)
 	}
 	for _, b := range c.strangers {
 		c.stranger(b)

@@ -390,3 +390,51 @@ func TestAnEditOfOtherFieldsIsNamed(t *testing.T) {
 		t.Fatalf("%v, %v", r, err)
 	}
 }
+
+// What a credit note takes back is explained, in the periods of both; the rest of it
+// is not.
+func TestACorrectedInvoiceIsExplained(t *testing.T) {
+	old, now := "2026-10-10", "2026-11-01"
+	in := match.Input{
+		Entity: "e", Target: "t",
+		Sources: []match.Source{{Ref: "s", Part: "invoice", Want: match.Issued, Net: eur(120), IssueDate: old}},
+		Journal: []match.Journal{
+			{SourceRef: "s", Part: "invoice", N: 1, OtherRef: "a", Net: eur(100), Gross: eur(100), IssueDate: old, Credited: true},
+			{SourceRef: "s", Part: "invoice", N: 2, OtherRef: "b", Net: eur(120), Gross: eur(120), IssueDate: now},
+		},
+		Books:   []match.Books{{Ref: "a", Net: eur(100), Gross: eur(100), IssueDate: old}, {Ref: "b", Net: eur(120), Gross: eur(120), IssueDate: now}},
+		Credits: []match.Credit{{Note: match.Books{Ref: "c", Net: eur(100), Gross: eur(100), IssueDate: now}, Invoice: "a"}},
+	}
+	for period, books := range map[string]int64{"": 120, "2026-10": 100, "2026-11": 20} {
+		in.Period, in.From, in.To = period, "", ""
+		if period != "" {
+			in.From, in.To = period+"-01", period+"-32"
+		}
+		r := compare(t, in)
+		row := rowOf(r, "EUR")
+		holds(t, row)
+		if row.Books.Net != eur(books) || row.Unexplained.Count != 0 || len(r.Breaks) != 0 {
+			t.Errorf("period %q: books %v, unexplained %v, breaks %+v", period, row.Books.Net, row.Unexplained, r.Breaks)
+		}
+	}
+	in.Period, in.From, in.To = "", "", ""
+	steps := []struct {
+		name string
+		do   func()
+		kind match.Kind
+		left int64
+	}{
+		{"the credit note was edited", func() { in.Credits[0].Note.Net = eur(90) }, match.Amount, -10},
+		{"the invoice was voided as well", func() { in.Credits[0].Note.Net, in.Books[0].Void = eur(100), true }, match.Orphan, 100},
+		{"the credit note was deleted", func() { in.Credits, in.Books[0].Void = nil, false }, match.Duplicate, -100},
+	}
+	for _, s := range steps {
+		s.do()
+		r := compare(t, in)
+		row := rowOf(r, "EUR")
+		holds(t, row)
+		if len(r.Breaks) != 1 || r.Breaks[0].Kind != s.kind || row.Unexplained.Net != eur(s.left) {
+			t.Errorf("%s: %+v, unexplained %v", s.name, r.Breaks, row.Unexplained.Net)
+		}
+	}
+}

@@ -157,6 +157,9 @@ func (t *turn) done(op *Op, p *connector.Posting, detail string) {
 	if created {
 		t.fact(Fact{Type: "link.created", Slot: slot, Ops: []string{op.ID}, Outcome: string(state), Posting: p, Op: op})
 	}
+	if op.Kind == document.CreditNoteKind {
+		t.credited(slot, op.Subject, op.Part, op.N, p)
+	}
 	t.forget(op)
 	t.free(op)
 }
@@ -212,7 +215,7 @@ func (t *turn) putLink(op *Op, p *connector.Posting, state link.State) bool {
 // a slot of another lane that comes later may no longer name its part.
 func (t *turn) newLink(l *link.Link) {
 	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
-	if own, read := t.v.Own[l.SourceRef]; read && l.Kind.Financial() {
+	if own, read := t.v.Own[l.SourceRef]; read && l.Kind == document.InvoiceKind {
 		t.v.Own[l.SourceRef] = append(own, l)
 	}
 }

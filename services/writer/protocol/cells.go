@@ -134,9 +134,12 @@ const (
 	person
 )
 
-// FieldTaxStatus is the field of an exception that a reissue answers though the
-// document stands: it is voided first, which a person must have agreed to.
-const FieldTaxStatus = "tax_status"
+// The fields of exceptions that a reissue answers though the document stands: a
+// person agrees that it is voided, or credited, and issued anew.
+const (
+	FieldTaxStatus = "tax_status"
+	FieldClosed    = "closed_period"
+)
 
 // ask leaves it to a person.
 func ask(k exception.Kind, fix string) ruling { return ruling{do: person, kind: k, fix: fix} }
@@ -183,9 +186,9 @@ func ruleLocked(c change) ruling {
 	case changeTerms, changeDate:
 		return ruling{do: leave}
 	case changeAmount:
-		return ask(exception.Period, "book the difference in an open period in the books (an invoice or a credit note), then discard with the reason; or have the period reopened and retry")
+		return ruling{person, exception.Period, "reissue: the invoice is credited in full and issued anew, both dated the first open day; or have the period reopened and retry; or discard with the reason", FieldClosed}
 	case changeLost:
-		return ask(exception.Period, "credit the invoice in the books, dated the first open day, then discard with the reason; or have the period reopened and retry")
+		return ruling{person, exception.Period, "reissue: the invoice is credited in full, dated the first open day; or have the period reopened and retry; or discard with the reason", FieldClosed}
 	}
 	return ask(exception.Period, "the books take no change in a closed period: have it reopened and retry, or discard with the reason")
 }

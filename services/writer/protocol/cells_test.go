@@ -105,7 +105,7 @@ func TestAnotherTaxStatusIsIssuedAnewOnceAPersonAgrees(t *testing.T) {
 	if len(eff.Send) != 0 || len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Tax || ch.Opened[0].Field != FieldTaxStatus {
 		t.Fatalf("sent %v, opened %+v", eff.Send, ch.Opened)
 	}
-	c := Command{ID: "c1", Exception: v.Heads[0].Exception, Lane: v.Heads[0].Lane, Seq: v.Heads[0].Slot.Seq, Action: ReissueIt, Actor: "ann", Reason: "the customer is exempt"}
+	c := Command{ID: "c1", Exception: v.Heads[0].Exception, Lane: v.Heads[0].Lane, Seq: v.Heads[0].Slot.Seq, Action: ReissueIt, Actor: "ann", Reason: "the customer is exempt", Field: FieldTaxStatus}
 	ch, eff = Step(v, m, Inputs{Commands: []Command{c}})
 	if len(ch.Commands) != 0 || len(eff.Looks) != 1 {
 		t.Fatalf("the document is read first: commands %v, looks %v", ch.Commands, eff.Looks)
@@ -129,6 +129,27 @@ func TestAnotherTaxStatusIsIssuedAnewOnceAPersonAgrees(t *testing.T) {
 	turn.park(v.Heads[0], exception.Conflict, "", "something else", nil)
 	if len(m.Agreed) != 0 {
 		t.Error("an agreement outlives the next question")
+	}
+}
+
+// What was sent, paid or closed is not taken for one whose memo alone differs by the
+// mark of a record that was merged into it.
+func TestAnAmountIsNoMark(t *testing.T) {
+	for status, kind := range map[connector.Status]exception.Kind{connector.Partly: exception.Unsupported, connector.Closed: exception.Unsupported} {
+		v, m := view(won(2, "b")), NewMemory()
+		l := linked(v, "a")
+		note := document.Mark(v.Target, deal, "invoice", 1) + " · Deal"
+		l.Base["note"] = note
+		v.Encode = func(d connector.Draft) (connector.Encoded, error) {
+			return connector.Encoded{Body: []byte(d.Mark), Fields: map[string]string{"line.1.net": "b", "note": note}}, nil
+		}
+		cur := posting("a", status)
+		cur.Fields = l.Base
+		_, eff := Step(v, m, Inputs{})
+		ch, _ := Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*cur}}}})
+		if len(ch.Opened) != 1 || ch.Opened[0].Kind != kind || len(ch.Ended) != 0 {
+			t.Errorf("%s: opened %+v, ended %+v", status, ch.Opened, ch.Ended)
+		}
 	}
 }
 

@@ -1,8 +1,6 @@
 package protocol
 
 import (
-	"slices"
-
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/exception"
@@ -254,14 +252,13 @@ func (t *turn) settleCallOf(op *Op) {
 }
 
 // reissue: a document that a person deleted or voided is wanted again. Its link
-// ends as gone, and the plan opens another one. One that stands with another tax
-// status is voided by the plan first.
+// ends as gone, and the plan opens another one. One that stands is voided or credited
+// by the plan first, where that is what a person was asked about.
 func (t *turn) reissue(h *Head, c Command) {
 	var links []*link.Link
-	moved := false
 	for _, part := range t.parts(h) {
 		if l, _ := t.live(part); l != nil && part.Kind.Financial() {
-			links, moved = append(links, l), moved || t.taxMoved(h, part, l)
+			links = append(links, l)
 		}
 	}
 	gone, read := t.goneOf(links)
@@ -270,7 +267,7 @@ func (t *turn) reissue(h *Head, c Command) {
 		return // the command waits for the answers
 	case len(gone) > 0:
 		t.endLinks(h.Slot, c, gone, string(link.Gone))
-	case moved:
+	case c.Field == FieldTaxStatus, c.Field == FieldClosed:
 		t.m.Agreed[h.place()] = true
 	default:
 		t.refuseCommand(c, h.Slot, itStands)
@@ -278,16 +275,6 @@ func (t *turn) reissue(h *Head, c Command) {
 	}
 	t.accept(c, h.Slot, exception.Released)
 	t.again(h)
-}
-
-// taxMoved reports whether a part asks for nothing that the books change in place but
-// for another tax status.
-func (t *turn) taxMoved(h *Head, p *document.Part, l *link.Link) bool {
-	if p.Desired == document.Voided || l.Base == nil {
-		return false
-	}
-	enc, f := t.encodeLinked(h, p, l)
-	return f == nil && slices.Contains(changesOf(t.modAlias(l.Base), t.modAlias(enc.Fields)), changeTax)
 }
 
 // itStands is why a document is not made once more: it would be billed twice.

@@ -3,6 +3,7 @@ package protocol
 import (
 	"time"
 
+	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
@@ -255,5 +256,9 @@ func (t *turn) parkOp(op *Op) {
 	if h == nil || h.Slot == nil || h.State == Parked {
 		return
 	}
-	t.park(h, exception.Doubt, "", "the answer was lost and these books cannot be searched for "+op.Mark, nil)
+	sought := op.Mark
+	if op.Effect != connector.Create {
+		sought = "the " + string(op.Effect) + " of " + op.TargetRef
+	}
+	t.park(h, exception.Doubt, "", "the answer was lost and these books cannot be searched for "+sought, nil)
 }

@@ -27,6 +27,9 @@ func (t *turn) part(h *Head, p *document.Part) verdict {
 		return t.ensure(h, p)
 	}
 	live, n := t.live(p)
+	if live != nil && t.wasCredited(p) {
+		p = redated(p, live.Base["issue_date"])
+	}
 	switch {
 	case p.Desired == document.Draft:
 		return partDone // a target without drafts: it stays with us
@@ -80,6 +83,9 @@ func (t *turn) create(h *Head, p *document.Part, n int64) verdict {
 	if v != partDone {
 		return v
 	}
+	if through != "" && t.wasCredited(p) {
+		p = redated(p, firstOpen(through))
+	}
 	if p.Invoice != nil && locked(p.Invoice.IssueDate, through) {
 		return t.park(h, exception.Period, "issue_date", "the issue date "+p.Invoice.IssueDate+" lies in a period that is closed through "+through, nil)
 	}
@@ -107,7 +113,7 @@ func (t *turn) mark(h *Head, p *document.Part, live *link.Link) verdict {
 // update changes a document that stands in the books as we left it, as far as
 // the life cycle allows.
 func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
-	enc, f := t.encodeLinked(h, p, l)
+	enc, f := t.encode(h, p, connector.Update, l.N, &connector.Posting{Ref: parseRef(l.OtherRef), Version: l.OtherVersion, Fields: l.Base}, nil)
 	if f != nil {
 		return t.unencodable(h, p, f)
 	}
@@ -132,19 +138,19 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 	now := t.modAlias(cur.Fields)
 	at := cellOf(cur, through)
 	r, why := judge(changes, at)
-	if r.field == FieldTaxStatus && t.m.Agreed[h.place()] {
-		r = ruling{do: void}
-	}
+	agreed := r.do == person && r.field != "" && t.m.Agreed[h.place()]
 	switch {
-	case r.do == leave, at != cellOpen && t.onlyMark(p, l, base["note"], enc.Fields["note"]) && len(changes) == 1:
+	case r.do == leave, at != cellOpen && len(changes) == 1 && changes[0] == changeNote && t.onlyMark(p, l, base["note"], enc.Fields["note"]):
 		return partDone
-	case r.do == person:
+	case r.do == person && !agreed:
 		return t.parkCell(h, l, at, why, r)
-	case locked(enc.Fields["issue_date"], through):
-		return t.parkLinked(h, l, exception.Period, "issue_date", "the new issue date "+enc.Fields["issue_date"]+" lies in a period that is closed through "+through)
 	case !sameFields(base, now) && !sameFields(t.modAlias(enc.Fields), now):
 		return t.parkLinked(h, l, exception.Conflict, diffField(base, now), "the document was changed in the books by a person")
-	case r.do == void: // the books do not change it: it is voided, and then another one is made
+	case agreed && r.field == FieldClosed:
+		return t.correct(h, p, l, cur, through)
+	case locked(enc.Fields["issue_date"], through):
+		return t.parkLinked(h, l, exception.Period, "issue_date", "the new issue date "+enc.Fields["issue_date"]+" lies in a period that is closed through "+through)
+	case r.do == void || agreed: // the books do not change it: it is voided, and then another one is made
 		return t.dispatch(h, p, connector.Void, l.N, cur, l)
 	}
 	return t.dispatch(h, p, connector.Update, l.N, cur, l)
@@ -184,11 +190,13 @@ func (t *turn) void(h *Head, p *document.Part, l *link.Link) verdict {
 		return v
 	}
 	at, why := cellOf(cur, through), voidChange(p.VoidCause)
-	switch r := rule(why, at); r.do {
-	case leave:
+	switch r := rule(why, at); {
+	case r.do == leave:
 		t.voided(h, l, cur)
 		return partDone
-	case person:
+	case r.do == person && r.field == FieldClosed && t.m.Agreed[h.place()]:
+		return t.correct(h, p, l, cur, through)
+	case r.do == person:
 		return t.parkCell(h, l, at, why, r)
 	}
 	return t.dispatch(h, p, connector.Void, l.N, cur, l)
@@ -312,11 +320,6 @@ func (t *turn) encode(h *Head, p *document.Part, e connector.Effect, n int64, cu
 		},
 	})
 	return enc, fault.As(err)
-}
-
-// encodeLinked says a part by what is known of its document without a read.
-func (t *turn) encodeLinked(h *Head, p *document.Part, l *link.Link) (connector.Encoded, *fault.Error) {
-	return t.encode(h, p, connector.Update, l.N, &connector.Posting{Ref: parseRef(l.OtherRef), Version: l.OtherVersion, Fields: l.Base}, nil)
 }
 
 // unencodable: the document cannot be said in these books. A missing link is

@@ -279,6 +279,8 @@ type Command struct {
 	Action    string
 	Actor     string
 	Reason    string
+	// Field is that of the exception.
+	Field string
 	// Ref is the record in the books that a link names, or the source record
 	// that a reissue names; Part is the latter's part.
 	Ref, Part string

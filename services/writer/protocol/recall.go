@@ -14,20 +14,52 @@ import (
 const clockSlack = time.Hour
 
 // recallMark searches the document of one mark and links it.
-func (t *turn) recallMark(h *Head, p *document.Part, n int64, accepted bool) (found bool, v verdict) {
+func (t *turn) recallMark(h *Head, p *document.Part, n int64, accepted bool) (found *connector.Posting, v verdict) {
 	mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
 	key := "recall|" + mark
 	since := time.UnixMicro(t.v.Recovery.Since).Add(-clockSlack)
 	a, v := t.looked(Look{Key: key, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: since}})
 	if a == nil {
-		return false, v
+		return nil, v
 	}
 	if len(a.Postings) > 1 && !accepted {
 		delete(t.m.Looks, key)
-		return false, t.askRecovery(h, "the books hold more than one document of "+mark+": void all but one, then retry")
+		return nil, t.askRecovery(h, "the books hold more than one document of "+mark+": void all but one, then retry")
 	}
-	t.relink(h, p, n, standing(a.Postings), accepted)
-	return true, partDone
+	found = standing(a.Postings)
+	t.relink(h, p, n, found, accepted)
+	return found, partDone
+}
+
+// recallCredit searches the credit note of a part's n-th document, in books that
+// close periods, and ends the link of what it credits.
+func (t *turn) recallCredit(h *Head, p *document.Part, n int64, accepted bool) verdict {
+	if p.Kind != document.InvoiceKind || !t.v.Claims.LockDates {
+		return partDone
+	}
+	note := &document.Part{Name: document.CreditOf + p.Name, Kind: document.CreditNoteKind, Mode: document.Own, Subject: p.Subject}
+	for _, l := range t.v.Links[link.Key{SourceRef: note.Subject, Kind: note.Kind, Part: note.Name}] {
+		if l.N == n {
+			return t.creditKnown(h, l)
+		}
+	}
+	if t.v.Claims.Ambiguity[note.Kind] == connector.Opaque {
+		return partDone // a person said that nothing is missing
+	}
+	found, v := t.recallMark(h, note, n, accepted)
+	if found != nil {
+		t.credited(h.Slot, note.Subject, note.Name, n, found)
+	}
+	return v
+}
+
+// creditKnown ends the link of what a known credit note credits.
+func (t *turn) creditKnown(h *Head, l *link.Link) verdict {
+	c, v := t.readLinked(l)
+	if c != nil {
+		t.credited(h.Slot, l.SourceRef, l.Part, l.N, c)
+	}
+	return v
 }
 
 // standing is the document that counts: one that is not void, if there is one.
@@ -55,7 +87,7 @@ func (t *turn) relink(h *Head, p *document.Part, n int64, c *connector.Posting, 
 	}
 	t.v.Owners[l.OtherRef] = l.Key
 	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
-	if p.Kind.Financial() {
+	if p.Kind == document.InvoiceKind {
 		t.v.Own[l.SourceRef] = append(t.v.Own[l.SourceRef], l)
 	}
 	t.ch.Links = append(t.ch.Links, l)
@@ -127,7 +159,11 @@ func (t *turn) linkForgotten(h *Head, c Command, p *connector.Posting) bool {
 	if h.Past == nil || !p.Kind.Financial() || p.Mark == "" {
 		return false
 	}
-	for _, part := range t.pastParts(h) {
+	parts := t.pastParts(h)
+	for _, part := range parts {
+		parts = append(parts, document.Part{Name: document.CreditOf + part.Name, Kind: document.CreditNoteKind, Mode: document.Own, Subject: part.Subject})
+	}
+	for _, part := range parts {
 		key := link.Key{SourceRef: part.Subject, Kind: part.Kind, Part: part.Name}
 		known := map[int64]bool{}
 		for _, l := range t.v.Links[key] {
@@ -138,7 +174,11 @@ func (t *turn) linkForgotten(h *Head, c Command, p *connector.Posting) bool {
 				continue
 			}
 			t.relink(h, &part, n, p, true)
-			t.endBefore(key, n)
+			if part.Kind == document.CreditNoteKind {
+				t.credited(h.Slot, part.Subject, part.Name, n, p)
+			} else {
+				t.endBefore(key, n)
+			}
 			t.ch.Commands = append(t.ch.Commands, c.ID)
 			t.fact(Fact{Type: "exception.acted", Slot: h.Slot, Outcome: "linked", Detail: p.Ref.String(), Except: c.Exception, Actor: c.Actor})
 			return true

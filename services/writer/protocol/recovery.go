@@ -263,6 +263,12 @@ func (t *turn) recallPart(h *Head, p document.Part, accepted bool) verdict {
 			if v := t.recallKnown(h, &p, l, accepted); v != partDone {
 				return v
 			}
+			if !l.Live() {
+				continue
+			}
+			if v := t.recallCredit(h, &p, n, accepted); v != partDone {
+				return v
+			}
 			continue
 		}
 		if opaque {
@@ -274,9 +280,12 @@ func (t *turn) recallPart(h *Head, p document.Part, accepted bool) verdict {
 			return v
 		}
 		misses++
-		if found {
+		if found != nil {
 			misses = 0
 			t.endBefore(key, n)
+			if v := t.recallCredit(h, &p, n, accepted); v != partDone {
+				return v
+			}
 		}
 	}
 	return partDone

@@ -336,8 +336,10 @@ func (l *loader) parts(s *Slot) error {
 		if !moved {
 			break
 		}
-		if err := l.ops(l.OpsFor(s.Subject, x.Part)); err != nil {
-			return err
+		for _, part := range []string{x.Part, document.CreditOf + x.Part} {
+			if err := l.ops(l.OpsFor(s.Subject, part)); err != nil {
+				return err
+			}
 		}
 	}
 	for i := range s.Rendering.Parts {
@@ -385,6 +387,11 @@ func (l *loader) own(subject string) (err error) {
 	for _, x := range l.v.Own[subject] {
 		if err := l.part(x.Key); err != nil { // also of a part that the rendering no longer names
 			return err
+		}
+		if l.v.Recovery != nil {
+			if err := l.part(link.Key{SourceRef: subject, Kind: document.CreditNoteKind, Part: document.CreditOf + x.Part}); err != nil {
+				return err
+			}
 		}
 		if err := l.same(x.Base["customer"]); err != nil {
 			return err

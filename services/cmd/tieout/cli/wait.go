@@ -194,7 +194,7 @@ func reached(ctx context.Context, c clients, want string) (bool, error) {
 			last = l.GetState() // in the order of n
 		}
 	}
-	return state == "posted" && last == "primary" || state == "voided" && last == "void", nil
+	return state == "posted" && last == "primary" || state == "voided" && (last == "void" || last == "credited"), nil
 }
 
 // openFor says why a record has not come to rest, "" if it has. One that a person

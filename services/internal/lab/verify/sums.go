@@ -79,6 +79,10 @@ func (s *State) void(r *Result, l Link) {
 		return
 	}
 	got, err := net(o.Last().Data)
+	if s.takenBack(l, got) {
+		r.Explained["in a closed period, and credited once a person agreed"]++
+		return
+	}
 	if err != nil || got.Minor != 0 || !strings.HasPrefix(textOf(o.Last().Data, "PrivateNote"), "Voided") {
 		if s.byPerson(l.Target, o.Last()) {
 			r.Explained["changed in the books by a person"]++
@@ -86,6 +90,20 @@ func (s *State) void(r *Result, l Link) {
 		}
 		r.violated("%s shall be void and %s says %s (%v)", l.SourceRef, l.OtherRef, got, err)
 	}
+}
+
+// takenBack: a credit note over the same amount stands.
+func (s *State) takenBack(l Link, worth money.Amount) bool {
+	for _, c := range s.Writer.Links {
+		if c.SourceRef != l.SourceRef || c.Target != l.Target || c.N != l.N || c.Part != document.CreditOf+l.Part || c.State != string(link.Primary) {
+			continue
+		}
+		if o := s.object(c.OtherRef); o != nil && !o.Deleted {
+			got, err := net(o.Last().Data)
+			return err == nil && got == worth
+		}
+	}
+	return false
 }
 
 // net is what an invoice of QuickBooks is worth without its tax.

@@ -37,6 +37,9 @@ func readAccount(ctx context.Context, url string) (*Account, error) {
 		if len(o.Versions) == 0 {
 			return nil, fmt.Errorf("export: %s/%s has no version", o.Type, o.ID)
 		}
+		if o.Type == "creditmemo" {
+			o.Type = "credit_note" // as refs say it
+		}
 		a.Objects = append(a.Objects, &Object{Type: o.Type, ID: o.ID, Deleted: o.Deleted, Versions: o.Versions})
 	}
 	return a, a.readRequests(ctx, url)

@@ -210,6 +210,14 @@ func TestWhatPeopleDoIsExplained(t *testing.T) {
 			v := invoice("1", "paid by cheque", 8, "119.00", "19.00").Versions[0]
 			o.Versions = append(o.Versions, v)
 		},
+		"a lost deal of a closed period is credited": func(s *State) {
+			s.Writer.Wants[deal].Parts["invoice"] = WantPart{Desired: document.Voided}
+			s.Writer.Links[0].State = "credited"
+			note := invoice("9", document.Mark(books, deal, "credit:invoice", 1), 9, "119.00", "19.00")
+			note.Type = "credit_note"
+			s.Accounts[books].Objects = append(s.Accounts[books].Objects, note)
+			s.Writer.Links = append(s.Writer.Links, Link{SourceRef: deal, Kind: "CREDIT_NOTE", Part: "credit:invoice", N: 1, Target: books, OtherRef: books + "/credit_note/9", State: "primary"})
+		},
 		"a record cannot be admitted": func(s *State) { delete(s.Ingest.Objects, deal); s.Ingest.Raised[deal] = true },
 		"a company was merged away":   func(s *State) { delete(s.Ingest.Objects, customer); s.Ingest.Aliases[customer] = "another" },
 		"a lane is parked": func(s *State) {

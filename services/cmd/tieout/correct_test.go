@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"tieout.dev/services/cmd/tieout/crm"
+)
+
+// note is a credit note as a person's own client sees it.
+type note struct {
+	ID, TxnDate, PrivateNote string
+	TotalAmt                 json.Number
+}
+
+// A deal changes, and another is lost, after their period was closed: nothing there
+// is touched, a person agrees, and both are corrected on the first open day.
+func TestWhatStandsInAClosedPeriodIsCorrected(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	ctx := context.Background()
+	companies := newDeals(o, 2).company
+	win := func(company int, name, price string) string {
+		id, err := o.portal.Deal(ctx, crm.Deal{Name: name, Company: companies[company], Currency: "EUR", Lines: []crm.Line{{Name: "Widget", Quantity: "3", Price: price}}})
+		if err == nil {
+			err = o.portal.Move(ctx, id, crm.Won)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	less, lost := win(0, "Less", "33.33"), win(1, "Lost", "10.01")
+	o.settle(2)
+	before := o.live()
+	closed := before["Less"][0].TxnDate
+	o.run("sandbox", "books", "close", closed)
+	if err := o.portal.Move(ctx, lost, crm.Lost); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := o.portal.Lines(ctx, less)
+	if err != nil || len(lines) != 1 {
+		t.Fatal(lines, err)
+	}
+	if err := o.portal.Change(ctx, "line_items", lines[0], map[string]string{"quantity": "2"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{less, lost} {
+		if said, code := o.try("wait", "--for", "deal/"+id+"=parked", "--timeout", "30s"); code != 0 {
+			t.Fatal(said, o.run("exceptions", "list"), o.run("journey", "deal/"+id), o.run("status"), less, lost)
+		}
+	}
+	for _, e := range o.exceptions() {
+		if e.Kind != "period" || !strings.Contains(e.Fix, "reissue") {
+			t.Fatalf("exception %+v", e)
+		}
+		o.run("exceptions", "reissue", e.ID, "--reason", "agreed with the customer")
+	}
+	o.run("wait", "--settled", "--timeout", "90s")
+	day, err := time.Parse(time.DateOnly, closed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := day.AddDate(0, 0, 1).Format(time.DateOnly)
+	var notes []note
+	o.query("CreditMemo", "", &notes)
+	credited := map[string]bool{}
+	for _, n := range notes {
+		credited[n.TotalAmt.String()] = true
+		if n.TxnDate != open {
+			t.Errorf("credit note %+v is not dated %s", n, open)
+		}
+	}
+	now := o.live()
+	if len(notes) != 2 || !credited[before["Less"][0].TotalAmt.String()] || !credited[before["Lost"][0].TotalAmt.String()] {
+		t.Errorf("credit notes %+v of %+v", notes, before)
+	}
+	if len(now["Less"]) != 2 || len(now["Lost"]) != 1 {
+		t.Fatalf("invoices %+v", now)
+	}
+	for _, v := range now["Less"] {
+		if v.ID != before["Less"][0].ID && (v.TxnDate != open || v.net().FloatString(2) != "66.66") {
+			t.Errorf("issued anew: %+v", v)
+		}
+	}
+	o.run("reconcile")
+	if list := o.run("exceptions", "list"); !strings.Contains(list, "no open exceptions") {
+		t.Errorf("something is left: %s", list)
+	}
+	o.until("the deals say what became of them", func() bool {
+		a, err := o.portal.Record(ctx, "deals", less, "tieout_invoice_status")
+		b, err2 := o.portal.Record(ctx, "deals", lost, "tieout_invoice_status")
+		return err == nil && err2 == nil && a["tieout_invoice_status"] == "open" && b["tieout_invoice_status"] == "credited"
+	})
+	o.run("sandbox", "books", "close", "")
+	if err := o.portal.Change(ctx, "deals", less, map[string]string{"dealname": "Less and less"}); err != nil {
+		t.Fatal(err)
+	}
+	o.until("the new invoice follows the deal", func() bool { return len(o.live()["Less and less"]) == 1 })
+	o.run("reconcile")
+}
