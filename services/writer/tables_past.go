@@ -3,6 +3,7 @@ package writer
 import (
 	"database/sql"
 	"errors"
+	"slices"
 
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/writer/protocol"
@@ -18,6 +19,9 @@ func (t tables) Past(s *protocol.Slot) (*protocol.Past, error) {
 	}
 	p.Recall = protocol.RecallState(state)
 	if err := t.told(s, p); err != nil {
+		return nil, err
+	}
+	if err := t.absorbed(s.Subject, p); err != nil {
 		return nil, err
 	}
 	p.Parts, err = t.ownParts(s.Subject)
@@ -45,6 +49,33 @@ func (t tables) told(s *protocol.Slot, p *protocol.Past) error {
 		}
 		p.Newer = p.Newer || x.Rev > s.Rev && x.Counts()
 		p.Missing = p.Missing || !stored
+	}
+	return rows.Err()
+}
+
+// absorbed looks for a record among those that the merges that were told name as
+// merged away.
+func (t tables) absorbed(subject string, p *protocol.Past) error {
+	rows, err := t.tx.Query(`SELECT s.doc FROM told LEFT JOIN slot s ON s.target = told.target AND s.lane = told.lane AND s.seq = told.seq
+		WHERE told.target = $1 AND told.is_merge = 1 AND told.subject <> $2 ORDER BY told.event_id`, t.target, subject)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var doc []byte
+		if err := rows.Scan(&doc); err != nil {
+			return err
+		}
+		if doc == nil {
+			p.Missing = true
+			continue
+		}
+		r, err := document.Decode(doc)
+		if err != nil {
+			return err
+		}
+		p.Absorbed = p.Absorbed || slices.Contains(r.MergedFrom, subject)
 	}
 	return rows.Err()
 }

@@ -290,7 +290,9 @@ func (b *books) checkLinked(f *protocol.Fact) {
 			}
 		}
 	}
-	b.agreedOn(f.Posting)
+	if f.Outcome != "merged" { // what was agreed on before stays so
+		b.agreedOn(f.Posting)
+	}
 }
 
 // checkParked: what the connection does is no record's fault.

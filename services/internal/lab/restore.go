@@ -206,6 +206,10 @@ func (t *tables) Past(s *protocol.Slot) (*protocol.Past, error) {
 			p.Newer = p.Newer || x.Rev > s.Rev && x.Counts()
 			p.Missing = p.Missing || !t.stored(x.Lane, x.Seq)
 		}
+		if x.Merge && x.Subject != s.Subject {
+			p.Missing = p.Missing || !t.stored(x.Lane, x.Seq)
+			p.Absorbed = p.Absorbed || t.stored(x.Lane, x.Seq) && slices.Contains(t.lanes[x.Lane].at(x.Seq).Rendering.MergedFrom, s.Subject)
+		}
 	}
 	for _, lane := range t.order {
 		for _, q := range t.lanes[lane].slots {

@@ -146,7 +146,7 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 		return t.parkCell(h, l, at, why, r)
 	case !sameFields(base, now) && !sameFields(t.modAlias(enc.Fields), now):
 		return t.parkLinked(h, l, exception.Conflict, diffField(base, now), "the document was changed in the books by a person")
-	case agreed && r.field == FieldClosed:
+	case agreed && r.field == FieldClosed && sameFields(base, now):
 		return t.correct(h, p, l, cur, through)
 	case locked(enc.Fields["issue_date"], through):
 		return t.parkLinked(h, l, exception.Period, "issue_date", "the new issue date "+enc.Fields["issue_date"]+" lies in a period that is closed through "+through)

@@ -43,7 +43,10 @@ type Past struct {
 	Ended Outcome
 	// Newer: ingest admitted a newer revision of the record.
 	Newer bool
-	// Missing: slots of the record are still on their way here.
+	// Absorbed: a merge that was told names the record as merged away, so that its
+	// documents are another's by then.
+	Absorbed bool
+	// Missing: slots of the record, or of a merge, are still on their way here.
 	Missing bool
 	// Parts are the own parts of all stored slots of the record.
 	Parts []document.Part
@@ -132,7 +135,7 @@ func (t *turn) past(h *Head) bool {
 		return true
 	case t.openOp(h):
 		return false
-	case p.Newer || h.NewerAny: // only the newest revision is planned
+	case p.Newer || h.NewerAny || p.Absorbed: // only the newest revision is planned, and of a merge the survivor's
 		t.merge(h)
 		t.end(h, Superseded)
 		return true
