@@ -3,9 +3,11 @@ package writer
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/link"
 	"tieout.dev/services/internal/store"
@@ -34,6 +36,7 @@ func TestFactsThatMoveLinks(t *testing.T) {
 		"posted":        {trail.Fact{Type: "op.settled", Outcome: "posted", Rev: 4, Subject: "hubspot/1/deal/7", Posting: posting}, link.Primary, 4},
 		"voided":        {trail.Fact{Type: "op.settled", Outcome: "posted", Rev: 5, Subject: "hubspot/1/deal/7", Posting: &void}, link.Void, 5},
 		"matched":       {trail.Fact{Type: "link.created", Outcome: "matched", Rev: 4, Subject: "hubspot/1/deal/8", Posting: posting}, link.Primary, 0},
+		"credited":      {trail.Fact{Type: "link.credited", Rev: 4, Subject: "hubspot/1/deal/7", Posting: posting}, link.Credited, 4},
 		"gone":          {trail.Fact{Type: "link.gone", Rev: 4, Subject: "hubspot/1/deal/7", Posting: posting}, link.Gone, 4},
 		"refused":       {trail.Fact{Type: "op.settled", Outcome: "refused:rejected", Posting: posting}, "", 0},
 		"no document":   {trail.Fact{Type: "op.settled", Outcome: "posted"}, "", 0},
@@ -79,4 +82,48 @@ func TestASecondRestoreAsksFromBeforeTheFirst(t *testing.T) {
 	do(`UPDATE target SET recovery_since = 0, recovery_gathered = 0`)
 	do(`UPDATE fact_stream SET last_seq = 12 WHERE stream = 'writer/books'`)
 	asked("after its end", 12)
+}
+
+// What a merge that was told absorbs is not planned for itself, and nothing is
+// planned while that merge is still on its way here.
+func TestTheAbsorbedAreKnown(t *testing.T) {
+	d := newDesk(t)
+	const loser, survivor = "hubspot/1/deal/7", "hubspot/1/deal/8"
+	r := &document.Rendering{EventID: "e8", Target: "books", Lane: "l", Seq: 4, Class: event.Realtime, Ref: survivor, Rev: 2, Verdict: document.Nothing, MergedFrom: []string{loser}, OccurredAt: time.Unix(1_800_000_000, 0)}
+	doc, err := document.Encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := func(subject string) (out *protocol.Past) {
+		t.Helper()
+		if err := d.db.Write(t.Context(), func(tx *store.Tx) (err error) {
+			out, err = tables{tx, "books"}.Past(&protocol.Slot{EventID: "of " + subject, Subject: subject, Lane: "l", Seq: 3, Rev: 1})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	write := func(do func(tx *store.Tx) error) {
+		t.Helper()
+		if err := d.db.Write(t.Context(), do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(func(tx *store.Tx) error {
+		return putTold(tx, "books", &protocol.Told{Place: protocol.Place{Lane: "l", Seq: 4}, EventID: "e8", Subject: survivor, Rev: 2, Outcome: protocol.Posted, Merge: true})
+	})
+	if p := past(loser); !p.Missing || p.Absorbed {
+		t.Errorf("before the merge is here: %+v", p)
+	}
+	write(func(tx *store.Tx) error {
+		_, err := d.server.w.storeSlot(tx, r, doc, "")
+		return err
+	})
+	if p := past(loser); p.Missing || !p.Absorbed {
+		t.Errorf("of the record that was merged away: %+v", p)
+	}
+	if p := past("hubspot/1/deal/9"); p.Missing || p.Absorbed {
+		t.Errorf("of another record: %+v", p)
+	}
 }

@@ -36,6 +36,9 @@ type summary struct {
 // errBroken: a promise was broken, and the output says which.
 var errBroken = errors.New("a promise was broken; the seeds above replay it: SEED=… MIX=… TRACE=1")
 
+// simMemory is what a run may fill before it collects.
+const simMemory = 1 << 29
+
 // shown bounds how many violations a summary lists.
 const shown = 20
 
@@ -54,7 +57,8 @@ func simCommand() *cobra.Command {
 				o.Only = cmd.Flags().Changed("keep")
 				return replay(uint64(one), o, trace, bare)
 			}
-			debug.SetGCPercent(800) // schedules are short-lived: collect rarely
+			debug.SetGCPercent(-1) // schedules are short-lived: collect rarely
+			debug.SetMemoryLimit(simMemory)
 			return simulate(o, bare)
 		},
 	}

@@ -89,7 +89,7 @@ func TestThePastIsTakenOver(t *testing.T) {
 		past Past
 		want Outcome
 	}{
-		"ended": {Past{Ended: Discarded}, Discarded}, "newer": {Past{Newer: true}, Superseded},
+		"ended": {Past{Ended: Discarded}, Discarded}, "newer": {Past{Newer: true}, Superseded}, "absorbed": {Past{Absorbed: true}, Superseded},
 	} {
 		v, m := restored(won(1, "a"))
 		*v.Heads[0].Past = x.past
