@@ -88,16 +88,36 @@ func (r *Reconciler) breaks(ctx context.Context, ids []string, scope registry.Sc
 			if err := rows.Scan(&b.id, &b.entity, &b.target, &b.cause, &b.ref, &b.state, &b.difference); err != nil {
 				return err
 			}
-			if len(ids) == 0 || slices.Contains(ids, b.id) {
-				out = append(out, b)
-			}
+			out = append(out, b)
 		}
 		return rows.Err()
 	})
-	if err == nil && len(out) < len(ids) {
-		return nil, status.Errorf(codes.NotFound, "%d of %d breaks are not open", len(ids)-len(out), len(ids))
+	if err != nil || len(ids) == 0 {
+		return out, err
 	}
-	return out, err
+	return named(out, ids)
+}
+
+// named are the breaks that a person names, by the beginning of their ids at least:
+// a table shows no more.
+func named(open []found, ids []string) (out []found, err error) {
+	for _, id := range ids {
+		var of []found
+		for _, b := range open {
+			if id != "" && strings.HasPrefix(b.id, id) {
+				of = append(of, b)
+			}
+		}
+		switch {
+		case len(of) == 0:
+			return nil, status.Errorf(codes.NotFound, "no break %s is open; tieout reconcile shows those that are", id)
+		case len(of) > 1:
+			return nil, status.Errorf(codes.InvalidArgument, "%s is the beginning of %d breaks: say more of it", id, len(of))
+		case !slices.ContainsFunc(out, func(b found) bool { return b.id == of[0].id }):
+			out = append(out, of[0])
+		}
+	}
+	return out, nil
 }
 
 // repair carries one out. It goes through ingest like every change, so dying in

@@ -257,6 +257,9 @@ func (v *reconcileView) unexplained() bool {
 	return false
 }
 
+// breakShown is how much of a break's id a table shows: enough to act on it.
+const breakShown = 12
+
 func (v *reconcileView) table(w io.Writer) {
 	fmt.Fprintln(w, "KIND\tSOURCE\tNET\tJOURNAL\tNET\tBOOKS\tNET\tGROSS\tUNEXPLAINED")
 	for _, r := range v.Rows {
@@ -267,9 +270,9 @@ func (v *reconcileView) table(w io.Writer) {
 		}
 	}
 	if len(v.Breaks) > 0 {
-		fmt.Fprintln(w, "\nBREAK\tCAUSE\tSOURCE\tBOOKS\tAMOUNT\tSTATE\tREPAIR")
+		fmt.Fprintln(w, "\nBREAK\tKIND\tCAUSE\tSOURCE\tBOOKS\tAMOUNT\tSTATE\tREPAIR")
 	}
 	for _, b := range v.Breaks {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.Kind, b.Cause, b.SourceRef, b.BooksRef, b.Amount, b.State, b.Repair)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", b.ID[:min(len(b.ID), breakShown)], b.Kind, b.Cause, b.SourceRef, b.BooksRef, b.Amount, b.State, b.Repair)
 	}
 }
