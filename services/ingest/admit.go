@@ -174,7 +174,7 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 	if _, err := tx.Exec(`UPDATE book SET records = records + 1 WHERE id = 1`); err != nil {
 		return err
 	}
-	if err := releaseRaised(tx, r.Record.Ref); err != nil {
+	if err := in.releaseRaised(tx, r.Record.Ref); err != nil {
 		return err
 	}
 	if err := in.customerChanged(tx, r.Record.Ref); err != nil {
@@ -394,14 +394,19 @@ func (in *Ingest) raise(tx *store.Tx, ref event.Ref, kind exception.Kind, reason
 		return err
 	}
 	in.deps.Meter.Count(tx.Context(), meter.ExceptionsNew, 1, string(kind))
-	return trail.Append(tx, trail.Fact{
-		Stream: Name + "/" + ref.AccountRef() + "/", Type: "exception.opened", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name, Subject: ref.String(),
-		Outcome: string(kind), Detail: reason, Exception: id,
-	})
+	f := in.exceptionFact(tx, "exception.opened", Name, ref)
+	f.Outcome, f.Detail, f.Exception = string(kind), reason, id
+	return trail.Append(tx, f)
+}
+
+// exceptionFact is about a record that has no lane yet.
+func (in *Ingest) exceptionFact(tx *store.Tx, typ, actor string, ref event.Ref) trail.Fact {
+	conn, _ := in.deps.Registry.ByAccount(ref.AccountRef())
+	return trail.Fact{Stream: Name + "/" + ref.AccountRef() + "/", Type: typ, Time: time.UnixMicro(tx.Now()).UTC(), Actor: actor, Tenant: conn.Tenant, Subject: ref.String()}
 }
 
 // releaseRaised: the record was admitted, so what was said of it no longer holds.
-func releaseRaised(tx *store.Tx, ref event.Ref) (err error) {
+func (in *Ingest) releaseRaised(tx *store.Tx, ref event.Ref) (err error) {
 	rows, err := tx.Query(`UPDATE exception SET state = 'released', action = 'admitted', acted_by = 'tieout', acted_at = $1 WHERE subject = $2 AND state = 'open' RETURNING id`,
 		tx.Now(), ref.String())
 	if err != nil {
@@ -414,10 +419,8 @@ func releaseRaised(tx *store.Tx, ref event.Ref) (err error) {
 		}
 	}()
 	for rows.Next() {
-		f := trail.Fact{
-			Stream: Name + "/" + ref.AccountRef() + "/", Type: "exception.acted", Time: time.UnixMicro(tx.Now()).UTC(), Actor: Name, Subject: ref.String(),
-			Outcome: "admitted", Detail: "the record was read again and admitted",
-		}
+		f := in.exceptionFact(tx, "exception.acted", Name, ref)
+		f.Outcome, f.Detail = "admitted", "the record was read again and admitted"
 		if err := rows.Scan(&f.Exception); err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -388,11 +387,9 @@ func (s *Server) acted(tx *store.Tx, a *controlv1.ActRequest, id, state string) 
 	if err != nil {
 		return err
 	}
-	conn, _ := s.in.deps.Registry.ByAccount(ref.AccountRef())
-	return trail.Append(tx, trail.Fact{
-		Stream: Name + "/" + ref.AccountRef() + "/", Type: "exception.acted", Time: time.UnixMicro(tx.Now()).UTC(), Actor: a.GetActor(), Tenant: conn.Tenant,
-		Subject: subject, Outcome: a.GetAction(), Detail: a.GetReason(), Exception: id,
-	})
+	f := s.in.exceptionFact(tx, "exception.acted", a.GetActor(), ref)
+	f.Outcome, f.Detail, f.Exception = a.GetAction(), a.GetReason(), id
+	return trail.Append(tx, f)
 }
 
 // StreamHeads returns the last fact taken of each stream asked for.

@@ -77,11 +77,17 @@ func (r *Reconciler) begin(ctx context.Context, run, entity, period string) erro
 		if _, err := tx.Exec(`INSERT INTO run (run, entity, period, state, started_at) VALUES ($1, $2, $3, 'running', $4)`, run, entity, period, tx.Now()); err != nil {
 			return err
 		}
-		return trail.Append(tx, trail.Fact{Stream: Name + "/" + entity + "/" + entity, Type: "run.started", Actor: Name, Entity: entity, Detail: "run " + run + " of period " + period})
+		return r.told(tx, "run.started", entity, "", "run "+run+" of period "+period)
 	})
 	crash.At(crash.ReconcilerRunBegun)
 	r.relay.Wake()
 	return err
+}
+
+// told is a fact about an entity's reconciliation.
+func (r *Reconciler) told(tx *store.Tx, typ, entity, outcome, detail string) error {
+	e, _ := r.deps.Registry.Entity(entity)
+	return trail.Append(tx, trail.Fact{Stream: Name + "/" + entity + "/" + entity, Type: typ, Actor: Name, Tenant: e.Tenant, Entity: entity, Outcome: outcome, Detail: detail})
 }
 
 // end stores what was found; a run that failed found nothing.
@@ -102,7 +108,7 @@ func (r *Reconciler) end(ctx context.Context, run, entity, period string, report
 		if _, err := tx.Exec(`UPDATE run SET state = $1, ended_at = $2, detail = $3, report = $4 WHERE run = $5`, state, tx.Now(), detail, text, run); err != nil {
 			return err
 		}
-		return trail.Append(tx, trail.Fact{Stream: Name + "/" + entity + "/" + entity, Type: "run.ended", Actor: Name, Entity: entity, Outcome: state, Detail: "run " + run + ": " + detail})
+		return r.told(tx, "run.ended", entity, state, "run "+run+": "+detail)
 	})
 	crash.At(crash.ReconcilerRunEnded)
 	r.relay.Wake()

@@ -258,6 +258,7 @@ func TestBackfillLetsWonDealsPass(t *testing.T) {
 		t.Fatalf("run %+v", r)
 	}
 	d.check("after a backfill of what was known")
+	o.run("reconcile")
 	o.narrows()
 	if out := o.run("topics", "apply", "--plan", "-o", "json"); !strings.Contains(out, `"items": []`) {
 		t.Errorf("the topics of a running installation differ: %s", out)
@@ -267,7 +268,7 @@ func TestBackfillLetsWonDealsPass(t *testing.T) {
 // narrows: the only tenant has all there is, and nobody else is known.
 func (o *outside) narrows() {
 	o.t.Helper()
-	for _, list := range [][]string{{"connections", "list"}, {"exceptions", "list"}, {"runs", "list"}, {"events", "tail"}, {"audit", "search", "--limit", "5"}, {"notifications", "list"}} {
+	for _, list := range [][]string{{"connections", "list"}, {"exceptions", "list"}, {"runs", "list"}, {"events", "tail"}, {"audit", "search", "--limit", "500"}, {"notifications", "list"}} {
 		args := append(list, "-o", "json")
 		whole, theirs := o.run(args...), o.run(append(args, "--tenant", "acme")...)
 		if whole != theirs {

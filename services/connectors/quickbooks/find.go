@@ -14,30 +14,37 @@ import (
 	"tieout.dev/services/internal/fault"
 )
 
-// Find searches by what the books can filter: names of customers and items,
-// and for invoices and credit notes the customer and the time of creation. Memos cannot be
-// filtered, so the mark is compared here.
+// Find searches by what the books can filter: names of customers and items, the
+// customer of a document, the time of creation. Neither memos nor notes can be
+// filtered, so marks are compared here.
 func (t *target) Find(ctx context.Context, p connector.Probe) ([]connector.Posting, error) {
-	switch p.Kind {
-	case document.CustomerKind:
+	switch {
+	case entityOf(p.Kind) == "":
+		return nil, fault.New(fault.Rejected, "these books have no documents of kind %s", p.Kind)
+	case p.Kind.Financial() || p.Email+p.Name+p.SKU == "":
+		return t.findMark(ctx, p)
+	case p.Kind == document.CustomerKind:
 		return t.findCustomer(ctx, p)
-	case document.ItemKind:
-		if p.SKU != "" {
-			return t.collect(ctx, p.Kind, "where Sku = "+quote(p.SKU)+" and "+alsoInactive, nil)
-		}
-		name := nameFor(p.Name, itemNameMax)
-		return t.collect(ctx, p.Kind, named("Name", name), func(x *connector.Posting) bool { return itemKey(x.Name) == itemKey(name) })
-	case document.InvoiceKind, document.CreditNoteKind:
-		where := "where MetaData.CreateTime >= " + quote(p.Since.UTC().Format(time.RFC3339))
-		if p.Since.IsZero() {
-			where = "where MetaData.CreateTime >= '2000-01-01T00:00:00Z'"
-		}
-		if p.Customer.ID != "" {
-			where += " and CustomerRef = " + quote(p.Customer.ID)
-		}
-		return t.collect(ctx, p.Kind, where, func(x *connector.Posting) bool { return x.Mark == p.Mark })
+	case p.SKU != "":
+		return t.collect(ctx, p.Kind, "where Sku = "+quote(p.SKU)+" and "+alsoInactive, nil)
 	}
-	return nil, fault.New(fault.Rejected, "these books have no documents of kind %s", p.Kind)
+	name := nameFor(p.Name, itemNameMax)
+	return t.collect(ctx, p.Kind, named("Name", name), func(x *connector.Posting) bool { return itemKey(x.Name) == itemKey(name) })
+}
+
+// findMark reads what was made since a moment, and compares the marks here.
+func (t *target) findMark(ctx context.Context, p connector.Probe) ([]connector.Posting, error) {
+	where := "where MetaData.CreateTime >= " + quote(p.Since.UTC().Format(time.RFC3339))
+	if p.Since.IsZero() {
+		where = "where MetaData.CreateTime >= '2000-01-01T00:00:00Z'"
+	}
+	switch {
+	case !p.Kind.Financial():
+		where += " and " + alsoInactive
+	case p.Customer.ID != "":
+		where += " and CustomerRef = " + quote(p.Customer.ID)
+	}
+	return t.collect(ctx, p.Kind, where, func(x *connector.Posting) bool { return x.Mark != "" && x.Mark == p.Mark })
 }
 
 // alsoInactive: an unqualified query leaves out what is out of use.

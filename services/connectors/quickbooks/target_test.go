@@ -246,6 +246,10 @@ func TestFindByMarkAndName(t *testing.T) {
 	if err != nil || len(none) != 0 {
 		t.Fatalf("another mark found %+v, %v", none, err)
 	}
+	byMark, err := b.tgt.Find(t.Context(), connector.Probe{Kind: document.CustomerKind, Mark: document.Mark("quickbooks/1", "c", "customer", 1), Since: since})
+	if err != nil || len(byMark) != 1 || byMark[0].Ref != customer {
+		t.Fatalf("a customer by its mark: %+v, %v", byMark, err)
+	}
 	byName, err := b.tgt.Find(t.Context(), connector.Probe{Kind: document.CustomerKind, Name: "O'Brien & Söhne"})
 	if err != nil || len(byName) != 1 || byName[0].Ref != customer || byName[0].Currency != "EUR" || byName[0].Mark == "" {
 		t.Fatalf("by name: %+v, %v", byName, err)

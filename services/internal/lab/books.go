@@ -338,7 +338,7 @@ func (b *books) find(p *connector.Probe) []connector.Posting {
 		if d.deleted || d.visible > b.w.now || d.kind != p.Kind {
 			continue
 		}
-		if p.Kind.Financial() && d.mark == p.Mark || !p.Kind.Financial() && (p.Name != "" && d.name == p.Name || d.mark == p.Mark) {
+		if p.Name == "" && d.mark == p.Mark || p.Name != "" && d.name == p.Name {
 			out = append(out, *b.posting(d))
 		}
 	}

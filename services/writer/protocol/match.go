@@ -29,6 +29,9 @@ func (t *turn) ladder(h *Head, p *document.Part) []rung {
 		keys = []string{connector.ByName}
 	}
 	var out []rung
+	if t.v.Recovery != nil && !p.Kind.Financial() { // made and perhaps renamed in a life that the tables forgot
+		out = append(out, rung{connector.ByMark, "our mark", connector.Probe{Kind: p.Kind, Mark: "-", Since: t.lostSince()}})
+	}
 	for _, key := range keys {
 		pr := connector.Probe{Kind: p.Kind, Wide: h.Slot.Attempts > 0}
 		words := ""

@@ -17,8 +17,7 @@ const clockSlack = time.Hour
 func (t *turn) recallMark(h *Head, p *document.Part, n int64, accepted bool) (found *connector.Posting, v verdict) {
 	mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
 	key := "recall|" + mark
-	since := time.UnixMicro(t.v.Recovery.Since).Add(-clockSlack)
-	a, v := t.looked(Look{Key: key, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: since}})
+	a, v := t.looked(Look{Key: key, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: t.lostSince()}})
 	if a == nil {
 		return nil, v
 	}
@@ -29,6 +28,32 @@ func (t *turn) recallMark(h *Head, p *document.Part, n int64, accepted bool) (fo
 	found = standing(a.Postings)
 	t.relink(h, p, n, found, accepted)
 	return found, partDone
+}
+
+// recallMasters searches the customer and the items that a slot made in the life that
+// is lost: renamed since, nothing but their mark tells whose they are.
+func (t *turn) recallMasters(h *Head) verdict {
+	for i := range h.Slot.Rendering.Parts {
+		p := &h.Slot.Rendering.Parts[i]
+		live, n := t.live(p)
+		if live != nil || p.Mode != document.Ensure || p.Kind.Financial() {
+			continue
+		}
+		mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
+		a, v := t.looked(Look{Key: "recall|" + mark, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: t.lostSince()}})
+		switch {
+		case v != partDone:
+			return v
+		case a != nil && len(a.Postings) == 1:
+			t.adopt(h, p, n, &a.Postings[0], "our mark", nil)
+		}
+	}
+	return partDone
+}
+
+// lostSince is from when on documents may have been made that the tables forgot.
+func (t *turn) lostSince() time.Time {
+	return time.UnixMicro(t.v.Recovery.Since).Add(-clockSlack)
 }
 
 // recallCredit searches the credit note of a part's n-th document, in books that

@@ -129,15 +129,24 @@ func (t *turn) past(h *Head) bool {
 	case p == nil, merge && !h.AfterMet:
 		return false
 	case p.Ended != "":
+		if t.recallMasters(h) != partDone {
+			return true
+		}
 		t.merge(h)
 		t.closePast(h)
 		t.end(h, p.Ended)
 		return true
 	case t.openOp(h):
 		return false
-	case p.Newer || h.NewerAny || p.Absorbed: // only the newest revision is planned, and of a merge the survivor's
+	case p.Newer || h.NewerAny: // only the newest revision is planned
 		t.merge(h)
 		t.end(h, Superseded)
+		return true
+	case p.Absorbed && h.State != Parked: // what it has is found for its survivor
+		if t.recall(h) == partDone {
+			t.merge(h)
+			t.end(h, Superseded)
+		}
 		return true
 	}
 	return false
@@ -213,6 +222,9 @@ func (t *turn) recall(h *Head) verdict {
 		return partPending
 	}
 	for _, part := range t.pastParts(h) {
+		if h.Past.Absorbed {
+			part.Desired = document.Voided // by this record
+		}
 		if v := t.recallPart(h, part, accepted); v != partDone {
 			return v
 		}

@@ -89,13 +89,50 @@ func TestThePastIsTakenOver(t *testing.T) {
 		past Past
 		want Outcome
 	}{
-		"ended": {Past{Ended: Discarded}, Discarded}, "newer": {Past{Newer: true}, Superseded}, "absorbed": {Past{Absorbed: true}, Superseded},
+		"ended": {Past{Ended: Discarded}, Discarded}, "newer": {Past{Newer: true}, Superseded},
 	} {
 		v, m := restored(won(1, "a"))
 		*v.Heads[0].Past = x.past
 		ch, eff := Step(v, m, Inputs{})
 		if len(ch.Ended) != 1 || ch.Ended[0].Outcome != x.want || len(eff.Looks)+len(eff.Send) != 0 {
 			t.Errorf("%s: ended %v, looks %v", what, ch.Ended, eff.Looks)
+		}
+	}
+}
+
+// A record that a merge absorbed is not planned: its documents are found, for the
+// survivor, and what is not there is not made.
+func TestTheAbsorbedAreFoundAndNotPlanned(t *testing.T) {
+	for what, books := range map[string][]*connector.Posting{"there": {posting("x", connector.Open)}, "void": {posting("x", connector.Voided)}, "nothing": nil} {
+		v, m := restored(won(1, "a"))
+		v.Heads[0].Past.Absorbed = true
+		ch, eff := found(t, v, m, books...)
+		if len(eff.Send) != 0 || len(ch.Ended) != 1 || ch.Ended[0].Outcome != Superseded || len(ch.Opened) != 0 || len(ch.Links) != len(books) {
+			t.Errorf("%s: sent %v, ended %v, opened %v, links %+v", what, eff.Send, ch.Ended, ch.Opened, ch.Links)
+		}
+	}
+}
+
+// A customer that a slot made in the life that is lost is found by its mark, however
+// it is called by now.
+func TestACustomerOfALostLifeIsFoundByItsMark(t *testing.T) {
+	customer := document.Part{Name: "customer", Kind: document.CustomerKind, Mode: document.Ensure, Desired: document.Issued, Subject: "hubspot/1/company/7", Party: &document.Party{DisplayName: "New Name"}}
+	for _, ended := range []Outcome{"", Posted} {
+		h := won(1, "a")
+		h.Slot.Rendering.Parts = append([]document.Part{customer}, h.Slot.Rendering.Parts...)
+		v, m := restored(h)
+		h.Past.Ended = ended
+		c := posting("", connector.Open)
+		c.Kind, c.Name, c.Mark = document.CustomerKind, "Old Name", document.Mark(target, customer.Subject, "customer", 1)
+		c.Ref.Type, c.Ref.ID = "customer", "5"
+		ch, eff := found(t, v, m, c)
+		linked := false
+		for _, l := range ch.Links {
+			linked = linked || l.Kind == document.CustomerKind && l.OtherRef == c.Ref.String()
+		}
+		made := len(eff.Send) > 0 && eff.Send[0].Items[0].Kind == document.CustomerKind
+		if !linked || made {
+			t.Errorf("ended %q: links %+v, sent %v", ended, ch.Links, eff.Send)
 		}
 	}
 }

@@ -28,7 +28,7 @@ type written struct {
 // requests made of it. Where their numbers differ there is nothing to pair.
 func (s *State) effects() map[string]*written {
 	out := map[string]*written{}
-	for _, op := range s.Writer.Ops {
+	for _, op := range s.everyOp() {
 		if op.Kind != string(document.InvoiceKind) || op.TheirID == "" {
 			continue
 		}
@@ -59,6 +59,22 @@ func (s *State) effects() map[string]*written {
 	return out
 }
 
+// everyOp are the writer's ops, and those that only the facts know.
+func (s *State) everyOp() []Op {
+	known := map[string]bool{}
+	for _, op := range s.Writer.Ops {
+		known[op.ID] = true
+	}
+	out := slices.Clone(s.Writer.Ops)
+	for _, op := range s.Audit.Posted {
+		if !known[op.ID] {
+			known[op.ID] = true
+			out = append(out, op)
+		}
+	}
+	return out
+}
+
 func accountOf(ref string) string {
 	r, err := event.ParseRef(ref)
 	if err != nil {
@@ -68,7 +84,8 @@ func accountOf(ref string) string {
 }
 
 // oneEffect: each mark stands on one document and no other, ever; each op that
-// we call done was done, once.
+// we call done was done, once. What a database that was set back forgot is known
+// from the facts, but for those that it had not told.
 func (s *State) oneEffect(effects map[string]*written) *Result {
 	r := result("I1", "one effect: a document for each mark, a write for each op")
 	for account, a := range s.Accounts {
@@ -96,6 +113,8 @@ func (s *State) oneEffect(effects map[string]*written) *Result {
 			r.violated("lost: %s was done by our account, and the books never had it", ref)
 		case w.open:
 			r.Explained["on their way"]++
+		case s.Writer.SetBack && len(w.ops) < len(w.ours):
+			r.Explained["forgotten with the facts, when the database was set back"]++
 		case len(w.ops) != len(w.ours):
 			r.violated("%s was written %d times by us, by requests %v, for %d ops", ref, len(w.ours), w.ours, len(w.ops))
 		}

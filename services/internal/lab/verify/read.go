@@ -216,6 +216,7 @@ func (s *State) readWriter(tx *store.Tx) error {
 			w.Links = append(w.Links, l)
 			return err
 		}, `SELECT source_ref, kind, part, n, other_target, other_ref, state, number FROM link ORDER BY source_ref, kind, part, n`),
+		each(tx, func(r *store.Rows) error { return r.Scan(&w.SetBack) }, `SELECT EXISTS (SELECT 1 FROM past_stream)`),
 		each(tx, w.want, `SELECT doc FROM slot WHERE state = 'ended' AND outcome IN ('posted', 'unchanged') ORDER BY subject, rev`),
 	)
 	s.Writer = w
@@ -259,6 +260,13 @@ func (s *State) readAudit(tx *store.Tx) error {
 			a.Streams[k] = x
 			return err
 		}, `SELECT stream, incarnation, COUNT(*), MIN(seq), MAX(seq) FROM entry GROUP BY stream, incarnation`),
+		each(tx, func(r *store.Rows) error {
+			o := Op{Kind: string(document.InvoiceKind), State: "done"}
+			err := r.Scan(&o.ID, &o.Target, &o.Lane, &o.Seq, &o.Subject, &o.Rev, &o.TheirID)
+			a.Posted = append(a.Posted, o)
+			return err
+		}, `SELECT DISTINCT o.op_id, e.target, e.lane, e.slot_seq, e.subject, e.rev, e.other_ref FROM entry_op o JOIN entry e ON e.event_id = o.event_id
+			WHERE e.type = 'op.settled' AND e.outcome = 'posted' AND e.kind = 'INVOICE' ORDER BY o.op_id`),
 		each(tx, counts(a.Sent), perOp+`e.type = 'call.sent' GROUP BY o.op_id`),
 		each(tx, counts(a.Settled), perOp+`e.type = 'op.settled' AND e.outcome = 'posted' GROUP BY o.op_id`),
 	)

@@ -144,6 +144,7 @@ type Writer struct {
 	Unsettled  int64           // calls
 	Paused     map[string]string
 	Exceptions int64 // open
+	SetBack    bool  // the database was, once
 }
 
 // Slot is a place in a lane.
@@ -193,6 +194,9 @@ type Audit struct {
 	Streams map[Stream]Range
 	// Sent and Settled count the facts about each op.
 	Sent, Settled map[string]int64
+	// Posted are the ops about invoices that were settled, as the facts tell: also those
+	// that a database that was set back forgot.
+	Posted []Op
 }
 
 // Stream is one incarnation of a producer's stream.
