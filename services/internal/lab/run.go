@@ -214,7 +214,7 @@ func (w *world) heal() {
 			p.die("frozen for too long, and killed")
 		}
 	}
-	for n := range max(rounds, patience+waitRounds*w.f.deals) {
+	for n := range max(rounds, patience+waitRounds*(w.f.deals+w.f.edits)) {
 		if len(w.bad) > 0 {
 			return
 		}
