@@ -17,7 +17,7 @@ func (b *books) checkOne(made *doc) {
 		if d != made && d.mark == made.mark && !d.deleted && (d.kind.Financial() || !d.byHand) {
 			b.w.violated("I1", "two documents of one mark %s: %s and %s", made.mark, d.id, made.id)
 		}
-		if d != made && d.credits != "" && d.credits == made.credits && !d.deleted {
+		if d != made && d.credits != "" && d.credits == made.credits && !d.deleted && !d.byHand && !made.byHand {
 			b.w.violated("I1", "invoice %s is credited twice: by %s and %s", d.credits, d.id, made.id)
 		}
 	}

@@ -381,12 +381,22 @@ func (w *world) actOnRecovery(x *excRow, c *protocol.Command) bool {
 	}
 	c.Action = protocol.Retry
 	for _, d := range w.books.docs {
-		if d.kind.Financial() && d.subject == x.Subject && !d.deleted && !w.linked(refOf(d.kind, d.id).String()) {
+		if d.kind.Financial() && w.becameOf(d.subject) == x.Subject && !d.deleted && !w.linked(refOf(d.kind, d.id).String()) {
 			c.Action, c.Ref = protocol.LinkTo, refOf(d.kind, d.id).String()
 			break
 		}
 	}
 	return true
+}
+
+// becameOf is what a record was merged into, or itself.
+func (w *world) becameOf(subject string) string {
+	for _, r := range w.crm.records {
+		if r.ref.String() == subject {
+			return r.survivor().ref.String()
+		}
+	}
+	return subject
 }
 
 // displaced: a fact says that a slot holds another event than ours, whose own

@@ -112,7 +112,10 @@ func (t *turn) relink(h *Head, p *document.Part, n int64, c *connector.Posting, 
 	}
 	t.v.Owners[l.OtherRef] = l.Key
 	t.v.Links[l.Key] = append(t.v.Links[l.Key], l)
-	if p.Kind == document.InvoiceKind {
+	switch {
+	case p.Kind == document.InvoiceKind && p.Subject != h.Slot.Subject: // of a record that was merged into it
+		t.v.Merged[l.SourceRef] = append(t.v.Merged[l.SourceRef], l)
+	case p.Kind == document.InvoiceKind:
 		t.v.Own[l.SourceRef] = append(t.v.Own[l.SourceRef], l)
 	}
 	t.ch.Links = append(t.ch.Links, l)

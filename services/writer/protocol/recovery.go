@@ -254,6 +254,11 @@ func (t *turn) pastParts(h *Head) []document.Part {
 	for _, l := range t.v.Own[h.Slot.Subject] {
 		add(document.Part{Name: l.Part, Kind: l.Kind, Mode: document.Own, Desired: document.Voided, Subject: l.SourceRef})
 	}
+	for _, p := range out { // what was merged into it had the same parts
+		for _, loser := range h.Slot.Rendering.MergedFrom {
+			out = append(out, document.Part{Name: p.Name, Kind: p.Kind, Mode: document.Own, Desired: document.Voided, Subject: loser})
+		}
+	}
 	return out
 }
 

@@ -316,6 +316,11 @@ func (l *loader) merged(r *document.Rendering) error {
 				return err
 			}
 		}
+		if l.v.Recovery != nil {
+			if err := l.partsOf(loser, r.Parts); err != nil {
+				return err
+			}
+		}
 		if err := l.makers(links); err != nil {
 			return err
 		}
@@ -361,6 +366,29 @@ func (l *loader) parts(s *Slot) error {
 		if master && p.Mode == document.Own {
 			if err := l.makers(l.v.Links[link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}]); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// partsOf reads what is known of the documents of a record that was merged away: a
+// link is one object, however it is reached.
+func (l *loader) partsOf(loser string, parts []document.Part) error {
+	for i := range parts {
+		p := &parts[i]
+		if p.Mode != document.Own || p.Kind != document.InvoiceKind {
+			continue
+		}
+		k := link.Key{SourceRef: loser, Kind: p.Kind, Part: p.Name}
+		if err := l.part(k); err != nil {
+			return err
+		}
+		for j, x := range l.v.Merged[loser] {
+			for _, same := range l.v.Links[k] {
+				if same.Key == x.Key && same.N == x.N {
+					l.v.Merged[loser][j] = same
+				}
 			}
 		}
 	}
