@@ -88,7 +88,8 @@ func (t *turn) rejected(op *Op, f *fault.Error) {
 		return
 	}
 	t.refuse(op, "rejected", faultText(f))
-	if kindOf(f) == exception.Period && t.closedMeanwhile() {
+	if kindOf(f) == exception.Period && t.v.Claims.LockDates && (op.Attempts < 2 || t.closedMeanwhile()) {
+		delete(t.m.Looks, lockKey)
 		t.forget(op)
 		return
 	}
@@ -101,11 +102,7 @@ func (t *turn) rejected(op *Op, f *fault.Error) {
 // It is read anew, and the plan made by it: the cell may be another one.
 func (t *turn) closedMeanwhile() bool {
 	a, read := t.m.Looks[lockKey]
-	if !read || t.v.Mono-a.At < lockRecent {
-		return false
-	}
-	delete(t.m.Looks, lockKey)
-	return true
+	return read && t.v.Mono-a.At >= lockRecent
 }
 
 // refusedOp puts the head of a refused op in front of a person, or sets it

@@ -53,6 +53,24 @@ func (c cell) words() string {
 	return "open"
 }
 
+// state says to a person what stands in the books, by what was read.
+func state(at cell, cur *connector.Posting) string {
+	words := at.words()
+	if at == cellLocked && settled(cur) {
+		words += " and " + cellOf(cur, "").words()
+	}
+	return words + " (cell " + string(at) + ")"
+}
+
+// settled: the customer has the document, or has paid of it.
+func settled(cur *connector.Posting) bool {
+	switch cellOf(cur, "") {
+	case cellSent, cellPartly, cellClosed:
+		return true
+	}
+	return false
+}
+
 // cellOf names the state of the books. A lock date comes before everything
 // else but a void: nothing in a closed period moves.
 func cellOf(p *connector.Posting, lockedThrough string) cell {
@@ -193,6 +211,16 @@ func ruleLocked(c change) ruling {
 	return ask(exception.Period, "the books take no change in a closed period: have it reopened and retry, or discard with the reason")
 }
 
+// ruleRead is the life cycle for a document that was read: what was sent or paid is
+// not taken back in full, in a closed period neither.
+func ruleRead(c change, at cell, cur *connector.Posting) ruling {
+	r := rule(c, at)
+	if r.field == FieldClosed && settled(cur) {
+		return ask(exception.Period, "book the correction in an open period in the books, settle with the customer what was sent or paid, then discard with the reason; or have the period reopened and retry")
+	}
+	return r
+}
+
 func ruleSettled(c change, at cell) ruling {
 	fix := "credit the invoice in full in the books and issue a new one, then discard with the reason"
 	switch {
@@ -203,7 +231,10 @@ func ruleSettled(c change, at cell) ruling {
 	case c == changeAmount && at != cellSent:
 		fix = "book the difference in the books (an invoice or a credit note), then discard with the reason"
 	case c == changeLost:
-		fix = "credit the invoice in the books and settle what was paid with the customer, then discard with the reason"
+		fix = "credit the invoice in the books, then discard with the reason"
+		if at != cellSent {
+			fix = "credit the invoice in the books and settle what was paid with the customer, then discard with the reason"
+		}
 	case c == changeDeleted:
 		fix = "decide with the customer's account whether the invoice stands, then discard with the reason"
 	}
@@ -212,10 +243,10 @@ func ruleSettled(c change, at cell) ruling {
 
 // judge takes the strictest ruling of all changes: a person before a void
 // before an update.
-func judge(changes []change, at cell) (ruling, change) {
+func judge(changes []change, at cell, cur *connector.Posting) (ruling, change) {
 	out, why := ruling{}, change("")
 	for _, c := range changes {
-		if r := rule(c, at); r.do > out.do {
+		if r := ruleRead(c, at, cur); r.do > out.do {
 			out, why = r, c
 		}
 	}

@@ -57,7 +57,7 @@ func TestChangesAreSortedIntoRows(t *testing.T) {
 	if got := changesOf(base, base); len(got) != 0 {
 		t.Errorf("no difference is %v", got)
 	}
-	if r, why := judge([]change{changeNote, changeTax, changeParty}, cellOpen); r.do != person || why != changeTax {
+	if r, why := judge([]change{changeNote, changeTax, changeParty}, cellOpen, posting("a", connector.Open)); r.do != person || why != changeTax {
 		t.Errorf("the strictest ruling counts: %v %s", r, why)
 	}
 }

@@ -1,7 +1,9 @@
 package protocol
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
@@ -86,6 +88,50 @@ func TestAnAmountInAClosedPeriodIsCorrected(t *testing.T) {
 	n := ch.Ops[len(ch.Ops)-1]
 	if !said || n.Kind != document.InvoiceKind || n.N != 2 || n.Fields["issue_date"] != "2026-10-01" || n.Fields["due_date"] != "2026-10-31" || n.Fields["line.1.net"] != "b" {
 		t.Fatalf("facts %+v, issued anew %+v", ch.Facts, n)
+	}
+}
+
+// What was sent or paid is not taken back in full, in a closed period neither; the
+// exception names both.
+func TestWhatWasPaidInAClosedPeriodIsAPersonsToCorrect(t *testing.T) {
+	for _, c := range []struct {
+		status connector.Status
+		sent   bool
+		says   string
+	}{{connector.Closed, false, "and paid (cell L)"}, {connector.Partly, false, "and partly paid (cell L)"}, {connector.Open, true, "and sent to the customer (cell L)"}} {
+		for _, lost := range []bool{false, true} {
+			h := won(2, "b")
+			if lost {
+				h.Slot.Rendering.Parts[0] = document.Part{Name: "invoice", Kind: document.InvoiceKind, Mode: document.Own, Desired: document.Voided, VoidCause: document.Lost, Subject: deal}
+			}
+			v, m, _, cur := closedBooks(h)
+			cur.Status, cur.Sent = c.status, c.sent
+			ch, eff := looked(v, m, Inputs{}, cur)
+			if len(ch.Opened) != 1 || ch.Opened[0].Kind != exception.Period || ch.Opened[0].Field != "" || !strings.Contains(ch.Opened[0].Reason, c.says) {
+				t.Fatalf("lost %t: sent %v, opened %+v", lost, eff.Send, ch.Opened)
+			}
+			if _, eff = looked(v, m, agree(h, FieldClosed), cur); len(eff.Send) != 0 {
+				t.Errorf("lost %t: credited all the same: %v", lost, eff.Send)
+			}
+		}
+	}
+}
+
+// A person is asked about a closed period by what the books say now: a date that was
+// read a while ago may have been taken back.
+func TestAPeriodThatWasOpenedAgainIsSeen(t *testing.T) {
+	h := won(1, "a")
+	v, m := view(h), NewMemory()
+	v.Claims.LockDates = true
+	h.Slot.Rendering.Parts[0].Invoice.IssueDate = "2026-09-15"
+	m.Looks[lockKey] = LookAnswer{Key: lockKey, LockedThrough: "2026-09-30"}
+	v.Mono = 20 * time.Second
+	ch, eff := Step(v, m, Inputs{})
+	if len(ch.Opened) != 0 || len(eff.Looks) != 1 || !eff.Looks[0].Lock {
+		t.Fatalf("opened %+v, looks %v", ch.Opened, eff.Looks)
+	}
+	if _, eff = Step(v, m, Inputs{Looks: []LookAnswer{closed("")}}); len(eff.Send) != 1 {
+		t.Fatalf("sent %v", eff.Send)
 	}
 }
 

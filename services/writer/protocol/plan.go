@@ -15,8 +15,8 @@ import (
 // be when something is written.
 const freshFor = 60 * time.Second
 
-// lockRecent is how old a read of the lock date may be for the books to be
-// believed when they refuse a day that it leaves open.
+// lockRecent is how old a read of the lock date may be for a person to be asked
+// about a closed period: it may have been opened since.
 const lockRecent = 2 * time.Second
 
 // part decides what makes one part true, by the state of the books. No plan is
@@ -87,6 +87,9 @@ func (t *turn) create(h *Head, p *document.Part, n int64) verdict {
 		p = redated(p, firstOpen(through))
 	}
 	if p.Invoice != nil && locked(p.Invoice.IssueDate, through) {
+		if !t.lockRead() {
+			return partPending
+		}
 		return t.park(h, exception.Period, "issue_date", "the issue date "+p.Invoice.IssueDate+" lies in a period that is closed through "+through, nil)
 	}
 	return t.dispatch(h, p, connector.Create, n, nil, nil)
@@ -137,18 +140,24 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 	}
 	now := t.modAlias(cur.Fields)
 	at := cellOf(cur, through)
-	r, why := judge(changes, at)
+	if at == cellLocked && !t.lockRead() {
+		return partPending
+	}
+	r, why := judge(changes, at, cur)
 	agreed := r.do == person && r.field != "" && t.m.Agreed[h.place()]
 	switch {
 	case r.do == leave, at != cellOpen && len(changes) == 1 && changes[0] == changeNote && t.onlyMark(p, l, base["note"], enc.Fields["note"]):
 		return partDone
 	case r.do == person && !agreed:
-		return t.parkCell(h, l, at, why, r)
+		return t.parkCell(h, l, state(at, cur), why, r)
 	case !sameFields(base, now) && !sameFields(t.modAlias(enc.Fields), now):
 		return t.parkLinked(h, l, exception.Conflict, diffField(base, now), "the document was changed in the books by a person")
 	case agreed && r.field == FieldClosed && sameFields(base, now):
 		return t.correct(h, p, l, cur, through)
 	case locked(enc.Fields["issue_date"], through):
+		if !t.lockRead() {
+			return partPending
+		}
 		return t.parkLinked(h, l, exception.Period, "issue_date", "the new issue date "+enc.Fields["issue_date"]+" lies in a period that is closed through "+through)
 	case r.do == void || agreed: // the books do not change it: it is voided, and then another one is made
 		return t.dispatch(h, p, connector.Void, l.N, cur, l)
@@ -190,14 +199,17 @@ func (t *turn) void(h *Head, p *document.Part, l *link.Link) verdict {
 		return v
 	}
 	at, why := cellOf(cur, through), voidChange(p.VoidCause)
-	switch r := rule(why, at); {
+	if at == cellLocked && !t.lockRead() {
+		return partPending
+	}
+	switch r := ruleRead(why, at, cur); {
 	case r.do == leave:
 		t.voided(h, l, cur)
 		return partDone
 	case r.do == person && r.field == FieldClosed && t.m.Agreed[h.place()]:
 		return t.correct(h, p, l, cur, through)
 	case r.do == person:
-		return t.parkCell(h, l, at, why, r)
+		return t.parkCell(h, l, state(at, cur), why, r)
 	}
 	return t.dispatch(h, p, connector.Void, l.N, cur, l)
 }
@@ -298,8 +310,8 @@ func (t *turn) lockDate() (string, verdict) {
 	return a.LockedThrough, partDone
 }
 
-func (t *turn) parkCell(h *Head, l *link.Link, at cell, why change, r ruling) verdict {
-	v := t.parkLinked(h, l, r.kind, r.field, "the document is "+at.words()+" (cell "+string(at)+") and the record asks for a change of "+string(why))
+func (t *turn) parkCell(h *Head, l *link.Link, state string, why change, r ruling) verdict {
+	v := t.parkLinked(h, l, r.kind, r.field, "the document is "+state+" and the record asks for a change of "+string(why))
 	t.ch.Opened[len(t.ch.Opened)-1].Fix = r.fix
 	return v
 }
@@ -310,6 +322,16 @@ func (t *turn) parkLinked(h *Head, l *link.Link, k exception.Kind, field, reason
 	delete(t.m.Looks, freshKey(l.OtherRef))
 	delete(t.m.Looks, lockKey)
 	return t.park(h, k, field, reason, nil)
+}
+
+// lockRead reports whether the lock date was read just now; else it is read anew.
+func (t *turn) lockRead() bool {
+	if a, read := t.m.Looks[lockKey]; read && t.v.Mono-a.At <= lockRecent {
+		return true
+	}
+	delete(t.m.Looks, lockKey)
+	t.look(Look{Key: lockKey, Lock: true})
+	return false
 }
 
 func (t *turn) encode(h *Head, p *document.Part, e connector.Effect, n int64, cur *connector.Posting, base map[string]string) (connector.Encoded, *fault.Error) {
