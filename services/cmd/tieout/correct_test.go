@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -12,8 +14,8 @@ import (
 
 // note is a credit note as a person's own client sees it.
 type note struct {
-	ID, TxnDate, PrivateNote string
-	TotalAmt                 json.Number
+	ID, SyncToken, TxnDate, PrivateNote string
+	TotalAmt                            json.Number
 }
 
 // A deal changes, and another is lost, after their period was closed: nothing there
@@ -96,9 +98,61 @@ func TestWhatStandsInAClosedPeriodIsCorrected(t *testing.T) {
 		return err == nil && err2 == nil && a["tieout_invoice_status"] == "open" && b["tieout_invoice_status"] == "credited"
 	})
 	o.run("sandbox", "books", "close", "")
+	o.creditNoteGoes(notes[0])
 	if err := o.portal.Change(ctx, "deals", less, map[string]string{"dealname": "Less and less"}); err != nil {
 		t.Fatal(err)
 	}
+	o.run("reconcile", "accept", o.creditBreak()[:10], "--reason", "the client keeps the credit")
 	o.until("the new invoice follows the deal", func() bool { return len(o.live()["Less and less"]) == 1 })
 	o.run("reconcile")
+}
+
+// creditNoteGoes has a person delete a credit note: the reconciliation says so, also for
+// its month, and doctor that it does not tie out.
+func (o *outside) creditNoteGoes(n note) {
+	o.t.Helper()
+	sb := o.file.Sandboxes["quickbooks"]
+	body := fmt.Sprintf(`{"Id":%q,"SyncToken":%q}`, n.ID, n.SyncToken)
+	req, err := http.NewRequest(http.MethodPost, sb.BaseURL+"/v3/company/"+sb.RealmID+"/creditmemo?operation=delete&minorversion=75", strings.NewReader(body))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+sb.ReaderToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		o.t.Fatalf("delete the credit note: %s", resp.Status)
+	}
+	for _, period := range []string{"", n.TxnDate[:7]} {
+		said, code := o.try("reconcile", "--period", period)
+		if code != 5 || !strings.Contains(said, "credit_deleted_in_books") {
+			o.t.Errorf("period %q: exit %d\n%s", period, code, said)
+		}
+	}
+	if said, code := o.try("doctor"); code != 5 || !strings.Contains(said, "unexplained") {
+		o.t.Errorf("doctor: exit %d\n%s", code, said)
+	}
+}
+
+// creditBreak is the id of the break about the credit note.
+func (o *outside) creditBreak() string {
+	o.t.Helper()
+	said, _ := o.try("reconcile", "-o", "json")
+	var v struct {
+		Breaks []struct{ ID, Cause, State string }
+	}
+	if err := json.Unmarshal([]byte(said), &v); err != nil {
+		o.t.Fatalf("%v: %s", err, said)
+	}
+	for _, b := range v.Breaks {
+		if b.Cause == "credit_deleted_in_books" {
+			return b.ID
+		}
+	}
+	o.t.Fatalf("no break about a credit note: %s", said)
+	return ""
 }

@@ -29,7 +29,6 @@ type comparison struct {
 	records   map[string]Want // of records as a whole, where no part is named
 	strangers []Books         // live documents of no unit
 	taken     []taken         // invoices with the credit notes that take them back
-	lone      []taken         // credit notes whose invoice is gone
 	breaks    []Break
 }
 

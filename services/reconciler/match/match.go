@@ -143,6 +143,10 @@ const (
 	NoRecord      = "no_source_record"
 	UnknownMark   = "unknown_mark"
 	SameRecord    = "same_record"
+	// Of credit notes.
+	CreditGone   = "credit_deleted_in_books"
+	CreditEdited = "credit_edited_in_books"
+	CreditAlone  = "credit_without_invoice"
 	// These explain.
 	NotOurs      = "not_ours"       // entered by others
 	Discarded    = "discarded"      // a person decided so
@@ -212,9 +216,6 @@ func Compare(in Input) (*Report, error) {
 	}
 	for _, x := range c.taken {
 		c.takenBack(x)
-	}
-	for _, x := range c.lone {
-		c.lonely(x)
 	}
 	for _, b := range c.strangers {
 		c.stranger(b)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"tieout.dev/services/internal/document"
@@ -402,8 +403,11 @@ func TestACorrectedInvoiceIsExplained(t *testing.T) {
 			{SourceRef: "s", Part: "invoice", N: 1, OtherRef: "a", Net: eur(100), Gross: eur(100), IssueDate: old, Credited: true},
 			{SourceRef: "s", Part: "invoice", N: 2, OtherRef: "b", Net: eur(120), Gross: eur(120), IssueDate: now},
 		},
-		Books:   []match.Books{{Ref: "a", Net: eur(100), Gross: eur(100), IssueDate: old}, {Ref: "b", Net: eur(120), Gross: eur(120), IssueDate: now}},
-		Credits: []match.Credit{{Note: match.Books{Ref: "c", Net: eur(100), Gross: eur(100), IssueDate: now}, Invoice: "a"}},
+		Books: []match.Books{{Ref: "a", Net: eur(100), Gross: eur(100), IssueDate: old}, {Ref: "b", Net: eur(120), Gross: eur(120), IssueDate: now}},
+		Credits: []match.Credit{{
+			Was:  match.Journal{OtherRef: "c", Net: eur(100), Gross: eur(100), IssueDate: now, Content: "as we left it"},
+			Note: &match.Books{Ref: "c", Net: eur(100), Gross: eur(100), IssueDate: now, Content: "as we left it"}, Invoice: "a", Mark: "TO-C",
+		}},
 	}
 	for period, books := range map[string]int64{"": 120, "2026-10": 100, "2026-11": 20} {
 		in.Period, in.From, in.To = period, "", ""
@@ -418,23 +422,39 @@ func TestACorrectedInvoiceIsExplained(t *testing.T) {
 		}
 	}
 	in.Period, in.From, in.To = "", "", ""
-	steps := []struct {
-		name string
-		do   func()
-		kind match.Kind
-		left int64
+	note := *in.Credits[0].Note
+	for _, x := range []struct {
+		name, period string
+		note         func(*match.Books)
+		void         bool
+		kind         match.Kind
+		cause        string
+		left         int64
 	}{
-		{"the credit note was edited", func() { in.Credits[0].Note.Net = eur(90) }, match.Amount, -10},
-		{"the invoice was voided as well", func() { in.Credits[0].Note.Net, in.Books[0].Void = eur(100), true }, match.Orphan, 100},
-		{"the credit note was deleted", func() { in.Credits, in.Books[0].Void = nil, false }, match.Duplicate, -100},
-	}
-	for _, s := range steps {
-		s.do()
+		{"the credit note was edited", "", func(b *match.Books) { b.Net = eur(90) }, false, match.Stale, match.CreditEdited, -10},
+		{"it was moved to another customer", "", func(b *match.Books) { b.Content = "moved" }, false, match.Stale, match.CreditEdited, 0},
+		{"it was dated otherwise", "2026-11", func(b *match.Books) { b.IssueDate = old }, false, match.Stale, match.CreditEdited, 0},
+		{"it was deleted", "", nil, false, match.Stale, match.CreditGone, -100},
+		{"it was deleted, seen from its period", "2026-11", nil, false, match.Stale, match.CreditGone, 0},
+		{"it was deleted, seen from the invoice's", "2026-10", nil, false, match.Stale, match.CreditGone, -100},
+		{"the invoice was voided as well", "", func(*match.Books) {}, true, match.Orphan, match.CreditAlone, 100},
+	} {
+		in.Period, in.From, in.To, in.Books[0].Void, in.Credits[0].Note = x.period, "", "", x.void, nil
+		if x.period != "" {
+			in.From, in.To = x.period+"-01", x.period+"-32"
+		}
+		if b := note; x.note != nil {
+			x.note(&b)
+			in.Credits[0].Note = &b
+		}
 		r := compare(t, in)
 		row := rowOf(r, "EUR")
 		holds(t, row)
-		if len(r.Breaks) != 1 || r.Breaks[0].Kind != s.kind || row.Unexplained.Net != eur(s.left) {
-			t.Errorf("%s: %+v, unexplained %v", s.name, r.Breaks, row.Unexplained.Net)
+		if len(r.Breaks) != 1 || r.Breaks[0].Kind != x.kind || r.Breaks[0].Cause != x.cause || row.Unexplained.Net != eur(x.left) || row.Unexplained.Count != 1 {
+			t.Errorf("%s: %+v, unexplained %v", x.name, r.Breaks, row.Unexplained)
+		}
+		if x.cause == match.CreditGone && !strings.Contains(r.Breaks[0].Repair, "TO-C") {
+			t.Errorf("%s: %s", x.name, r.Breaks[0].Repair)
 		}
 	}
 }

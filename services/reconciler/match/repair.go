@@ -28,6 +28,12 @@ func repair(kind Kind, cause string) string {
 		return "A person removed the document: reissue it with approval, or change the source record."
 	case Edited:
 		return "Accept the books' version and correct the source, or recheck the source record to write it over."
+	case CreditGone:
+		return "The invoice that it took back is owed again. Enter the credit note again in the books, or accept it with a reason. It is known by the mark in its memo:"
+	case CreditEdited:
+		return "Set the credit note right in the books, or accept it with a reason."
+	case CreditAlone:
+		return "It takes back an invoice that does not stand any more: delete the credit note in the books, or accept it with a reason."
 	case SourceChanged:
 		return "Recheck the source record: the difference is sent to the books."
 	case NotWanted, RejectedNow:

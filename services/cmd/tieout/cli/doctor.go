@@ -1,12 +1,17 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	controlv1 "tieout.dev/proto/control/v1"
 )
 
 // finding is one thing that is not as it should be.
@@ -26,9 +31,12 @@ func (a *app) doctor() *cobra.Command {
 				return err
 			}
 			found := v.findings(time.Now())
+			if found, err = a.tiesOut(cmd.Context(), found); err != nil {
+				return err
+			}
 			perr := a.print(page[finding]{Items: found}, func(w io.Writer) {
 				if len(found) == 0 {
-					fmt.Fprintln(w, "nothing stands out: every service is ready, nothing lags, nobody waits for a person")
+					fmt.Fprintln(w, "nothing stands out: every service is ready, nothing lags, nobody waits for a person, the last reconciliation left nothing unexplained")
 				}
 				for _, f := range found {
 					fmt.Fprintf(w, "%s\t%s\t%s\n", f.What, f.Who, f.Next)
@@ -40,6 +48,29 @@ func (a *app) doctor() *cobra.Command {
 			return perr
 		},
 	}
+}
+
+// tiesOut adds what the newest reconciliation left unexplained, if there was one.
+func (a *app) tiesOut(ctx context.Context, found []finding) ([]finding, error) {
+	c, err := a.clients()
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.reconciler.LastReport(ctx, &controlv1.LastReportRequest{})
+	switch {
+	case status.Code(err) == codes.NotFound:
+		return found, nil
+	case err != nil:
+		return nil, err
+	}
+	n := int64(0)
+	for _, row := range r.GetRows() {
+		n += row.GetUnexplained().GetCount()
+	}
+	if n > 0 {
+		found = append(found, finding{fmt.Sprintf("the last reconciliation, of %s, leaves %d unexplained", instant(r.GetEndedAt()), n), "finance", "tieout reconcile"})
+	}
+	return found, nil
 }
 
 // lagStands is how many records behind a service stands out.
