@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -68,6 +69,7 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	dbs     []*store.DB
+	ahead   atomic.Int64 // of the database's clock, as it was last said
 	metrics map[string]measured
 	closers []func(context.Context) error
 }
@@ -137,7 +139,7 @@ func (r *Runtime) bus(id string, log *slog.Logger, tracer trace.Tracer, set *met
 }
 
 func (r *Runtime) db(ctx context.Context, service string, migrations fs.FS) (*store.DB, error) {
-	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, Rest: r.Rest, URL: r.Postgres, Schema: r.Schema, TLS: r.Shown.Postgres, Password: r.Shown.PostgresPassword}
+	cfg := store.Config{Name: service, Migrations: migrations, Clock: r.Now, Rest: r.Rest, ServerTime: true, URL: r.Postgres, Schema: r.Schema, TLS: r.Shown.Postgres, Password: r.Shown.PostgresPassword}
 	if cfg.URL == "" {
 		cfg.Path = filepath.Join(r.Dir, service+".db")
 	}
@@ -183,7 +185,20 @@ func (r *Runtime) Check(ctx context.Context) map[string]error {
 		out["cache"] = r.checkCache(ctx)
 	}
 	out["database"] = ping(ctx, dbs)
+	r.noteClock(ctx, dbs)
 	return out
+}
+
+// noteClock says that this host's clock is not the database's, once for each time
+// that it moved by a second.
+func (r *Runtime) noteClock(ctx context.Context, dbs []*store.DB) {
+	for _, db := range dbs {
+		ahead := db.Ahead().Round(time.Second)
+		if was := time.Duration(r.ahead.Swap(int64(ahead))); was != ahead {
+			r.Log.WarnContext(ctx, "this host's clock differs from the database's, whose time is stored; vendors and traces see this host's: set it right", "ahead", ahead)
+		}
+		return // they are on one server
+	}
 }
 
 // ping asks each database. Those of one folder, or of one server, fail alike:

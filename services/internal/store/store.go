@@ -10,6 +10,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"sync/atomic"
@@ -44,6 +45,8 @@ type Config struct {
 	Rest time.Duration
 	// Clock is the source of every time that is stored; nil is time.Now.
 	Clock func() time.Time
+	// ServerTime: Clock is corrected by the server's, where there is a server.
+	ServerTime bool
 }
 
 // engine is what differs between the databases.
@@ -65,12 +68,15 @@ type engine interface {
 type DB struct {
 	name   string
 	clock  func() time.Time
+	behind atomic.Int64 // what the server's clock is ahead of ours by, µs
 	rest   time.Duration
 	turn   chan struct{} // who holds it may write
 	engine engine
 	// readOnly: Write is refused.
 	readOnly bool
-	trouble  atomic.Pointer[error] // why nothing can be written; nil: never asked
+	// serverTime: Now is the server's.
+	serverTime bool
+	trouble    atomic.Pointer[error] // why nothing can be written; nil: never asked
 }
 
 // Open opens the database and brings its schema up to this program's. One that is
@@ -83,10 +89,14 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	open := func() (engine, error) { return openSQLite(ctx, cfg.Path, cfg.Migrations) }
 	if cfg.URL != "" {
 		open = func() (engine, error) { return openPostgres(ctx, cfg) }
+		db.serverTime = cfg.ServerTime
 	}
 	var err error
 	if db.engine, err = open(); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", cfg.Name, err)
+	}
+	if err := db.follow(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("ask database %s for its time: %w", cfg.Name, err), db.engine.close())
 	}
 	return db, nil
 }
@@ -100,9 +110,6 @@ func (db *DB) Close() error {
 
 // Rest is how long a loop that would look again after d rests.
 func (db *DB) Rest(d time.Duration) time.Duration { return max(d, db.rest) }
-
-// Now is the clock's time as it is stored.
-func (db *DB) Now() int64 { return Micros(db.clock()) }
 
 // Micros is t as it is stored; the zero time is 0.
 func Micros(t time.Time) int64 {

@@ -47,6 +47,9 @@ func Cause(err error) string {
 // it finds is the database's Trouble until the next Ping.
 func (db *DB) Ping(ctx context.Context) error {
 	err := db.Read(ctx, db.engine.alive)
+	if err == nil {
+		err = db.follow(ctx)
+	}
 	if err == nil && !db.readOnly {
 		err = db.takes(ctx)
 	}

@@ -98,7 +98,7 @@ func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
 // Context is the context the transaction was begun with.
 func (tx *Tx) Context() context.Context { return tx.ctx }
 
-// Now is the injected clock's time as it is stored.
+// Now is the time as it is stored.
 func (tx *Tx) Now() int64 { return tx.db.Now() }
 
 // Exec runs a statement and returns how many rows it changed.
