@@ -7,6 +7,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/money"
 )
 
 // encodeCreditNote takes an invoice back as it stands in the books: the same
@@ -24,7 +25,7 @@ func (t *target) encodeCreditNote(d connector.Draft) (connector.Encoded, error) 
 	if err != nil {
 		return connector.Encoded{}, fault.New(fault.Internal, "the invoice to be credited says %q lines", f["lines"])
 	}
-	taxable := false
+	taxable, sum := false, money.Amount{Currency: d.Current.Currency}
 	for n := 1; n <= count; n++ {
 		key := "line." + strconv.Itoa(n) + "."
 		l := line{
@@ -36,6 +37,16 @@ func (t *target) encodeCreditNote(d connector.Draft) (connector.Encoded, error) 
 			taxable = taxable || !isUSCode(code)
 		}
 		o.Lines = append(o.Lines, l)
+		net, err := money.Parse(f[key+"net"], d.Current.Currency)
+		if err == nil {
+			sum, err = sum.Add(net)
+		}
+		if err != nil {
+			return connector.Encoded{}, &fault.Error{Kind: fault.Internal, Err: err}
+		}
+	}
+	if sum != d.Current.Net { // a discount or a subtotal that a person added is none of our lines
+		return connector.Encoded{}, &fault.Error{Kind: fault.Rejected, Field: "lines", Text: "the lines of the invoice come to " + sum.String() + " and the invoice to " + d.Current.Net.String() + ": credit it in the books by hand"}
 	}
 	fields, err := t.invoiceFields(o)
 	if err != nil {

@@ -512,4 +512,9 @@ func TestACreditNoteMirrorsItsInvoice(t *testing.T) {
 	if _, err := b.tgt.Encode(b.draft(note, connector.Create, nil)); err == nil {
 		t.Error("a credit note was made of nothing")
 	}
+	discounted := made
+	discounted.Net.Minor -= 100
+	if _, err := b.tgt.Encode(b.draft(note, connector.Create, &discounted)); fault.KindOf(err) != fault.Rejected || fault.As(err).Field != "lines" {
+		t.Errorf("an invoice with a discount of a person's: %v", err)
+	}
 }
