@@ -39,7 +39,7 @@ func everyday() []mutant {
 		{"an update is proven by its fields", doubtFile, "if sameFields(op.Fields, p.Fields) {", "if true {", "class-C"},
 		{"lane hold", laneFile, "case t.openOp(h):\n\t\treturn\n\tcase h.Overtaken", "case h.Overtaken", "class-D"},
 		{"subject hold", laneFile, "if lane, held := t.busy[h.Slot.Subject]; held && lane != h.Lane {", "if false {", "merge"},
-		{"revision guard", laneFile, "case h.Overtaken:", "case false:", "kafka"},
+		{"revision guard", laneFile, "case h.Overtaken, t.replaced(h):", "case t.replaced(h):", "kafka"},
 		{"vanished part", laneFile, "if l.Live() && !named(r.Parts, l) {", "if l.Live() && !named(r.Parts, l) && false {", "all"},
 		{"vanished part is read", tablesFile, "if err := l.part(x.Key); err != nil { // also", "if err := error(nil); err != nil { // also", "all"},
 		{"ring", waitFile, "case t.ring(h.Lane, need.Ref):", "case false:", "merge"},
@@ -84,6 +84,7 @@ func everyday() []mutant {
 		{"another tax status is asked about", planFile, "r.field != \"\" && t.m.Agreed[h.place()]", "r.field != \"\"", "all"},
 		{"only a mark is only a mark", planFile, "len(changes) == 1 && changes[0] == changeNote && t.onlyMark", "len(changes) == 1 && t.onlyMark", "people"},
 		{"what was credited is not owed", answerFile, "if op.Kind == document.CreditNoteKind {", "if false {", "closed"},
+		{"a superseded merge moves links", laneFile, "\t\tif h.AfterMet {\n\t\t\tt.merge(h)", "\t\tif false {\n\t\t\tt.merge(h)", "merge"},
 		{"an agreement answers one question", laneFile, "\tdelete(t.m.Agreed, h.place())\n\te := t.exception", "\te := t.exception", "people"},
 		{"conflict looks again", answerFile, "\tt.forget(op)\n\th := t.headOf(op)", "\th := t.headOf(op)", "people"},
 	}

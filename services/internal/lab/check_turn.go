@@ -295,16 +295,30 @@ func (b *books) checkLinked(f *protocol.Fact) {
 	}
 }
 
-// checkParked: what the connection does is no record's fault.
+// checkParked: what the connection does is no record's fault, and nobody is asked whose
+// a customer is where a merge that ended says so.
 func (t *tables) checkParked(e *exception.Exception) {
 	if e.Lane == "" {
 		return
+	}
+	if _, owner, found := strings.Cut(e.Reason, "but it is linked to "); found && e.Kind == exception.Match && t.mergedHere(e.Lane, e.Seq, owner) {
+		t.w.violated("I8", "%s is in front of a person, since its customer is linked to %s, whose merge has ended before it in lane %s", e.Subject, owner, laneID(e.Lane))
 	}
 	for _, k := range []fault.Kind{fault.Transient, fault.Unauthorized, fault.RateLimited} {
 		if strings.HasPrefix(e.Reason, string(k)) {
 			t.w.violated("I8", "%s is in front of a person, since the connection answered: %s", e.Subject, e.Reason)
 		}
 	}
+}
+
+// mergedHere: a slot that ended earlier in the lane names a record as merged away.
+func (t *tables) mergedHere(lane string, before int64, loser string) bool {
+	for _, s := range t.lanes[lane].slots {
+		if s.Seq < before && s.Subject == lane && s.state == "ended" && s.outcome != protocol.Discarded && s.outcome != protocol.Moved && slices.Contains(s.Rendering.MergedFrom, loser) {
+			return t.w.f.restore == 0
+		}
+	}
+	return false
 }
 
 // checkSettled: what ended does not end again; only another generation may leave.

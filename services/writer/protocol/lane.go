@@ -38,10 +38,10 @@ func (t *turn) move(h *Head) {
 	switch {
 	case t.openOp(h):
 		return
-	case h.Overtaken:
-		t.end(h, Superseded)
-		return
-	case t.replaced(h):
+	case h.Overtaken, t.replaced(h):
+		if h.AfterMet {
+			t.merge(h) // what stands between it and the newer one needs the customer already
+		}
 		t.end(h, Superseded)
 		return
 	case h.State == Parked && !t.takeOver(h):

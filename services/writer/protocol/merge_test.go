@@ -124,3 +124,23 @@ func TestTheMarkOfAMergedRecord(t *testing.T) {
 		}
 	}
 }
+
+// A company's merge that a newer revision supersedes moves the customer all the same:
+// what stands between the two in the lane needs it.
+func TestASupersededMergeMovesTheCustomer(t *testing.T) {
+	for name, met := range map[string]bool{"": true, " before what it follows has ended": false} {
+		h := won(1, "a")
+		company := "hubspot/7/company/30"
+		h.Slot.Subject, h.AfterMet, h.NewerHere, h.Overtaken = company, met, met, !met
+		h.Slot.Rendering = &document.Rendering{Verdict: document.Documents, Type: event.Merge, UpdateOnly: true, MergedFrom: []string{"hubspot/7/company/29"}}
+		v := view(h)
+		old := &link.Link{Key: link.Key{SourceRef: "hubspot/7/company/29", Kind: document.CustomerKind, Part: "customer"}, N: 1, OtherTarget: target, OtherRef: "quickbooks/9/customer/5", State: link.Primary}
+		v.Links[old.Key] = []*link.Link{old}
+		v.Merged = map[string][]*link.Link{old.SourceRef: {old}}
+		ch, _ := Step(v, NewMemory(), Inputs{})
+		moved := v.Links[link.Key{SourceRef: company, Kind: document.CustomerKind, Part: "customer"}]
+		if len(ch.Ended) != 1 || ch.Ended[0].Outcome != Superseded || (len(moved) == 1 && moved[0].OtherRef == old.OtherRef && old.State == link.Alias) != met {
+			t.Errorf("superseded%s: ended %v, links %+v, the merged one's %s", name, ch.Ended, moved, old.State)
+		}
+	}
+}
