@@ -220,7 +220,7 @@ func (w *world) count(query string, args ...any) int64 {
 // until waits for a condition, in bounded time.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(90 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
