@@ -75,7 +75,7 @@ func everyday() []mutant {
 		{"what is out of use is not linked", matchFile, "case !c.Active:", "case false:", "people"},
 		{"another mapping asks before it voids", laneFile, "if l.MappingHash != r.MappingHash {", "if false {", "people"},
 		{"paid or sent is not written over", planFile, "case r.do == person && !agreed:", "case false:", "people"},
-		{"paid or sent is not voided", planFile, "case r.do == person:\n\t\treturn t.parkCell(h, l, at, why, r)\n\t}\n\treturn t.dispatch(h, p, connector.Void", "}\n\treturn t.dispatch(h, p, connector.Void", "people"},
+		{"paid or sent is not voided", planFile, "case r.do == person:\n\t\treturn t.parkCell(h, l, state(at, cur), why, r)\n\t}\n\treturn t.dispatch(h, p, connector.Void", "}\n\treturn t.dispatch(h, p, connector.Void", "people"},
 		{"absent after the quarantine", commandFile, "if op == nil || !t.rested(op) {", "if op == nil {", "hasty"},
 		{"link after the quarantine", commandFile, "if !t.rested(op) {", "if false {", "hasty"},
 		{"documents of merged records are the survivor's", laneFile, "if t.mergeDocuments(h) != partDone {", "if false {", "merge"},

@@ -173,6 +173,9 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 		if x.Kind == exception.Match {
 			d = w.books.named(w, x.Subject)
 		}
+		if d == nil && w.chance(0.3) {
+			d = w.doubted(x)
+		}
 		if d == nil && w.chance(0.5) {
 			d = w.makeByHand(x)
 		}
@@ -218,6 +221,19 @@ func (t *tables) creditedBy(o *protocol.Op) string {
 		}
 	}
 	return ""
+}
+
+// doubted is the document that a change in doubt is about, whatever it says: somebody
+// did not look closely.
+func (w *world) doubted(x *excRow) *doc {
+	for _, o := range w.db.ops {
+		if o.Lane == x.Lane && o.Seq == x.Seq && o.State == protocol.Doubt && o.Effect != connector.Create {
+			if d := w.books.byID[refID(o.TargetRef)]; d != nil && !d.deleted {
+				return d
+			}
+		}
+	}
+	return nil
 }
 
 // markOf is the document that an exception in doubt is about, if it is there and
