@@ -124,7 +124,7 @@ func does(action string) string {
 	case "confirm-absent":
 		return "says that a doubtful document is not in the books: somebody looked"
 	case "reissue":
-		return "makes a document once more, under another number: one that somebody deleted or voided, or, after it was voided, one whose tax status changed"
+		return "makes a document once more, under another number: one that somebody deleted or voided, or, once it was voided or credited, one whose tax status changed or that changed after its period was closed"
 	case "discard":
 		return "gives up on this revision; the lane goes on and the reconciliation counts it"
 	}

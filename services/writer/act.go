@@ -62,7 +62,7 @@ func (x acted) actions() []string {
 	case exception.Doubt:
 		out = []string{protocol.Retry, protocol.LinkTo, protocol.ConfirmAbsent}
 	case exception.Tax, exception.Period:
-		if x.field == protocol.FieldTaxStatus || x.field == protocol.FieldClosed {
+		if protocol.Agreeable(x.field) {
 			out = append(out, protocol.ReissueIt)
 		}
 	case exception.Conflict:

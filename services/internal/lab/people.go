@@ -107,7 +107,7 @@ func (w *world) hold(on bool) {
 // actOn asks for an action; the core refuses what does not fit.
 func (w *world) actOn(x *excRow, choice int) {
 	c := protocol.Command{ID: "c" + itoa(w.now) + x.ID, Exception: x.ID, Lane: x.Lane, Seq: x.Seq, Field: x.Field, Actor: "clerk", Reason: "because"}
-	if agreeable(x) && w.chance(0.4) {
+	if protocol.Agreeable(x.Field) && w.chance(0.4) {
 		choice = 7
 	}
 	if x.Kind == exception.Merge && x.Seq != 0 && w.chance(0.5) {
@@ -132,11 +132,6 @@ func (w *world) actOn(x *excRow, choice int) {
 	}
 	w.db.commands = append(w.db.commands, c)
 	w.wakeOwner()
-}
-
-// agreeable: the question is whether what stands is taken back and issued anew.
-func agreeable(x *excRow) bool {
-	return x.Field == protocol.FieldTaxStatus || x.Field == protocol.FieldClosed
 }
 
 // voidOneOf: of the documents that a merge left to one record a person voids one.
@@ -187,7 +182,7 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 	case protocol.ReissueIt:
 		switch {
 		case x.Kind == exception.Conflict:
-		case agreeable(x):
+		case protocol.Agreeable(x.Field):
 			w.db.agreed[protocol.Place{Lane: x.Lane, Seq: x.Seq}] = true
 		default:
 			c.Action = protocol.Retry

@@ -1,9 +1,6 @@
 package store
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 const (
 	// sameTime is how far two clocks may be apart to be the same for all that is
@@ -25,16 +22,13 @@ func (db *DB) Now() int64 { return Micros(db.clock()) + db.behind.Load() }
 func (db *DB) Ahead() time.Duration { return -time.Duration(db.behind.Load()) * time.Microsecond }
 
 // follow asks the server what time it is.
-func (db *DB) follow(ctx context.Context) error {
+func (db *DB) follow(tx *Tx) error {
 	if !db.serverTime {
 		return nil
 	}
 	var server int64
 	asked := db.clock()
-	err := db.Read(ctx, func(tx *Tx) error {
-		asked = db.clock() // a connection may have had to be made
-		return tx.QueryRow(serverTime).Scan(&server)
-	})
+	err := tx.QueryRow(serverTime).Scan(&server)
 	took := db.clock().Sub(asked)
 	if err != nil || took > askedWithin {
 		return err

@@ -95,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if db.engine, err = open(); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", cfg.Name, err)
 	}
-	if err := db.follow(ctx); err != nil {
+	if err := db.Read(ctx, db.follow); err != nil {
 		return nil, errors.Join(fmt.Errorf("ask database %s for its time: %w", cfg.Name, err), db.engine.close())
 	}
 	return db, nil

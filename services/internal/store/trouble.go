@@ -46,10 +46,12 @@ func Cause(err error) string {
 // Ping asks the database for a sign of life, and whether it takes writes. What
 // it finds is the database's Trouble until the next Ping.
 func (db *DB) Ping(ctx context.Context) error {
-	err := db.Read(ctx, db.engine.alive)
-	if err == nil {
-		err = db.follow(ctx)
-	}
+	err := db.Read(ctx, func(tx *Tx) error {
+		if err := db.engine.alive(tx); err != nil {
+			return err
+		}
+		return db.follow(tx)
+	})
 	if err == nil && !db.readOnly {
 		err = db.takes(ctx)
 	}

@@ -159,6 +159,9 @@ const (
 	FieldClosed    = "closed_period"
 )
 
+// Agreeable reports whether an exception of a field is answered so.
+func Agreeable(field string) bool { return field == FieldTaxStatus || field == FieldClosed }
+
 // ask leaves it to a person.
 func ask(k exception.Kind, fix string) ruling { return ruling{do: person, kind: k, fix: fix} }
 

@@ -267,7 +267,7 @@ func (t *turn) reissue(h *Head, c Command) {
 		return // the command waits for the answers
 	case len(gone) > 0:
 		t.endLinks(h.Slot, c, gone, string(link.Gone))
-	case c.Field == FieldTaxStatus, c.Field == FieldClosed:
+	case Agreeable(c.Field):
 		t.m.Agreed[h.place()] = true
 	default:
 		t.refuseCommand(c, h.Slot, itStands)

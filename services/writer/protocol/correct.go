@@ -15,11 +15,14 @@ import (
 
 // correct credits a document. After a restore its credit note was looked for before.
 func (t *turn) correct(h *Head, p *document.Part, l *link.Link, cur *connector.Posting, through string) verdict {
-	note := &document.Part{
-		Name: document.CreditOf + p.Name, Kind: document.CreditNoteKind, Mode: document.Own, Desired: document.Issued, Subject: p.Subject,
-		CreditNote: &document.CreditNote{IssueDate: firstOpen(through)},
-	}
-	return t.dispatch(h, note, connector.Create, l.N, cur, nil)
+	note := creditFor(p)
+	note.CreditNote = &document.CreditNote{IssueDate: firstOpen(through)}
+	return t.dispatch(h, &note, connector.Create, l.N, cur, nil)
+}
+
+// creditFor is the part that takes back the documents of another.
+func creditFor(p *document.Part) document.Part {
+	return document.Part{Name: document.CreditOf + p.Name, Kind: document.CreditNoteKind, Mode: document.Own, Desired: document.Issued, Subject: p.Subject}
 }
 
 // credited ends the link of what a credit note was made for: it stands in the

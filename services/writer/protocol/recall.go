@@ -16,18 +16,22 @@ const clockSlack = time.Hour
 // recallMark searches the document of one mark and links it.
 func (t *turn) recallMark(h *Head, p *document.Part, n int64, accepted bool) (found *connector.Posting, v verdict) {
 	mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
-	key := "recall|" + mark
-	a, v := t.looked(Look{Key: key, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: t.lostSince()}})
+	a, v := t.markLooked(p, mark)
 	if a == nil {
 		return nil, v
 	}
 	if len(a.Postings) > 1 && !accepted {
-		delete(t.m.Looks, key)
+		delete(t.m.Looks, a.Key)
 		return nil, t.askRecovery(h, "the books hold more than one document of "+mark+": void all but one, then retry")
 	}
 	found = standing(a.Postings)
 	t.relink(h, p, n, found, accepted)
 	return found, partDone
+}
+
+// markLooked is what the books hold of a mark among what was made since.
+func (t *turn) markLooked(p *document.Part, mark string) (*LookAnswer, verdict) {
+	return t.looked(Look{Key: "recall|" + mark, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: t.lostSince()}})
 }
 
 // recallMasters searches the customer and the items that a slot made in the life that
@@ -40,7 +44,7 @@ func (t *turn) recallMasters(h *Head) verdict {
 			continue
 		}
 		mark := document.Mark(t.v.Target, p.Subject, p.Name, n)
-		a, v := t.looked(Look{Key: "recall|" + mark, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: t.lostSince()}})
+		a, v := t.markLooked(p, mark)
 		switch {
 		case v != partDone:
 			return v
@@ -62,7 +66,7 @@ func (t *turn) recallCredit(h *Head, p *document.Part, n int64, accepted bool) v
 	if p.Kind != document.InvoiceKind || !t.v.Claims.LockDates {
 		return partDone
 	}
-	note := &document.Part{Name: document.CreditOf + p.Name, Kind: document.CreditNoteKind, Mode: document.Own, Subject: p.Subject}
+	note := creditFor(p)
 	for _, l := range t.v.Links[link.Key{SourceRef: note.Subject, Kind: note.Kind, Part: note.Name}] {
 		if l.N == n {
 			return t.creditKnown(h, l)
@@ -71,7 +75,7 @@ func (t *turn) recallCredit(h *Head, p *document.Part, n int64, accepted bool) v
 	if t.v.Claims.Ambiguity[note.Kind] == connector.Opaque {
 		return partDone // a person said that nothing is missing
 	}
-	found, v := t.recallMark(h, note, n, accepted)
+	found, v := t.recallMark(h, &note, n, accepted)
 	if found != nil {
 		t.credited(h.Slot, note.Subject, note.Name, n, found)
 	}
@@ -189,7 +193,7 @@ func (t *turn) linkForgotten(h *Head, c Command, p *connector.Posting) bool {
 	}
 	parts := t.pastParts(h)
 	for _, part := range parts {
-		parts = append(parts, document.Part{Name: document.CreditOf + part.Name, Kind: document.CreditNoteKind, Mode: document.Own, Subject: part.Subject})
+		parts = append(parts, creditFor(&part))
 	}
 	for _, part := range parts {
 		key := link.Key{SourceRef: part.Subject, Kind: part.Kind, Part: part.Name}

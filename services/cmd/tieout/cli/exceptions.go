@@ -243,7 +243,7 @@ var actions = []action{
 	{name: "requeue", short: "Move the record behind what stands in its lane, for a fix that comes later there", example: `requeue w-0123456789abcdef --reason "the company is corrected by the next change"`},
 	{name: "link", short: "Say which record in the books it is", example: `link w-0123456789abcdef --ref quickbooks/4620816365/customer/58 --reason "the same company, under its old name"`, ref: true},
 	{name: "confirm-absent", short: "Say that a doubtful document is not in the books: you looked", example: `confirm-absent w-0123456789abcdef --reason "searched by customer, date and amount"`},
-	{name: "reissue", short: "Make a document once more, under another number: one that somebody deleted or voided, or whose tax status changed", example: `reissue w-0123456789abcdef --reason "deleted by mistake"`},
+	{name: "reissue", short: "Make a document once more, under another number: one that somebody deleted or voided, whose tax status changed, or that changed after its period was closed", example: `reissue w-0123456789abcdef --reason "deleted by mistake"`},
 	{name: "discard", short: "Give up on this revision, for a reason; the lane goes on", example: `discard w-0123456789abcdef --reason "settled by phone"`},
 }
 
