@@ -44,6 +44,9 @@ func (in *Ingest) admitRecord(ctx context.Context, tx *store.Tx, s *source, h hi
 	if r.Record.MergedFrom, r.Merges, err = mergedFrom(tx, r.Record); err != nil {
 		return false, err
 	}
+	if r.Merged, err = mergedAt(tx, r.Record.Customer); err != nil {
+		return false, err
+	}
 	d := admission.Decide(o, r)
 	in.deps.Meter.Count(ctx, meter.Reads, 1, s.config.System, string(h.Class), string(d.Verdict))
 	switch d.Verdict {
@@ -204,19 +207,37 @@ func (in *Ingest) customerOf(tx *store.Tx, ref event.Ref, r admission.Read) (str
 	return lane, err
 }
 
+// survivor is what a record became.
 func survivor(tx *store.Tx, ref string) (string, error) {
+	into, _, err := merges(tx, ref)
+	return into, err
+}
+
+// merges follows a record to what it became, and says which was the last read that
+// had started when that was found.
+func merges(tx *store.Tx, ref string) (into string, read int64, err error) {
 	for range 32 { // merges of merges; a circle cannot be longer than it is
 		var next string
-		err := tx.QueryRow(`SELECT survivor FROM alias WHERE ref = $1`, ref).Scan(&next)
+		var at int64
+		err := tx.QueryRow(`SELECT survivor, read_no FROM alias WHERE ref = $1`, ref).Scan(&next, &at)
 		if errors.Is(err, sql.ErrNoRows) {
-			return ref, nil
+			break
 		}
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
-		ref = next
+		ref, read = next, max(read, at)
 	}
-	return ref, nil
+	return ref, read, nil
+}
+
+// mergedAt is the last read that had started when a customer was found merged away.
+func mergedAt(tx *store.Tx, customer event.Ref) (read int64, err error) {
+	if customer == (event.Ref{}) {
+		return 0, nil
+	}
+	_, read, err = merges(tx, customer.String())
+	return read, err
 }
 
 // mergedFrom are all that a record was ever merged from, as the source tells and
@@ -284,7 +305,8 @@ func (in *Ingest) mergeAliases(tx *store.Tx, s *source, r admission.Read) ([]eve
 		if loser == r.Record.Ref {
 			continue
 		}
-		if _, err := tx.Exec(`INSERT INTO alias (ref, survivor) VALUES ($1, $2) ON CONFLICT (ref) DO UPDATE SET survivor = $2`, loser.String(), r.Record.Ref.String()); err != nil {
+		if _, err := tx.Exec(`INSERT INTO alias (ref, survivor, read_no) SELECT $1, $2, last_read_no FROM book WHERE id = 1
+			ON CONFLICT (ref) DO UPDATE SET survivor = excluded.survivor, read_no = excluded.read_no WHERE alias.survivor <> excluded.survivor`, loser.String(), r.Record.Ref.String()); err != nil {
 			return nil, err
 		}
 		for _, route := range in.deps.Registry.RoutesOf(s.config.ID, r.Record.Ref.Type) {

@@ -66,3 +66,29 @@ func TestMergesAreRemembered(t *testing.T) {
 		t.Errorf("a merged deal has %d events", n)
 	}
 }
+
+// A read that started before its customer was found merged away may still name the
+// former one: it is read again, and one that started later is believed, whatever it
+// names.
+func TestAReadFromBeforeItsCustomersMergeIsReadAgain(t *testing.T) {
+	w := open(t)
+	const began = 3 // reads, by when the merge was found
+	if err := w.db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO alias (ref, survivor, read_no) VALUES ($1, 'hubspot/1/company/7', $2)`, customer, began)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.portal.put("5", "a", customer)
+	w.run()
+	w.deliver("secret", "5")
+	w.until("the deal is admitted", func() bool {
+		return w.count(`SELECT COUNT(*) FROM event`) == 1 && w.count(`SELECT COUNT(*) FROM hint`) == 0
+	})
+	if e := w.newest("5"); e.Lane != "hubspot/1/company/7" {
+		t.Errorf("the deal is in lane %s", e.Lane)
+	}
+	if no := w.count(`SELECT read_no FROM object WHERE ref = $1`, dealRef("5").String()); no <= began {
+		t.Errorf("read %d was admitted, and the merge was found after read %d", no, began)
+	}
+}

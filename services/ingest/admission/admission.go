@@ -30,6 +30,10 @@ type Read struct {
 	// Merges: the source names records as merged into this one that were not known
 	// to be; the record itself may say what it said before.
 	Merges bool
+	// Merged is the number of the last read that had started when the record's
+	// customer was found to be merged away, 0 if it was not: what an older read
+	// brought may still name it, and what the customer had has moved on since.
+	Merged int64
 	// Floor is what revisions go on above, 0 unless the database was set back:
 	// numbers that were given in the life that is lost are not given again.
 	Floor int64
@@ -44,7 +48,8 @@ const (
 	Admit Verdict = "admit"
 	// Duplicate: the state is known.
 	Duplicate Verdict = "duplicate"
-	// Stale: a newer read was admitted meanwhile; the record is read again.
+	// Stale: a newer read was admitted meanwhile, or its customer's merge; the
+	// record is read again.
 	Stale Verdict = "stale"
 	// Unusable: the record cannot get a lane; a person must look.
 	Unusable Verdict = "unusable"
@@ -74,7 +79,7 @@ func Decide(o Object, r Read) Decision {
 		o.ReadNo = max(o.ReadNo, r.No)
 		o.Version, o.Qualified = r.Record.Version, !r.Record.QualifiedAt.IsZero()
 		return Decision{Verdict: Duplicate, Object: o}
-	case r.No < o.ReadNo:
+	case r.No < o.ReadNo, r.Merged > 0 && r.No <= r.Merged:
 		return Decision{Verdict: Stale, Object: o}
 	case o.Rev == 0 && r.Record.Deleted && r.Floor == 0 && !r.Merges:
 		return Decision{Verdict: Duplicate, Object: o} // never seen alive: nothing to undo

@@ -43,6 +43,18 @@ func TestALateReadIsNotAdmitted(t *testing.T) {
 	}
 }
 
+// A read that started before the merge of its customer was found may have seen what
+// was before it; one that started later is believed.
+func TestAReadFromBeforeItsCustomersMergeIsNotAdmitted(t *testing.T) {
+	for no, want := range map[int64]Verdict{5: Stale, 6: Stale, 7: Admit} {
+		r := read(no, "a")
+		r.Merged = 6
+		if d := Decide(Object{}, r); d.Verdict != want {
+			t.Errorf("read %d, and the merge was found after read 6: %s, not %s", no, d.Verdict, want)
+		}
+	}
+}
+
 // A duplicate moves the read number as well: else A(1), A(3), then B(2) would
 // bring back a state that read 3 had already seen gone.
 func TestADuplicateMovesTheReadNumber(t *testing.T) {

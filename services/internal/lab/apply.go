@@ -166,7 +166,7 @@ func (t *tables) fact(f *protocol.Fact) {
 		t.w.books.checkDone(f.Op, strings.HasPrefix(f.Detail, "found by a person"))
 	}
 	t.w.books.checkLinked(f)
-	out := fact{kind: f.Type, outcome: f.Outcome, life: t.life}
+	out := fact{kind: f.Type, outcome: f.Outcome, life: t.life, site: t.w.no}
 	if f.Slot != nil {
 		out.event, out.subject, out.render = f.Slot.EventID, f.Slot.Subject, f.Slot.Rendering.Render
 		out.at = protocol.Place{Lane: f.Slot.Lane, Seq: f.Slot.Seq}

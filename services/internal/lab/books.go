@@ -38,7 +38,7 @@ type remembered struct {
 
 // books are a vendor of one class. What they acknowledged they keep.
 type books struct {
-	w        *world
+	w        *site
 	claims   connector.Claims
 	tokens   bool // updates carry a version
 	docs     []*doc
@@ -55,7 +55,7 @@ type books struct {
 	locked   string             // the day through which they are closed
 }
 
-func newBooks(w *world) *books {
+func newBooks(w *site) *books {
 	b := &books{w: w, byID: map[string]*doc{}, keys: map[string]*remembered{}, applied: map[string]int64{}, effects: map[string]int{}, lanes: map[string]int64{}, stale: map[string]refusal{}, dislikes: map[string]bool{}, bodies: map[string]string{}}
 	financial, masters := w.class, connector.UniqueReference
 	if (w.class == connector.Searchable || w.class == connector.Opaque) && (w.chance(0.4) || w.f.hasty > 0) {
@@ -300,7 +300,7 @@ func (b *books) posting(d *doc) *connector.Posting {
 		f["name"] = d.name
 	}
 	return &connector.Posting{
-		Ref: refOf(d.kind, d.id), Kind: d.kind, Mark: d.mark, Number: d.id, Version: strconv.Itoa(d.version), Status: d.status, Active: !d.inactive, Sent: d.sent,
+		Ref: b.w.refOf(d.kind, d.id), Kind: d.kind, Mark: d.mark, Number: d.id, Version: strconv.Itoa(d.version), Status: d.status, Active: !d.inactive, Sent: d.sent,
 		Name: d.name, IssueDate: d.day, Currency: "EUR", Fields: f,
 	}
 }
@@ -320,7 +320,7 @@ func (b *books) look(l protocol.Look) protocol.LookAnswer {
 		a.Postings = b.find(l.Probe)
 	default:
 		d := b.byID[l.Ref.ID]
-		if d == nil || d.deleted || refOf(d.kind, d.id) != l.Ref {
+		if d == nil || d.deleted || b.w.refOf(d.kind, d.id) != l.Ref {
 			a.Err = fault.New(fault.NotFound, "it is gone")
 			break
 		}

@@ -9,7 +9,7 @@ import (
 // completer finds that), keep it twice, out of order and late, and be read from
 // the beginning again.
 type bus struct {
-	w       *world
+	w       *site
 	log     []*document.Rendering
 	mapping int
 }

@@ -71,7 +71,7 @@ func (d *doc) says(fields map[string]string) bool {
 }
 
 // checkEnd is what must hold when everything came to rest.
-func (w *world) checkEnd() {
+func (w *site) checkEnd() {
 	w.checkRest()
 	w.checkOffsets()
 	w.checkLinks()
@@ -84,12 +84,12 @@ func (w *world) checkEnd() {
 
 // checkRest is I2 and I8: every event ended or is in front of a person, and
 // nothing moves any more.
-func (w *world) checkRest() {
+func (w *site) checkRest() {
 	for _, lane := range w.db.order {
 		l := w.db.lanes[lane]
 		s := l.head()
 		if s == nil {
-			if n := w.ingest.last[lane]; l.next <= n {
+			if n := w.ingest.last[line{w.no, lane}]; l.next <= n {
 				w.violated("I2", "lane %s stands at %d and %d numbers were given", laneID(lane), l.next, n)
 			}
 			continue
@@ -99,6 +99,9 @@ func (w *world) checkRest() {
 		}
 	}
 	for _, e := range w.ingest.open() {
+		if e.site != w.no {
+			continue
+		}
 		if l := w.db.lanes[e.lane]; l == nil || l.at(e.seq) == nil || l.at(e.seq).state == "ended" {
 			w.violated("I2", "event %s rev %d of %s is open at ingest, and its slot is not", e.id[:8], e.rev, e.ref)
 		}
@@ -111,7 +114,7 @@ func (w *world) checkRest() {
 }
 
 // holdsDoubt: the lane's head waits for a doubt that another lane's person holds.
-func (w *world) holdsDoubt(l *laneRow) bool {
+func (w *site) holdsDoubt(l *laneRow) bool {
 	for _, x := range w.db.openExceptions() {
 		for _, o := range w.db.ops {
 			if x.Lane == o.Lane && x.Seq == o.Seq && open(o) {
@@ -123,7 +126,7 @@ func (w *world) holdsDoubt(l *laneRow) bool {
 }
 
 // blockedBy: it needs, or follows, what a parked lane holds.
-func (w *world) blockedBy(l *laneRow) bool {
+func (w *site) blockedBy(l *laneRow) bool {
 	for _, x := range w.db.openExceptions() {
 		if x.Lane != "" && x.Lane != l.lane {
 			return true
@@ -132,7 +135,7 @@ func (w *world) blockedBy(l *laneRow) bool {
 	return false
 }
 
-func (w *world) parkedCall(c *protocol.Call) bool {
+func (w *site) parkedCall(c *protocol.Call) bool {
 	for _, item := range c.Items {
 		for _, o := range w.db.ops {
 			if o.ID == item.OpID && open(o) && w.db.lanes[o.Lane].exception == "" {
@@ -144,7 +147,7 @@ func (w *world) parkedCall(c *protocol.Call) bool {
 }
 
 // checkOffsets is I7: all that the offset passed is stored.
-func (w *world) checkOffsets() {
+func (w *site) checkOffsets() {
 	for _, r := range w.bus.log[:w.db.offset] {
 		if !w.db.stored(r.Lane, r.Seq) {
 			w.violated("I7", "the offset passed slot %s/%d, which is not stored", laneID(r.Lane), r.Seq)
@@ -154,7 +157,7 @@ func (w *world) checkOffsets() {
 
 // checkLinks is I5: documents with our mark and links are the same, both ways,
 // but for what is still in doubt or what a person took away.
-func (w *world) checkLinks() {
+func (w *site) checkLinks() {
 	for _, d := range w.books.docs {
 		if d.mark == "" || d.deleted || w.doubtful(d.mark) || !d.kind.Financial() && w.strayMaster(d) {
 			continue
@@ -162,7 +165,7 @@ func (w *world) checkLinks() {
 		if w.db.recovery != nil && w.held(d.subject) {
 			continue // a person holds the record, and its documents are found again after that
 		}
-		if !w.linked(refOf(d.kind, d.id).String()) && !d.byHand {
+		if !w.linked(w.refOf(d.kind, d.id).String()) && !d.byHand {
 			w.violated("I5", "%s %s (%s) stands in the books and no link names it", d.kind, d.id, d.mark)
 		}
 	}
@@ -180,11 +183,11 @@ func (w *world) checkLinks() {
 // strayMaster: a customer or item may stand without a link where the restore took
 // the need of it away, or where a person put its twin out of use while its create
 // was in doubt, and so freed the name.
-func (w *world) strayMaster(d *doc) bool {
+func (w *site) strayMaster(d *doc) bool {
 	return w.f.restore > 0 || slices.ContainsFunc(w.books.docs, func(x *doc) bool { return x != d && x.mark == d.mark && x.byHand })
 }
 
-func (w *world) linked(ref string) bool {
+func (w *site) linked(ref string) bool {
 	for _, l := range w.db.links {
 		if l.OtherRef == ref {
 			return true
@@ -193,7 +196,7 @@ func (w *world) linked(ref string) bool {
 	return false
 }
 
-func (w *world) doubtful(mark string) bool {
+func (w *site) doubtful(mark string) bool {
 	for _, o := range w.db.ops {
 		if o.Mark == mark && open(o) {
 			return true
@@ -205,7 +208,7 @@ func (w *world) doubtful(mark string) bool {
 // checkDeal compares the source with the books for a deal that no person
 // holds and nobody touched by hand: the right documents, once, with what the
 // deal says now.
-func (w *world) checkDeal(r *record) {
+func (w *site) checkDeal(r *record) {
 	if r.into != nil { // its documents are the survivor's
 		return
 	}
@@ -231,8 +234,8 @@ func (w *world) checkDeal(r *record) {
 	if w.held(subject) {
 		return
 	}
-	want := r.won && !r.deleted && !r.unclear && !r.matchOnly
-	found := byPart(live, subjects)
+	want := r.won && r.site == w.no && !r.deleted && !r.unclear && !r.matchOnly
+	found := w.byPart(live, subjects)
 	w.checkPart(r, parts[0], want, found[0])
 	w.checkPart(r, parts[1], want && r.shipping, found[1])
 }
@@ -252,9 +255,9 @@ func (b *books) credited(d *doc) bool {
 var parts = [2]string{"invoice", "shipping"}
 
 // byPart are the documents of each part, whichever n they are.
-func byPart(live []*doc, subjects map[string]bool) (found [2][]*doc) {
+func (w *site) byPart(live []*doc, subjects map[string]bool) (found [2][]*doc) {
 	for _, d := range live {
-		if i := partOf(d.mark, subjects); i >= 0 {
+		if i := w.partOf(d.mark, subjects); i >= 0 {
 			found[i] = append(found[i], d)
 		}
 	}
@@ -262,11 +265,11 @@ func byPart(live []*doc, subjects map[string]bool) (found [2][]*doc) {
 }
 
 // partOf is the part that a mark tells, of any of the records; negative: none.
-func partOf(mark string, subjects map[string]bool) int {
+func (w *site) partOf(mark string, subjects map[string]bool) int {
 	for subject := range subjects { // a mark is of one: the order is not seen
 		for n := int64(1); n <= 40; n++ {
 			for i, part := range parts {
-				if document.Mark(target, subject, part, n) == mark {
+				if document.Mark(w.target, subject, part, n) == mark {
 					return i
 				}
 			}
@@ -275,7 +278,7 @@ func partOf(mark string, subjects map[string]bool) int {
 	return -1
 }
 
-func (w *world) checkPart(r *record, part string, want bool, found []*doc) {
+func (w *site) checkPart(r *record, part string, want bool, found []*doc) {
 	switch {
 	case len(found) > 1:
 		w.violated("I1", "%s of deal %s stands %d times", part, r.ref.ID, len(found))
@@ -290,7 +293,7 @@ func (w *world) checkPart(r *record, part string, want bool, found []*doc) {
 
 // held: a slot of the record is in front of a person, was discarded by one, or
 // rests behind what is.
-func (w *world) held(subject string) bool {
+func (w *site) held(subject string) bool {
 	held := false
 	for _, lane := range w.db.order {
 		l := w.db.lanes[lane]

@@ -65,7 +65,7 @@ func (p *process) throttledBy(err error) {
 }
 
 // checkLanes: of one lane at most one effect of its own is under way.
-func (w *world) checkLanes() {
+func (w *site) checkLanes() {
 	for i, o := range w.db.ops {
 		if o.Rev == 0 || !open(o) {
 			continue

@@ -24,6 +24,7 @@ type record struct {
 	matchOnly bool
 	strict    bool    // its customer is made by the company's own record alone
 	payer     *record // a company that is billed instead
+	site      int     // whose books the deal is for
 	product   string  // what it is about; "": what all are about
 	deleted   bool
 	into      *record // merged away
@@ -98,6 +99,9 @@ func (w *world) newDeal(companies int, strict bool) {
 		r.product = r.ref.ID
 	}
 	r.matchOnly, r.strict = w.chance(w.f.matchOnly), strict
+	if w.f.targets > 1 {
+		r.site = w.n(w.f.targets)
+	}
 	if strict && w.chance(0.5) {
 		r.payer = w.crm.records[w.n(companies)]
 	}
@@ -147,6 +151,10 @@ func (w *world) edit() {
 	case 5:
 		r.shipping = !r.shipping
 	case 6:
+		if w.f.targets > 1 && w.chance(0.3) { // to other books
+			r.site = w.n(w.f.targets)
+			break
+		}
 		r.company = w.companies()[w.n(len(w.companies()))]
 	case 7:
 		r.unclear = w.chance(w.f.rejects * 3)
@@ -248,7 +256,7 @@ func (w *world) merged(to, a, b *record) {
 func (w *world) edited(r *record) {
 	r.version++
 	if w.trace != nil {
-		w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d tax=%d shipping=%v unclear=%v company=%s deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.tax, r.shipping, r.unclear, companyID(r), r.deleted)
+		w.log("crm: %s %s v%d won=%v lost=%v amount=%d day=%d note=%d tax=%d shipping=%v unclear=%v company=%s books=%d deleted=%v", r.ref.Type, r.ref.ID, r.version, r.won, r.lost, r.amount, r.day, r.note, r.tax, r.shipping, r.unclear, companyID(r), r.site+1, r.deleted)
 	}
 	if w.hits(w.f.lostHint, "hint lost") {
 		return
@@ -323,7 +331,7 @@ func stateOf(r *record) *state {
 	} else {
 		s.read.Customer = r.ref
 	}
-	for _, x := range []int64{r.amount, int64(r.day), int64(r.note), int64(r.tax), int64(b2i(r.won)), int64(b2i(r.lost)), int64(b2i(r.shipping)), int64(b2i(r.unclear)), int64(len(r.losers))} {
+	for _, x := range []int64{r.amount, int64(r.day), int64(r.note), int64(r.tax), int64(b2i(r.won)), int64(b2i(r.lost)), int64(b2i(r.shipping)), int64(b2i(r.unclear)), int64(r.site), int64(len(r.losers))} {
 		b = strconv.AppendInt(append(b, '|'), x, 10)
 	}
 	s.read.Hash = string(b)

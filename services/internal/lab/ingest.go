@@ -9,15 +9,22 @@ import (
 	"tieout.dev/services/writer/protocol"
 )
 
-// The routes of the installation.
+// The routes to each site.
 const (
 	invoices  = "deals"
 	customers = "companies"
 )
 
+// line is a lane at a site, or a record's way there.
+type line struct {
+	site int
+	of   string
+}
+
 // admitted is an event with its place.
 type admitted struct {
 	id, route   string
+	site        int // where the route leads
 	ref         event.Ref
 	rev, slotNo int64
 	render      int64
@@ -46,13 +53,14 @@ type ingest struct {
 	objects map[event.Ref]admission.Object
 	laneOf  map[event.Ref]string
 	alias   map[string]string
-	last    map[string]int64 // lane -> last number given
+	merged  map[string]int64 // the last read that had started when it was found merged away
+	last    map[line]int64   // the last number given
 	events  map[string]*admitted
 	order   []*admitted
-	newest  map[string]*admitted // route and ref -> the last one admitted
-	waiting map[event.Ref]int    // reads put off until the customer's was
-	facts   []fact               // the trail, in order
-	took    int                  // how far it was taken
+	newest  map[line]*admitted // by record, the last one admitted
+	waiting map[event.Ref]int  // reads put off until the customer's was
+	facts   []fact             // the trail, in order
+	took    int                // how far it was taken
 
 	published   int   // how far it was published
 	incarnation int64 // fences reads from before a restore
@@ -62,8 +70,8 @@ type ingest struct {
 
 func (in *ingest) start(w *world) {
 	*in = ingest{
-		w: w, objects: map[event.Ref]admission.Object{}, laneOf: map[event.Ref]string{}, alias: map[string]string{}, last: map[string]int64{},
-		events: map[string]*admitted{}, newest: map[string]*admitted{}, waiting: map[event.Ref]int{}, known: map[event.Ref]int64{},
+		w: w, objects: map[event.Ref]admission.Object{}, laneOf: map[event.Ref]string{}, alias: map[string]string{}, merged: map[string]int64{}, last: map[line]int64{},
+		events: map[string]*admitted{}, newest: map[line]*admitted{}, waiting: map[event.Ref]int{}, known: map[event.Ref]int64{},
 	}
 }
 
@@ -95,6 +103,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 		return
 	}
 	r.Record.MergedFrom, r.Merges = in.mergedFrom(r.Record)
+	_, r.Merged = in.survivor(r.Record.Customer)
 	d := admission.Decide(o, r)
 	in.w.cover.Verdicts[string(d.Verdict)]++
 	switch d.Verdict {
@@ -141,28 +150,20 @@ func (in *ingest) mergedFrom(r connector.Record) (out []event.Ref, news bool) {
 func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 	ref := r.Record.Ref
 	lane := in.lane(r)
-	var after []event.LaneSeq
 	var losers []string
 	for _, l := range r.Record.MergedFrom {
 		losers = append(losers, l.String())
-		if l == ref {
-			continue
-		}
-		in.alias[l.String()] = ref.String()
-		if last, known := in.last[l.String()]; known {
-			after = append(after, event.LaneSeq{Lane: l.String(), Seq: last})
-		}
-		if e := in.newest[invoices+l.ID]; e != nil && e.lane != l.String() {
-			after = append(after, event.LaneSeq{Lane: e.lane, Seq: e.seq})
+		if l != ref && in.alias[l.String()] != ref.String() {
+			in.alias[l.String()], in.merged[l.String()] = ref.String(), in.reads
 		}
 	}
 	if in.w.f.mergesOnce && len(losers) > 0 {
 		in.w.forgetMerge(ref)
 	}
 	in.objects[ref] = d.Object
-	e := &admitted{
+	e := admitted{
 		route: customers, ref: ref, rev: d.Object.Rev, slotNo: 1, render: 1, class: event.Realtime, cause: r.Cause, typ: d.Type, lane: lane,
-		after: after, losers: losers, data: s, changed: in.w.now, admitted: in.w.now,
+		losers: losers, data: s, changed: in.w.now, admitted: in.w.now,
 	}
 	if ref.Type == "deal" {
 		e.route = invoices
@@ -170,22 +171,46 @@ func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 	if in.w.chance(in.w.f.bulk) {
 		e.class = event.Bulk
 	}
-	in.give(e)
+	for _, to := range in.w.sites {
+		at := e
+		at.site, at.after = to.no, in.after(to.no, r.Record)
+		at.route += to.account
+		in.give(&at)
+	}
+}
+
+// after are the last slots at a site of what a record was merged from.
+func (in *ingest) after(site int, r connector.Record) (out []event.LaneSeq) {
+	for _, l := range r.MergedFrom {
+		if l == r.Ref {
+			continue
+		}
+		if last, known := in.last[line{site, l.String()}]; known {
+			out = append(out, event.LaneSeq{Lane: l.String(), Seq: last})
+		}
+		if e := in.newest[line{site, l.String()}]; e != nil && e.ref.Type == "deal" && e.lane != l.String() {
+			out = append(out, event.LaneSeq{Lane: e.lane, Seq: e.seq})
+		}
+	}
+	return out
 }
 
 // give is the next number of the lane, and the event on its way.
 func (in *ingest) give(e *admitted) {
 	e.id = event.ID(e.ref.String(), e.rev, e.route, e.slotNo)
-	in.last[e.lane]++
-	e.seq = in.last[e.lane]
+	in.last[line{e.site, e.lane}]++
+	e.seq = in.last[line{e.site, e.lane}]
 	in.laneOf[e.ref] = e.lane
-	in.events[e.id], in.newest[e.route+e.ref.ID] = e, e
+	in.events[e.id], in.newest[line{e.site, e.ref.String()}] = e, e
 	in.order = append(in.order, e)
 	if in.w.trace != nil {
-		in.w.log("ingest: %s %s rev %d.%d -> lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
+		in.w.log("ingest: %s %s rev %d.%d -> books %d lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, e.site+1, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
 	}
-	in.w.bus.publish(e)
+	in.publish(e)
 }
+
+// publish sends an event to where its route leads.
+func (in *ingest) publish(e *admitted) { in.w.sites[e.site].bus.publish(e) }
 
 // lane is the record's customer, followed through merges; a deleted record
 // keeps the lane it last had.
@@ -193,11 +218,18 @@ func (in *ingest) lane(r admission.Read) string {
 	if r.Record.Deleted && in.laneOf[r.Record.Ref] != "" {
 		return in.laneOf[r.Record.Ref]
 	}
-	at := r.Record.Customer.String()
-	for in.alias[at] != "" && in.alias[at] != at {
-		at = in.alias[at]
-	}
+	at, _ := in.survivor(r.Record.Customer)
 	return at
+}
+
+// survivor is what a record became, and the last read that had started when that
+// was found.
+func (in *ingest) survivor(ref event.Ref) (at string, read int64) {
+	at = ref.String()
+	for in.alias[at] != "" && in.alias[at] != at {
+		at, read = in.alias[at], max(read, in.merged[at])
+	}
+	return at, read
 }
 
 // poll lists what changed; records whose webhook was lost are found.
@@ -219,10 +251,11 @@ func (in *ingest) knows(s *state) bool {
 // complete sends again what the writer does not have, and facts that were lost.
 func (in *ingest) complete() {
 	for _, e := range in.order {
-		next, _, _ := in.w.db.Next(e.lane)
+		db := in.w.sites[e.site].db
+		next, _, _ := db.Next(e.lane)
 		doubtful := in.floor > 0 && e.outcome == "" && 2*e.published < in.w.now-10*minute+e.admitted
-		if doubtful || (e.outcome == "" || e.seq >= next) && !in.w.db.stored(e.lane, e.seq) {
-			in.w.bus.publish(e)
+		if doubtful || (e.outcome == "" || e.seq >= next) && !db.stored(e.lane, e.seq) {
+			in.publish(e)
 		}
 	}
 	in.fill()
@@ -263,7 +296,7 @@ func (in *ingest) hear(e *admitted, f fact) {
 		in.collided(e)
 	case "slot.rerender":
 		e.outcome, e.render = "", max(e.render, f.render)+1
-		in.w.bus.publish(e)
+		in.publish(e)
 	}
 }
 
@@ -271,7 +304,7 @@ func (in *ingest) hear(e *admitted, f fact) {
 // unless a later one is on its way.
 func (in *ingest) move(e *admitted, after []event.LaneSeq) {
 	merged := in.alias[e.ref.String()] != ""
-	if n := in.newest[e.route+e.ref.ID]; merged || n.rev > e.rev || n.rev == e.rev && n.slotNo > e.slotNo {
+	if n := in.newest[line{e.site, e.ref.String()}]; merged || n.rev > e.rev || n.rev == e.rev && n.slotNo > e.slotNo {
 		e.outcome = "superseded"
 		return
 	}
@@ -315,6 +348,7 @@ type fact struct {
 	source                        event.Ref
 	render                        int64
 	life                          int64 // of the writer that says it
+	site                          int   // about whose target
 	at                            protocol.Place
 	lost                          bool // with the outbox that it stood in
 	confirmed                     *protocol.Confirmed

@@ -34,6 +34,7 @@ type faults struct {
 	lasts                                           micros  // how long faults go on
 	backup, restore                                 micros  // mean intervals, 0: never
 	winsWithin                                      micros  // after the start all deals are won; 0: a third of that
+	targets                                         int
 	deals, companies, edits                         int
 	renames                                         float64 // of edits: a company's name
 	moves                                           float64 // of edits: to another customer, or with one invoice more or less
@@ -98,7 +99,21 @@ func (w *world) blend(mix string) {
 	if w.class == connector.KeyRemembered || w.class == connector.UniqueReference {
 		f.doubled = some(0.2)
 	}
+	f.targets = w.targets(mix)
 	w.stress(mix)
+}
+
+// targets is how many books there are. Where one kind of fault is dense, mostly one,
+// so that it meets itself more often.
+func (w *world) targets(mix string) int {
+	_, draw := w.luck.of("another target")
+	switch mix {
+	case "", "all", "reads", "kafka":
+		return 2
+	case "small":
+		return 1
+	}
+	return 1 + b2i(draw < 0.3)
 }
 
 // stress makes one kind of fault dense.

@@ -13,7 +13,7 @@ import (
 )
 
 // hand is a person at the books.
-func (w *world) hand() {
+func (w *site) hand() {
 	if !w.changes("a person at the books") {
 		return
 	}
@@ -55,7 +55,7 @@ func (w *world) hand() {
 
 // handMaster: a person enters a customer of a name that a company has, or
 // takes one out of use.
-func (w *world) handMaster() {
+func (w *site) handMaster() {
 	b := w.books
 	for _, d := range b.docs {
 		if d.kind == document.CustomerKind && w.chance(0.3) {
@@ -77,7 +77,7 @@ func (w *world) handMaster() {
 }
 
 // operator acts on some exception, not always wisely.
-func (w *world) operator() {
+func (w *site) operator() {
 	if w.chance(w.f.holds) && w.changes("a person holds or frees the target") {
 		w.hold(w.db.held == "")
 		return
@@ -94,7 +94,7 @@ func (w *world) operator() {
 }
 
 // hold pauses the target, or lets it go on.
-func (w *world) hold(on bool) {
+func (w *site) hold(on bool) {
 	c := protocol.Command{ID: "h" + itoa(w.now), Action: protocol.Resume, Actor: "clerk", Reason: "because"}
 	if on {
 		c.Action = protocol.Pause
@@ -105,7 +105,7 @@ func (w *world) hold(on bool) {
 }
 
 // actOn asks for an action; the core refuses what does not fit.
-func (w *world) actOn(x *excRow, choice int) {
+func (w *site) actOn(x *excRow, choice int) {
 	c := protocol.Command{ID: "c" + itoa(w.now) + x.ID, Exception: x.ID, Lane: x.Lane, Seq: x.Seq, Field: x.Field, Actor: "clerk", Reason: "because"}
 	if protocol.Agreeable(x.Field) && w.chance(0.4) {
 		choice = 7
@@ -135,7 +135,7 @@ func (w *world) actOn(x *excRow, choice int) {
 }
 
 // voidOneOf: of the documents that a merge left to one record a person voids one.
-func (w *world) voidOneOf(subject string) {
+func (w *site) voidOneOf(subject string) {
 	for _, l := range w.db.links {
 		d := w.books.byID[refID(l.OtherRef)]
 		if l.SourceRef != subject || l.Kind != document.InvoiceKind || l.State != link.Primary || d == nil || d.deleted || d.status == connector.Voided {
@@ -155,7 +155,7 @@ func refID(s string) string {
 
 // prepare is what a person does before asking: a new mapping before a
 // rerender; a look into the books before a link or an absence is claimed.
-func (w *world) prepare(x *excRow, c *protocol.Command) {
+func (w *site) prepare(x *excRow, c *protocol.Command) {
 	switch c.Action {
 	case protocol.Rerender:
 		w.bus.mapping = w.n(3)
@@ -166,7 +166,7 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 	case protocol.LinkTo:
 		d := w.markOf(x)
 		if x.Kind == exception.Match {
-			d = w.books.named(w, x.Subject)
+			d = w.books.named(x.Subject)
 		}
 		if d == nil && w.chance(0.3) {
 			d = w.doubted(x)
@@ -178,7 +178,7 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 			c.Action = protocol.Retry
 			return
 		}
-		c.Ref = refOf(d.kind, d.id).String()
+		c.Ref = w.refOf(d.kind, d.id).String()
 	case protocol.ReissueIt:
 		switch {
 		case x.Kind == exception.Conflict:
@@ -192,7 +192,7 @@ func (w *world) prepare(x *excRow, c *protocol.Command) {
 
 // makeByHand is what an impatient person does about a doubt: the document is not
 // to be seen, so they enter it in the books themselves. It bears no mark.
-func (w *world) makeByHand(x *excRow) *doc {
+func (w *site) makeByHand(x *excRow) *doc {
 	for _, o := range w.db.ops {
 		if o.Lane != x.Lane || o.Seq != x.Seq || o.State != protocol.Doubt || o.Effect != connector.Create {
 			continue
@@ -220,7 +220,7 @@ func (t *tables) creditedBy(o *protocol.Op) string {
 
 // doubted is the document that a change in doubt is about, whatever it says: somebody
 // did not look closely.
-func (w *world) doubted(x *excRow) *doc {
+func (w *site) doubted(x *excRow) *doc {
 	for _, o := range w.db.ops {
 		if o.Lane == x.Lane && o.Seq == x.Seq && o.State == protocol.Doubt && o.Effect != connector.Create {
 			if d := w.books.byID[refID(o.TargetRef)]; d != nil && !d.deleted {
@@ -233,7 +233,7 @@ func (w *world) doubted(x *excRow) *doc {
 
 // markOf is the document that an exception in doubt is about, if it is there and
 // shows what was asked for.
-func (w *world) markOf(x *excRow) *doc {
+func (w *site) markOf(x *excRow) *doc {
 	for _, o := range w.db.ops {
 		if o.Lane != x.Lane || o.Seq != x.Seq || o.State != protocol.Doubt {
 			continue
@@ -254,12 +254,12 @@ func (w *world) markOf(x *excRow) *doc {
 }
 
 // named is a customer of the books that bears the name of the deal's company.
-func (b *books) named(w *world, subject string) *doc {
+func (b *books) named(subject string) *doc {
 	ref, err := event.ParseRef(subject)
 	if err != nil {
 		return nil
 	}
-	s := w.look(ref)
+	s := b.w.look(ref)
 	if s == nil {
 		return nil
 	}

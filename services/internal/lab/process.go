@@ -14,7 +14,8 @@ import (
 // goroutines. It may die, freeze, and thaw as a zombie that still believes to
 // own the target.
 type process struct {
-	w       *world
+	w       *site
+	no      int
 	id      string
 	life    int // of the process: what an earlier one let go answers nobody
 	alive   bool
@@ -33,7 +34,7 @@ type process struct {
 const batches = 2
 
 // assign gives a process the target: it takes the epoch, with an empty memory.
-func (w *world) assign(p *process) {
+func (w *site) assign(p *process) {
 	w.owner = p
 	p.life++
 	p.alive, p.memory, p.started, p.in, p.turnAt = true, protocol.NewMemory(), w.now, protocol.Inputs{}, 0
@@ -44,9 +45,19 @@ func (w *world) assign(p *process) {
 	p.plan(milli)
 }
 
+// die ends the process, whatever it owns.
 func (p *process) die(why string) {
-	p.w.log("%s dies: %s", p.id, why)
-	p.alive = false
+	for _, s := range p.w.sites {
+		if x := s.procs[p.no]; x == p || x.alive {
+			x.lose(why)
+		}
+	}
+}
+
+// lose ends what the process is to one target.
+func (p *process) lose(why string) {
+	p.w.log("%s dies for %s: %s", p.id, p.w.target, why)
+	p.alive, p.thaws = false, 0
 	p.life++
 	if p.w.owner == p {
 		life := p.life
@@ -89,7 +100,7 @@ func (p *process) happens(d due) {
 }
 
 // wakeOwner: there is something new to look at.
-func (w *world) wakeOwner() {
+func (w *site) wakeOwner() {
 	if w.owner != nil && w.owner.alive {
 		w.owner.plan(milli)
 	}
@@ -108,7 +119,7 @@ func (p *process) turn() {
 	}
 	if !p.lease.Holds(db.lease) {
 		w.cover.Faults["fenced"]++
-		p.die("fenced")
+		p.lose("fenced")
 		return
 	}
 	in := p.in
@@ -145,7 +156,8 @@ func (p *process) turn() {
 }
 
 func (p *process) freeze() {
-	p.thaws = p.w.now + p.w.exp(p.w.f.freezeMean)
+	thaws := p.w.now + p.w.exp(p.w.f.freezeMean)
+	p.w.each(func(s *site) { s.procs[p.no].thaws = thaws })
 	p.w.log("%s freezes until +%s", p.id, time.Duration(p.thaws-p.w.now)*time.Microsecond)
 }
 
@@ -155,7 +167,7 @@ func (p *process) view() *protocol.View {
 	w, db := p.w, p.w.db
 	budget, realtime, bulk := 1+w.n(6), 1+w.n(6), 1+w.n(6)
 	v := &w.room.view // of an earlier turn: Load fills it anew
-	v.Now, v.Mono, v.Tenant, v.Target = w.now, p.mono(), tenant, target
+	v.Now, v.Mono, v.Tenant, v.Target = w.now, p.mono(), tenant, w.target
 	v.Paused, v.Reason, v.HeldBy, v.Alert = db.paused, db.reason, db.held, db.alert
 	v.Claims, v.Budget, v.RealtimeMost, v.BulkMost, v.Batches = w.books.claims, budget, realtime, bulk, batches
 	v.Encode, v.Symbol, v.Recovery, v.Gens = encode, symbol, db.recovery, db.gens
@@ -246,7 +258,7 @@ func (p *process) look(l protocol.Look) {
 
 // rebalance: the broker gives the target to a process; the former owner learns
 // of it when its next turn is refused.
-func (w *world) rebalance() {
+func (w *site) rebalance() {
 	if !w.disturbs("rebalance") {
 		return
 	}
@@ -262,7 +274,7 @@ func (w *world) rebalance() {
 }
 
 // watch gives the target to somebody if its owner lost it and nobody noticed.
-func (w *world) watch() {
+func (w *site) watch() {
 	if w.owner == nil || !w.owner.alive || w.owner.thaws > w.now+20*second {
 		for _, p := range w.procs {
 			if p != w.owner && (!p.alive || p.thaws <= w.now) {
@@ -303,7 +315,7 @@ func encode(d connector.Draft) (connector.Encoded, error) {
 }
 
 // refOf is a record of the books.
-func refOf(k document.Kind, id string) event.Ref {
+func (w *site) refOf(k document.Kind, id string) event.Ref {
 	typ := map[document.Kind]string{document.InvoiceKind: "invoice", document.CustomerKind: "customer", document.ItemKind: "item", document.CreditNoteKind: "credit_note"}[k]
-	return event.Ref{System: "books", Account: "1", Type: typ, ID: id}
+	return event.Ref{System: booksSystem, Account: w.account, Type: typ, ID: id}
 }

@@ -9,9 +9,8 @@ import (
 	"tieout.dev/services/internal/money"
 )
 
-// The account that is written to, and who writes.
+// Who writes.
 const (
-	target = "books/1"
 	tenant = "t"
 	entity = "e"
 )
@@ -19,7 +18,7 @@ const (
 // render is what the mapping makes of an event: pure, like the real one.
 func render(e *admitted, mapping string) *document.Rendering {
 	r := &document.Rendering{
-		EventID: e.id, Tenant: tenant, Entity: entity, Route: e.route, Target: target, Lane: e.lane, Seq: e.seq, Class: e.class, Ref: e.ref.String(),
+		EventID: e.id, Tenant: tenant, Entity: entity, Route: e.route, Target: booksSystem + "/" + itoa(int64(e.site+1)), Lane: e.lane, Seq: e.seq, Class: e.class, Ref: e.ref.String(),
 		Rev: e.rev, SlotNo: e.slotNo, Render: e.render, Cause: e.cause, Type: e.typ, Customer: e.lane, After: e.after, MergedFrom: e.losers,
 		OccurredAt: time.UnixMicro(e.changed), MappingHash: mapping, Verdict: document.Documents, MatchOnly: e.data.matchOnly,
 	}
@@ -29,7 +28,7 @@ func render(e *admitted, mapping string) *document.Rendering {
 	case e.ref.Type == "company":
 		r.UpdateOnly = !e.data.strict
 		r.Parts = []document.Part{{Name: "customer", Kind: document.CustomerKind, Mode: document.Own, Desired: document.Issued, Subject: r.Ref, Party: party(e.data.name)}}
-	case e.data.unclear && e.data.won && !e.data.deleted:
+	case e.data.unclear && e.data.wantedAt(e.site):
 		r.Verdict, r.Reason = document.Rejected, document.Reason{Kind: string(exception.Amount), Detail: "the amounts contradict each other"}
 	default:
 		r.Parts = deal(e)
@@ -49,10 +48,13 @@ func itemOf(d *state) (ref, name string) {
 	return "crm/1/product/1", "Widget"
 }
 
+// wantedAt: the deal is to stand in the books of a site.
+func (d *state) wantedAt(site int) bool { return d.won && !d.deleted && d.site == site }
+
 // deal is one invoice, or two; while it is not won they shall not stand.
 func deal(e *admitted) []document.Part {
 	d, subject := e.data, e.ref.String()
-	if !d.won || d.deleted {
+	if !d.wantedAt(e.site) {
 		cause := document.Reopened
 		switch {
 		case d.deleted:

@@ -21,7 +21,7 @@ type backup[T any] struct {
 
 // backups are those that a schedule may go back to.
 type backups struct {
-	writer *backup[*tables]
+	writer *backup[[]*tables] // of every site
 	ingest *backup[ingest]
 }
 
@@ -29,11 +29,17 @@ type backups struct {
 func (w *world) backUp() {
 	if w.chance(0.5) {
 		w.log("the writer's database is backed up")
-		w.backups.writer = &backup[*tables]{w.db.clone(), w.now, len(w.ingest.facts)}
+		w.backups.writer = &backup[[]*tables]{w.copies(), w.now, len(w.ingest.facts)}
 		return
 	}
 	w.log("ingest's database is backed up")
 	w.backups.ingest = &backup[ingest]{w.ingest.clone(), w.now, 0}
+}
+
+// copies are those of the writer's tables, site by site.
+func (w *world) copies() (out []*tables) {
+	w.each(func(s *site) { out = append(out, s.db.clone()) })
+	return out
 }
 
 // restore sets a database back.
@@ -76,8 +82,8 @@ func (t *tables) clone() *tables {
 func (in *ingest) clone() ingest {
 	c := *in
 	c.objects, c.laneOf, c.alias, c.last = maps.Clone(in.objects), maps.Clone(in.laneOf), maps.Clone(in.alias), maps.Clone(in.last)
-	c.known = maps.Clone(in.known)
-	c.waiting, c.events, c.newest, c.order = maps.Clone(in.waiting), map[string]*admitted{}, map[string]*admitted{}, nil
+	c.known, c.merged = maps.Clone(in.known), maps.Clone(in.merged)
+	c.waiting, c.events, c.newest, c.order = maps.Clone(in.waiting), map[string]*admitted{}, map[line]*admitted{}, nil
 	for _, e := range in.order {
 		x := *e
 		c.events[e.id] = &x
@@ -91,14 +97,9 @@ func (in *ingest) clone() ingest {
 
 // restoreWriter sets the writer's tables back. Processes die, what its outbox
 // had not sent is lost, and requests that left land all the same.
-func (w *world) restoreWriter(b *backup[*tables]) {
+func (w *world) restoreWriter(b *backup[[]*tables]) {
 	w.cover.Faults["writer restored"]++
 	w.log("THE WRITER'S DATABASE IS SET BACK to +%ds", (b.at-1000*hour)/second)
-	for _, p := range w.procs {
-		p.alive, p.thaws = false, 0
-		p.life++
-	}
-	w.owner = nil
 	in := &w.ingest
 	from := max(in.published, b.facts)
 	for i := from + w.n(len(in.facts)-from+1); i < len(in.facts); i++ {
@@ -110,8 +111,18 @@ func (w *world) restoreWriter(b *backup[*tables]) {
 			in.tell(f)
 		}
 	}
+	w.each(func(s *site) { s.setBack(b.of[s.no], b) })
+}
+
+// setBack ends the processes of a site, whose tables are a copy's again.
+func (w *site) setBack(to *tables, b *backup[[]*tables]) {
+	for _, p := range w.procs {
+		p.alive, p.thaws = false, 0
+		p.life++
+	}
+	w.owner = nil
 	gens, life := w.db.gens, w.db.life
-	*w.db = *b.of.clone()
+	*w.db = *to.clone()
 	w.db.life = life + 1
 	w.db.goneBack(b.at, b.facts, gens)
 	w.books.lanes = map[string]int64{} // slots whose facts were lost run again, in order
@@ -156,7 +167,7 @@ func (t *tables) close(id string) {
 
 // gather takes from the others what the tables do not know any more: which
 // events ingest admitted and how they ended, and what documents the facts name.
-func (w *world) gather(r *protocol.Recovery, facts int) {
+func (w *site) gather(r *protocol.Recovery, facts int) {
 	db, in := w.db, &w.ingest
 	if db.recovery != r {
 		return // it was set back once more
@@ -166,18 +177,18 @@ func (w *world) gather(r *protocol.Recovery, facts int) {
 		return
 	}
 	for i := facts; i < in.published; i++ {
-		if f := &in.facts[i]; f.confirmed != nil && !f.lost {
+		if f := &in.facts[i]; f.confirmed != nil && !f.lost && f.site == w.no {
 			db.relink(f.confirmed)
 		}
 	}
 	for _, e := range in.order {
-		if next, known, _ := db.Next(e.lane); known && e.seq < next {
+		if next, known, _ := db.Next(e.lane); e.site != w.no || known && e.seq < next {
 			continue
 		}
 		db.told = append(db.told, protocol.Told{
 			Place: protocol.Place{Lane: e.lane, Seq: e.seq}, EventID: e.id, Subject: e.ref.String(), Rev: e.rev, Outcome: protocol.Outcome(e.outcome), Merge: e.typ == event.Merge,
 		})
-		w.bus.publish(e)
+		in.publish(e)
 	}
 	w.log("the writer gathered what is known: %d events", len(db.told))
 	r.Gathered = true
@@ -191,7 +202,7 @@ func (t *tables) relink(c *protocol.Confirmed) {
 			old = l
 		}
 	}
-	t.putLink(protocol.Relink(old, target, c))
+	t.putLink(protocol.Relink(old, t.w.target, c))
 }
 
 // Past implements protocol.Tables.
@@ -227,7 +238,7 @@ func (t *tables) Past(s *protocol.Slot) (*protocol.Past, error) {
 }
 
 // certify ends the recovery when books and links agree, both ways.
-func (w *world) certify() {
+func (w *site) certify() {
 	db := w.db
 	if db.recovery == nil || !db.recovery.Gathered || !w.agree() || w.owner == nil || w.owner.memory.Trusted == 0 || w.owner.mono() < w.owner.memory.Trusted {
 		return
@@ -238,7 +249,7 @@ func (w *world) certify() {
 	w.wakeOwner()
 }
 
-func (w *world) agree() bool {
+func (w *site) agree() bool {
 	for _, c := range w.db.calls {
 		if c.State != protocol.CallSettled && c.FirstSent == 0 {
 			return false
@@ -258,7 +269,7 @@ func (w *world) agree() bool {
 		if d.kind == document.ItemKind || d.deleted {
 			continue
 		}
-		l := w.db.linkTo(refOf(d.kind, d.id).String())
+		l := w.db.linkTo(w.refOf(d.kind, d.id).String())
 		if l == nil {
 			return false
 		}
@@ -304,18 +315,7 @@ func (w *world) restoreIngest(b *backup[ingest]) {
 // record anew.
 func (in *ingest) lift() {
 	w := in.w
-	for _, lane := range w.db.order {
-		for _, s := range w.db.lanes[lane].slots {
-			in.last[lane] = max(in.last[lane], s.Seq)
-			for _, a := range s.Rendering.After {
-				in.last[a.Lane] = max(in.last[a.Lane], a.Seq)
-			}
-		}
-	}
-	for i := range w.db.told {
-		x := &w.db.told[i]
-		in.last[x.Lane] = max(in.last[x.Lane], x.Seq)
-	}
+	w.each(func(s *site) { in.liftOver(s) })
 	in.lifting = false
 	in.deliver(in.published)
 	for ref, o := range in.objects { // into a map: the order is not seen
@@ -323,7 +323,7 @@ func (in *ingest) lift() {
 	}
 	for _, e := range in.order {
 		if e.outcome == "" {
-			w.bus.publish(e)
+			in.publish(e)
 		}
 	}
 	for _, r := range w.crm.records {
@@ -332,6 +332,22 @@ func (in *ingest) lift() {
 		}
 	}
 	w.log("ingest goes on above what the writer holds")
+}
+
+// liftOver has a site's numbers go on above what the writer holds.
+func (in *ingest) liftOver(s *site) {
+	above := func(lane string, seq int64) { in.last[line{s.no, lane}] = max(in.last[line{s.no, lane}], seq) }
+	for _, lane := range s.db.order {
+		for _, x := range s.db.lanes[lane].slots {
+			above(lane, x.Seq)
+			for _, a := range x.Rendering.After {
+				above(a.Lane, a.Seq)
+			}
+		}
+	}
+	for i := range s.db.told {
+		above(s.db.told[i].Lane, s.db.told[i].Seq)
+	}
 }
 
 // collided: the writer holds another event at the place. It is admitted again
@@ -351,38 +367,52 @@ func (in *ingest) fill() {
 	if in.floor == 0 || in.lifting {
 		return
 	}
+	in.w.each(func(s *site) { in.fillAt(s) })
+}
+
+func (in *ingest) fillAt(s *site) {
 	held := map[protocol.Place]bool{}
 	for _, e := range in.order {
-		held[protocol.Place{Lane: e.lane, Seq: e.seq}] = true
+		if e.site == s.no {
+			held[protocol.Place{Lane: e.lane, Seq: e.seq}] = true
+		}
 	}
-	lanes := slices.Sorted(maps.Keys(in.last))
+	var lanes []string
+	for at := range in.last { // sorted next
+		if at.site == s.no {
+			lanes = append(lanes, at.of)
+		}
+	}
+	slices.Sort(lanes)
 	for _, lane := range lanes {
-		next, known, _ := in.w.db.Next(lane)
-		for seq := max(next, 1); seq <= in.last[lane] && (known || seq > 0); seq++ {
-			at := protocol.Place{Lane: lane, Seq: seq}
-			if held[at] || in.w.db.stored(lane, seq) {
+		next, _, _ := s.db.Next(lane)
+		for seq := max(next, 1); seq <= in.last[line{s.no, lane}]; seq++ {
+			if held[protocol.Place{Lane: lane, Seq: seq}] || s.db.stored(lane, seq) {
 				continue
 			}
 			ref, _ := event.ParseRef(lane)
-			e := &admitted{id: event.ID(lane, 0, "filler", seq), route: customers, ref: ref, render: 1, class: event.Bulk, typ: event.Put, lane: lane, seq: seq, data: &state{}, filler: true, changed: in.w.now}
+			e := &admitted{
+				id: event.ID(lane, 0, "filler"+s.account, seq), site: s.no, route: customers + s.account, ref: ref, render: 1, class: event.Bulk, typ: event.Put,
+				lane: lane, seq: seq, data: &state{}, filler: true, changed: in.w.now,
+			}
 			in.events[e.id] = e
 			in.order = append(in.order, e)
 			in.w.cover.Faults["filler"]++
-			in.w.bus.publish(e)
+			in.publish(e)
 		}
 	}
 }
 
 // actOnRecovery is a person who looks into the books after a restore: what is
 // not linked is, and then what stands is right.
-func (w *world) actOnRecovery(x *excRow, c *protocol.Command) bool {
+func (w *site) actOnRecovery(x *excRow, c *protocol.Command) bool {
 	if x.Kind != exception.Recovery {
 		return false
 	}
 	c.Action = protocol.Retry
 	for _, d := range w.books.docs {
-		if d.kind.Financial() && w.becameOf(d.subject) == x.Subject && !d.deleted && !w.linked(refOf(d.kind, d.id).String()) {
-			c.Action, c.Ref = protocol.LinkTo, refOf(d.kind, d.id).String()
+		if d.kind.Financial() && (d.subject == x.Subject || w.becameOf(d.subject) == x.Subject) && !d.deleted && !w.linked(w.refOf(d.kind, d.id).String()) {
+			c.Action, c.Ref = protocol.LinkTo, w.refOf(d.kind, d.id).String()
 			break
 		}
 	}
@@ -406,7 +436,7 @@ func (in *ingest) displaced(f fact) {
 		return
 	}
 	for _, e := range in.order {
-		if e.outcome == "" && e.lane == f.at.Lane && e.seq == f.at.Seq && e.id != f.event {
+		if e.outcome == "" && e.site == f.site && e.lane == f.at.Lane && e.seq == f.at.Seq && e.id != f.event {
 			in.hear(e, fact{kind: "slot.collided", life: f.life})
 			return
 		}

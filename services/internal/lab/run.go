@@ -121,10 +121,12 @@ func Trace(seed uint64, o Options, to io.Writer) ([]Violation, error) {
 // play is one schedule, added to what is counted and to the digest.
 func play(seed uint64, o Options, cover *Coverage, h hash.Hash, trace io.Writer, in *room) []Violation {
 	w := playWorld(seed, o, cover, trace, in)
-	for _, d := range w.books.docs {
-		fmt.Fprintf(h, "%s %s %s %s %d|", d.mark, d.net, d.note, d.status, d.version)
+	for _, s := range w.sites {
+		for _, d := range s.books.docs {
+			fmt.Fprintf(h, "%s %s %s %s %d|", d.mark, d.net, d.note, d.status, d.version)
+		}
+		fmt.Fprintf(h, "%d %d %d %d\n", seed, w.now, w.queue.no, len(s.db.ops))
 	}
-	fmt.Fprintf(h, "%d %d %d %d\n", seed, w.now, w.queue.no, len(w.db.ops))
 	return w.bad
 }
 
@@ -136,12 +138,12 @@ func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *roo
 	w.picks = picks{keep: slices.Sorted(slices.Values(o.Keep)), only: o.Only, want: o.list || trace != nil}
 	start := w.now
 	w.populate()
-	w.assign(w.procs[0])
+	w.each(func(s *site) { s.assign(s.procs[0]) })
 	w.disturb()
 	w.runTo(start + w.f.lasts)
 	w.heal()
 	if len(w.bad) == 0 {
-		w.checkEnd()
+		w.each((*site).checkEnd)
 	}
 	in.queue = w.queue.items
 	cover.Seeds++
@@ -157,12 +159,12 @@ func (w *world) disturb() {
 	f := &w.f
 	w.every(f.poll, w.ingest.poll)
 	w.every(7*minute, w.ingest.complete)
-	w.every(f.operator, w.operator)
-	w.every(f.rebalance, w.rebalance)
-	w.every(f.replay, w.bus.replay)
-	w.every(f.replay, w.bus.zombie)
-	w.every(f.hand, w.hand)
-	w.every(minute, w.watch)
+	w.every(f.operator, w.at((*site).operator))
+	w.every(f.rebalance, w.at((*site).rebalance))
+	w.every(f.replay, w.at(func(s *site) { s.bus.replay() }))
+	w.every(f.replay, w.at(func(s *site) { s.bus.zombie() }))
+	w.every(f.hand, w.at((*site).hand))
+	w.every(minute, func() { w.each((*site).watch) })
 	w.every(f.backup, w.backUp)
 	w.every(f.restore, func() {
 		if w.changes("database set back") {
@@ -170,21 +172,22 @@ func (w *world) disturb() {
 		}
 	})
 	if f.restore > 0 {
-		w.every(10*minute, w.certify)
+		w.every(10*minute, func() { w.each((*site).certify) })
 	}
 	w.every(f.outage, func() {
 		if !w.disturbs("outage") {
 			return
 		}
-		w.books.down = w.now + w.exp(10*minute)
+		b := w.some().books
+		b.down = w.now + w.exp(10*minute)
 		if w.chance(0.2) {
-			w.books.refuses = w.now + w.exp(10*minute)
+			b.refuses = w.now + w.exp(10*minute)
 		}
 	})
 	if f.lock {
 		w.every(15*minute, func() {
 			if w.disturbs("books closed") {
-				w.books.locked = []string{"", day(1), day(2)}[w.n(3)]
+				w.some().books.locked = []string{"", day(1), day(2)}[w.n(3)]
 			}
 		})
 	}
@@ -206,44 +209,64 @@ const patience = 17
 func (w *world) heal() {
 	w.calm = true
 	w.log("calm")
-	w.books.down, w.books.refuses, w.books.locked = 0, 0, ""
-	w.hold(false)
-	for _, p := range w.procs {
-		if p.alive && p.thaws > w.now {
-			p.thaws = w.now
-			p.die("frozen for too long, and killed")
-		}
-	}
+	w.each((*site).heal)
 	for n := range max(rounds, patience+waitRounds*(w.f.deals+w.f.edits)) {
 		if len(w.bad) > 0 {
 			return
 		}
-		if w.db.held != "" { // as the copy of a database that was set back has it
-			w.hold(false)
-		}
-		w.watch()
+		w.each((*site).attend)
 		w.ingest.poll()
 		w.ingest.complete()
-		w.bus.consume()
-		w.wakeOwner()
+		w.each(func(s *site) {
+			s.bus.consume()
+			s.wakeOwner()
+		})
 		w.runTo(w.now + 2*minute)
-		list := w.db.openExceptions()
 		if n > 2 && w.quiet() {
 			return
 		}
-		for i, x := range list {
-			if n < patience {
-				w.actOn(x, []int{0, 0, 2, 3, 5, 6, 7, 0}[(n+i)%8])
-				continue
-			}
-			w.actOn(x, 4) // enough: given up
+		w.each(func(s *site) { s.actOnAll(n) })
+	}
+}
+
+// heal ends what is wrong with one target.
+func (w *site) heal() {
+	w.books.down, w.books.refuses, w.books.locked = 0, 0, ""
+	w.hold(false)
+	for _, p := range w.procs {
+		if p.alive && p.thaws > w.now {
+			p.die("frozen for too long, and killed")
 		}
+	}
+}
+
+// attend sees that somebody owns a target, and that nobody holds it.
+func (w *site) attend() {
+	if w.db.held != "" { // as the copy of a database that was set back has it
+		w.hold(false)
+	}
+	w.watch()
+}
+
+// actOnAll is people acting on all that is in front of them, the n-th time.
+func (w *site) actOnAll(n int) {
+	for i, x := range w.db.openExceptions() {
+		if n < patience {
+			w.actOn(x, []int{0, 0, 2, 3, 5, 6, 7, 0}[(n+i)%8])
+			continue
+		}
+		w.actOn(x, 4) // enough: given up
 	}
 }
 
 // quiet: nothing is open.
 func (w *world) quiet() bool {
-	if len(w.db.openExceptions()) > 0 || len(w.ingest.open()) > 0 || len(w.db.commands) > 0 {
+	for _, s := range w.sites {
+		if len(s.db.openExceptions()) > 0 || len(s.db.commands) > 0 {
+			return false
+		}
+	}
+	if len(w.ingest.open()) > 0 {
 		return false
 	}
 	for _, r := range w.crm.records {

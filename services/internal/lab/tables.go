@@ -42,7 +42,7 @@ type excRow struct {
 // tables are the writer's database in memory. A turn gets copies, so that one
 // which dies before its commit changed nothing.
 type tables struct {
-	w      *world
+	w      *site
 	room   *room
 	lease  protocol.Lease // of the target
 	offset int
@@ -70,7 +70,7 @@ type tables struct {
 	recalled map[string]protocol.RecallState
 }
 
-func newTables(w *world) *tables {
+func newTables(w *site) *tables {
 	return &tables{w: w, room: w.room, life: 1, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}, agreed: map[protocol.Place]bool{}}
 }
 
@@ -110,7 +110,7 @@ func (t *tables) again(old *slotRow, r *document.Rendering) {
 			t.w.violated("I2", "slot %s/%d holds event %s, and %s claims it", laneID(r.Lane), r.Seq, old.EventID[:8], r.EventID[:8])
 			return
 		}
-		t.w.ingest.tell(fact{kind: "slot.collided", life: t.life, event: r.EventID, subject: r.Ref})
+		t.w.ingest.tell(fact{kind: "slot.collided", life: t.life, site: t.w.no, event: r.EventID, subject: r.Ref})
 		return
 	}
 	if !slices.ContainsFunc(old.newer, func(n *document.Rendering) bool { return n.Render == r.Render }) {

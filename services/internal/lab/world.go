@@ -23,11 +23,7 @@ type world struct {
 
 	crm     crm
 	ingest  ingest
-	bus     bus
-	db      *tables
-	books   *books
-	procs   []*process
-	owner   *process // whom the broker assigned the target to
+	sites   []*site
 	backups backups
 
 	cover *Coverage
@@ -51,13 +47,10 @@ func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverag
 	w.rng, w.luck = w.fork(), luck{seed: seed, asked: in.asked()}
 	w.queue.items = in.queue[:0]
 	w.blend(mix)
-	w.db = newTables(w)
-	w.books = newBooks(w)
-	w.ingest.start(w)
-	w.bus.w = w
-	for i := range 2 {
-		w.procs = append(w.procs, &process{w: w, id: fmt.Sprint("p", i)})
+	for range w.f.targets {
+		w.addSite()
 	}
+	w.ingest.start(w)
 	return w
 }
 

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"time"
 
 	"tieout.dev/services/internal/connector"
@@ -38,7 +39,7 @@ func (t *turn) move(h *Head) {
 	switch {
 	case t.openOp(h):
 		return
-	case h.Overtaken, t.replaced(h):
+	case t.overtaken(h), t.replaced(h):
 		if h.AfterMet {
 			t.merge(h) // what stands between it and the newer one needs the customer already
 		}
@@ -54,6 +55,12 @@ func (t *turn) move(h *Head) {
 		return // subject hold: another lane has an op of it under way
 	}
 	t.run(h)
+}
+
+// overtaken: a higher revision was carried out. A restore may have taken its op away
+// and left what a fact tells of its document.
+func (t *turn) overtaken(h *Head) bool {
+	return h.Overtaken || slices.ContainsFunc(t.v.Own[h.Slot.Subject], func(l *link.Link) bool { return l.Rev > h.Slot.Rev })
 }
 
 // replaced: a newer revision stands behind it, or a parked one's in any lane. That

@@ -67,7 +67,7 @@ func (t *turn) handOver(h *Head, l *link.Link, p *connector.Posting) {
 	_, n := t.survivors(h, l)
 	moved := *l
 	moved.Key = link.Key{SourceRef: h.Slot.Subject, Kind: l.Kind, Part: l.Part}
-	moved.N, moved.State = n, link.Primary
+	moved.N, moved.State, moved.Rev = n, link.Primary, h.Slot.Rev // revisions are of one record
 	t.alias(h, l)
 	t.newLink(&moved)
 	t.v.Owners[moved.OtherRef] = moved.Key

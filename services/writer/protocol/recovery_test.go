@@ -264,3 +264,17 @@ func TestAllSlotsOfARecordFirst(t *testing.T) {
 		t.Errorf("links %d, sent %+v: what is not wanted any more is found and voided", len(ch.Links), eff.Send)
 	}
 }
+
+// A fact tells of the document of a newer revision whose op a restore took away: an
+// older one that comes late is not carried out after it.
+func TestADocumentOfANewerRevisionOvertakes(t *testing.T) {
+	for rev, sends := range map[int64]int{1: 1, 3: 0} {
+		v := view(won(2, "b"))
+		linked(v, "a").Rev = rev
+		m := NewMemory()
+		ch, eff := Step(v, m, Inputs{})
+		if len(eff.Looks) != sends || (len(ch.Ended) == 1 && ch.Ended[0].Outcome == Superseded) != (sends == 0) {
+			t.Errorf("revision 2 after one of revision %d: looks %v, ended %v", rev, eff.Looks, ch.Ended)
+		}
+	}
+}
