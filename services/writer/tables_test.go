@@ -53,3 +53,50 @@ func TestRealtimeGoesBeforeWhatItLifts(t *testing.T) {
 		}
 	}
 }
+
+// A merge follows the slots of what it names as merged away that are still queued in
+// other lanes, also those that ingest forgot when its database was set back.
+func TestAMergeFollowsWhatIsQueuedOfTheMergedRecord(t *testing.T) {
+	d := newDesk(t)
+	for _, r := range []*document.Rendering{
+		{EventID: "lost", Lane: "company/1", Seq: 1, Ref: "deal/4"},
+		{EventID: "merge", Lane: "company/2", Seq: 1, Ref: "deal/3", Type: event.Merge, MergedFrom: []string{"deal/4"}},
+	} {
+		r.Target, r.Class, r.Verdict, r.OccurredAt = "books", event.Realtime, document.Nothing, time.Unix(1_800_000_000, 0)
+		doc, err := document.Encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.db.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := d.server.w.storeSlot(tx, r, doc, "")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	met := func() (out map[string]bool) {
+		v := &protocol.View{Target: "books"}
+		if err := d.db.Write(t.Context(), func(tx *store.Tx) error {
+			return protocol.Load(tables{tx, "books"}, v, protocol.NewMemory(), protocol.Inputs{})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		out = map[string]bool{}
+		for _, h := range v.Heads {
+			out[h.Slot.EventID] = h.AfterMet
+		}
+		return out
+	}
+	if got := met(); !got["lost"] || got["merge"] {
+		t.Errorf("what they follow has ended: %v", got)
+	}
+	if err := d.db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE slot SET state = 'ended' WHERE event_id = 'lost'`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := met(); !got["merge"] {
+		t.Errorf("the merged record's slot has ended, and the merge waits: %v", got)
+	}
+}

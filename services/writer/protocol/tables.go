@@ -232,7 +232,7 @@ func (l *loader) aroundHead(h *Head) (err error) {
 	if h.NewerHere, h.NewerAny, h.Overtaken, err = l.Around(s); err != nil {
 		return err
 	}
-	if h.AfterMet, h.AfterHeld, err = l.after(s.Rendering); err != nil {
+	if h.AfterMet, h.AfterHeld, err = l.after(h.Lane, s.Rendering); err != nil {
 		return err
 	}
 	if h.State == Parked {
@@ -276,10 +276,14 @@ func (l *loader) aroundHead(h *Head) (err error) {
 	return l.parts(s)
 }
 
-// after reports whether every slot that a rendering follows has ended, and
+// after reports whether every slot that a lane's head follows has ended, and
 // whether those that have not are stored here.
-func (l *loader) after(r *document.Rendering) (met, held bool, err error) {
-	met, held = true, true
+func (l *loader) after(lane string, r *document.Rendering) (met, held bool, err error) {
+	losers, err := l.losersOf(lane, r)
+	if err != nil {
+		return false, false, err
+	}
+	met, held = len(losers) == 0, true
 	for _, a := range r.After {
 		next, known, err := l.Next(a.Lane)
 		if err != nil {
@@ -298,6 +302,23 @@ func (l *loader) after(r *document.Rendering) (met, held bool, err error) {
 		held = held && stored
 	}
 	return met, held, nil
+}
+
+// losersOf are where slots of what a head names as merged away are queued in other
+// lanes. It follows them, whether or not ingest still knew of them.
+func (l *loader) losersOf(lane string, r *document.Rendering) (out []Place, err error) {
+	for _, loser := range r.MergedFrom {
+		places, err := l.Places(loser)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range places {
+			if p.Lane != lane {
+				out = append(out, p)
+			}
+		}
+	}
+	return out, nil
 }
 
 // merged reads the links of what a merge names as merged away.
@@ -542,12 +563,22 @@ func (l *loader) comesAfter(lane string, r *document.Rendering) error {
 		if known && next > a.Seq {
 			continue
 		}
-		keep(&l.v.Follows, lane, append(l.v.Follows[lane], a.Lane))
-		if err := l.follow(a.Lane); err != nil {
+		if err := l.followed(lane, a.Lane); err != nil {
 			return err
 		}
 	}
-	return nil
+	losers, err := l.losersOf(lane, r)
+	for _, p := range losers {
+		if err := l.followed(lane, p.Lane); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (l *loader) followed(lane, before string) error {
+	keep(&l.v.Follows, lane, append(l.v.Follows[lane], before))
+	return l.follow(before)
 }
 
 // answered reads who is linked to what looks found, now or before.
