@@ -66,7 +66,7 @@ func (r *run) classSeen() (class connector.Ambiguity, said string) {
 	case r.twice == another || r.other == another:
 		return shown, "the same call sent twice made two records" + searched
 	case r.twice == unclear || r.other == unclear:
-		return "", "the answer to the repeat was lost: whether it made a second record is not known"
+		return "", "the answer to the repeat was lost: whether it made a second record is not known; probe again"
 	}
 	return "", ""
 }
