@@ -10,6 +10,13 @@ import (
 	"tieout.dev/services/internal/document"
 )
 
+// Who acts on a contradiction: where no setting says what was measured to be
+// false, the connector itself is wrong.
+const (
+	fromOperator = "operator"
+	fromTieout   = "tieout"
+)
+
 // judge holds what was seen against what is claimed.
 func (r *run) judge() {
 	rep := r.report
@@ -38,7 +45,7 @@ func (r *run) class() Finding {
 	switch { // A is the strongest, and the letters are in order
 	case class > r.report.Claimed:
 		f.Verdict = Contradicted
-		f.Next = "tieout's developers: the class that the connector claims for " + string(r.kind) + " is wrong for these books, and no setting changes it; leave the connection paused and report this"
+		f.Who, f.Next = fromTieout, "the class that the connector claims for "+string(r.kind)+" is wrong for these books, and no setting changes it; leave the connection paused and report this to Tieout"
 	case class < r.report.Claimed:
 		f.Verdict = Stronger
 		f.Said += ". Nothing relies on it"
@@ -122,14 +129,14 @@ func (r *run) searchLag() Finding {
 		return f
 	case never == f.Samples: // more patience would not help
 		f.Verdict = Contradicted
-		f.Next = "tieout's developers: what the connector claims to be found by a search is not; leave the connection paused and report this"
+		f.Who, f.Next = fromTieout, "what the connector claims to be found by a search is not; leave the connection paused and report this to Tieout"
 	case missing > r.Claims.SearchLag:
 		f.Verdict = Contradicted
-		f.Next = "operator: set " + SearchLag + " of the connection to at least " + suggest(missing) + ", restart the services that have it, and probe again"
+		f.Who, f.Next = fromOperator, "set "+SearchLag+" of the connection to at least "+suggest(missing)+", restart the services that have it, and probe again"
 	default:
 		f.Verdict = Holds
 	}
-	f.Measured = figure(missing, shown, never < f.Samples)
+	f.Measured = figure(missing, shown, never < f.Samples && f.Verdict == Holds)
 	f.Said = fmt.Sprintf("%d looked for as the writer does", f.Samples)
 	if never < f.Samples {
 		f.Said += fmt.Sprintf(": the last was shown %s after its answer", shown.Round(time.Millisecond))
@@ -174,12 +181,12 @@ func (r *run) longestRequest() Finding {
 		return f
 	case missing > r.Claims.LongestRequest+r.Claims.SearchLag: // the search may have lagged, but no more than it may
 		f.Verdict = Contradicted
-		f.Next = "operator: set " + LongestRequest + " of the connection to at least " + suggest(missing-r.Claims.SearchLag) + ", restart the services that have it, and probe again"
+		f.Who, f.Next = fromOperator, "set "+LongestRequest+" of the connection to at least "+suggest(missing-r.Claims.SearchLag)+", restart the services that have it, and probe again"
 	case lost > never:
 		f.Verdict = Holds
 	}
 	if lost > never {
-		f.Measured = figure(missing, seen, true)
+		f.Measured = figure(missing, seen, f.Verdict == Holds)
 	}
 	switch {
 	case missing > 0 && lost > never:
@@ -206,7 +213,7 @@ func (r *run) keyLife() Finding {
 	case r.KeyWait <= r.Claims.KeyLife:
 		f.Verdict, f.Measured, f.Samples = Contradicted, "< "+r.KeyWait.String(), 1
 		f.Said = "after " + r.KeyWait.String() + " the key was forgotten: the same call made another record or was refused"
-		f.Next = "tieout's developers: these books forget keys sooner than the connector claims; leave the connection paused and report this"
+		f.Who, f.Next = fromTieout, "these books forget keys sooner than the connector claims; leave the connection paused and report this to Tieout"
 	default:
 		f.Verdict, f.Measured, f.Samples = Holds, "< "+r.KeyWait.String(), 1
 		f.Said = "the key was forgotten after " + r.KeyWait.String() + ", which is longer than claimed"
@@ -214,10 +221,10 @@ func (r *run) keyLife() Finding {
 	return f
 }
 
-// figure is what is known of a duration: not more than when it was seen, or else
-// more than when it was not.
-func figure(missing, seen time.Duration, was bool) string {
-	if was {
+// figure is what is known of a duration: not more than when it was seen, or where
+// that is too long more than when it was not.
+func figure(missing, seen time.Duration, enough bool) string {
+	if enough {
 		return "≤ " + seen.Round(time.Millisecond).String()
 	}
 	return "> " + missing.Round(time.Millisecond).String()

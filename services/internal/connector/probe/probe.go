@@ -61,7 +61,7 @@ type Finding struct {
 	Samples           int
 	Verdict           Verdict
 	Said              string // what was seen
-	Next              string // who does what about a contradiction
+	Who, Next         string // who does what about a contradiction: operator or tieout
 }
 
 // Left is what a probe made and did not take back.
