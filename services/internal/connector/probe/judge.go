@@ -221,11 +221,11 @@ func (r *run) keyLife() Finding {
 	return f
 }
 
-// figure is what is known of a duration: not more than when it was seen, or where
-// that is too long more than when it was not.
+// figure is what is known of a duration: it lies between when a look did not show
+// the effect and when one did, or where that is too long it is more than the first.
 func figure(missing, seen time.Duration, enough bool) string {
 	if enough {
-		return "≤ " + seen.Round(time.Millisecond).String()
+		return missing.Round(time.Millisecond).String() + " to " + seen.Round(time.Millisecond).String()
 	}
 	return "> " + missing.Round(time.Millisecond).String()
 }

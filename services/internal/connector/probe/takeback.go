@@ -61,11 +61,12 @@ func (r *run) things(ctx context.Context) (out []thing) {
 			out = append(out, thing{p, mark})
 		}
 	}
-	for i, x := range r.shots {
+	copied := r.twice == unclear || r.other == unclear || r.later == unclear // perhaps
+	for _, x := range r.shots {
 		if x.posting != nil {
 			add(*x.posting, x.mark)
 		}
-		if !x.lost && i > 0 && r.twice != unclear && r.other != unclear && r.later != unclear {
+		if !x.lost && !(copied && x.kind == r.kind) {
 			continue // one answer, one record
 		}
 		found, err := r.look(ctx, x)
