@@ -231,7 +231,7 @@ func probed(run string, r *probe.Report) string {
 		}
 		left = "left in the books: " + strings.Join(names, ", ")
 	}
-	return strings.Join(append(parts, fmt.Sprintf("%d records made with %d requests, %s", r.Made, r.Requests, left)), "; ")
+	return strings.Join(append(parts, fmt.Sprintf("%d made in the books with %d requests, %s", r.Made, r.Requests, left)), "; ")
 }
 
 func measured(f probe.Finding) string {

@@ -253,7 +253,7 @@ func (v *probeView) table(w io.Writer) {
 		}
 	}
 	for _, k := range v.Kinds {
-		fmt.Fprintf(w, "%s: %d records made with %d requests, %d left\n", strings.ToLower(k.Kind), k.Made, k.Requests, len(k.Left))
+		fmt.Fprintf(w, "%s: %d made in the books with %d requests, %d left\n", strings.ToLower(k.Kind), k.Made, k.Requests, len(k.Left))
 		for _, l := range k.Left {
 			fmt.Fprintf(w, "left\t%s\t%s\t%s\n", l.Ref, l.Mark, l.Why)
 		}

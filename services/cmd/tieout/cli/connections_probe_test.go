@@ -61,7 +61,7 @@ func TestProbeSaysWhatIsContradicted(t *testing.T) {
 	if code, out, said := do("--dry-run"); code != exitOK || !strings.Contains(out, "would write: makes invoices") || strings.Contains(out, "notes") || len(p.asked) > 0 {
 		t.Errorf("exit %d: %s%s", code, out, said)
 	}
-	if code, out, said := do("--reason", "new"); code != exitOK || len(p.asked) != 1 || p.asked[0].GetReason() != "new" || !strings.Contains(said, "probing invoice, 1 of 1") || !strings.Contains(out, "6 records made with 40 requests") {
+	if code, out, said := do("--reason", "new"); code != exitOK || len(p.asked) != 1 || p.asked[0].GetReason() != "new" || !strings.Contains(said, "probing invoice, 1 of 1") || !strings.Contains(out, "6 made in the books with 40 requests") {
 		t.Errorf("exit %d: %s%s", code, out, said)
 	}
 	if code, out, _ := do("--reason", "new", "--kinds", "invoice, credit_note"); code != exitOK || len(p.asked) != 2 {

@@ -174,7 +174,10 @@ func (r *run) longestRequest() Finding {
 		}
 	}
 	f.Samples = lost
-	f.Said = fmt.Sprintf("%d requests were answered, the slowest after %s", len(r.shots)-lost, answered.Round(time.Millisecond))
+	f.Said = "no request was answered"
+	if n := len(r.shots) - lost; n > 0 {
+		f.Said = fmt.Sprintf("%d requests were answered, the slowest after %s", n, answered.Round(time.Millisecond))
+	}
 	switch {
 	case lost == 0:
 		f.Said = strings.TrimPrefix(r.report.Stopped+"; ", "; ") + f.Said + "; no answer was lost"
