@@ -294,12 +294,18 @@ func (s *Server) ActOnConnection(ctx context.Context, r *controlv1.ActOnConnecti
 		return &controlv1.ActOnConnectionResponse{}, nil
 	}
 	var id string
-	err := s.w.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		id = event.Digest("command/v1", c.Account, r.GetAction(), r.GetActor(), store.Time(tx.Now()).String())[:24]
-		_, err := tx.Exec(`INSERT INTO command (id, target, exception, lane, seq, action, actor, reason, state, created_at) VALUES ($1, $2, '', '', 0, $3, $4, $5, 'waiting', $6) ON CONFLICT (id) DO NOTHING`,
-			id, c.Account, r.GetAction(), r.GetActor(), r.GetReason(), tx.Now())
+	err := s.w.deps.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		id, err = orderTarget(tx, c.Account, r.GetAction(), r.GetActor(), r.GetReason())
 		return err
 	})
 	s.w.wakeOwner(c.Account)
 	return &controlv1.ActOnConnectionResponse{Command: id}, err
+}
+
+// orderTarget stores a pause or a resume; the owner's next turn applies it.
+func orderTarget(tx *store.Tx, account, action, actor, reason string) (id string, err error) {
+	id = event.Digest("command/v1", account, action, actor, store.Time(tx.Now()).String())[:24]
+	_, err = tx.Exec(`INSERT INTO command (id, target, exception, lane, seq, action, actor, reason, state, created_at) VALUES ($1, $2, '', '', 0, $3, $4, $5, 'waiting', $6) ON CONFLICT (id) DO NOTHING`,
+		id, account, action, actor, reason, tx.Now())
+	return id, err
 }

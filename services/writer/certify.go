@@ -104,7 +104,8 @@ func agree(tx *store.Tx, target string, p *connector.Posting, fill bool) (why st
 	if err != nil {
 		return "", false, err
 	}
-	if len(links) == 0 && p.Mark != "" && p.Kind.Financial() { // a customer or an item is found by its name when it is needed
+	// a customer or an item is found by its name when it is needed, and no record asks for what a probe made
+	if len(links) == 0 && p.Mark != "" && p.Kind.Financial() && !document.IsProbe(p.Mark) {
 		return "no link names it", false, nil
 	}
 	for _, l := range links {

@@ -127,3 +127,20 @@ func TestTheAbsorbedAreKnown(t *testing.T) {
 		t.Errorf("of another record: %+v", p)
 	}
 }
+
+// What a probe made belongs to no record: it keeps no recovery from its end.
+func TestARecoveryDoesNotWaitForWhatAProbeMade(t *testing.T) {
+	d := newDesk(t)
+	for mark, want := range map[string]string{document.Mark("books/1", "crm/1/deal/1", "invoice", 1): "no link names it", document.ProbeMark("r", 1): ""} {
+		p := &connector.Posting{Ref: event.Ref{System: "books", Account: "1", Type: "invoice", ID: "7"}, Kind: document.InvoiceKind, Mark: mark, Status: connector.Voided}
+		if err := d.db.Read(t.Context(), func(tx *store.Tx) error {
+			why, _, err := agree(tx, "books/1", p, false)
+			if why != want {
+				t.Errorf("%s: %q", mark, why)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

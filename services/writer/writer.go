@@ -72,6 +72,7 @@ type Writer struct {
 	change   chan struct{} // the assignment moved
 	restored chan struct{} // the database was set back
 	disagree sync.Map      // target -> why books and links do not agree yet
+	probing  sync.Map      // target -> true while a person's probe of it is under way
 }
 
 // New makes the service; Run does the work.

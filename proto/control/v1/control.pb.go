@@ -7381,6 +7381,489 @@ func (x *PrepareConnectionResponse) GetMade() bool {
 	return false
 }
 
+// ProbeConnectionRequest names a connection and what is measured of it.
+type ProbeConnectionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	Connection string `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Kind of document, such as INVOICE. In a dry run "" means all.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// How many documents the search lag is measured by; 0 means 3, at most 20.
+	Samples int32 `protobuf:"varint,3,opt,name=samples,proto3" json:"samples,omitempty"`
+	// How long after a call its key is used once more, in milliseconds; 0: not. Only
+	// for kinds whose keys are claimed to be remembered, at most 24 hours.
+	KeyWaitMs int64 `protobuf:"varint,4,opt,name=key_wait_ms,json=keyWaitMs,proto3" json:"key_wait_ms,omitempty"`
+	// Record whose marker may be written for a moment; for markers only.
+	Ref string `protobuf:"bytes,5,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Say what would be written, write nothing.
+	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Why; mandatory unless it is a dry run.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who probes it.
+	Actor         string `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeConnectionRequest) Reset() {
+	*x = ProbeConnectionRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeConnectionRequest) ProtoMessage() {}
+
+func (x *ProbeConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeConnectionRequest.ProtoReflect.Descriptor instead.
+func (*ProbeConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
+}
+
+func (x *ProbeConnectionRequest) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *ProbeConnectionRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ProbeConnectionRequest) GetSamples() int32 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *ProbeConnectionRequest) GetKeyWaitMs() int64 {
+	if x != nil {
+		return x.KeyWaitMs
+	}
+	return 0
+}
+
+func (x *ProbeConnectionRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *ProbeConnectionRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ProbeConnectionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ProbeConnectionRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// ProbeConnectionResponse is what was measured, or would be written.
+type ProbeConnectionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// The kind that was asked for, or in a dry run all that the target writes.
+	Kinds []*ProbedKind `protobuf:"bytes,2,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Command that pauses the connection, where a claim is contradicted.
+	Command       string `protobuf:"bytes,3,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeConnectionResponse) Reset() {
+	*x = ProbeConnectionResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeConnectionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeConnectionResponse) ProtoMessage() {}
+
+func (x *ProbeConnectionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeConnectionResponse.ProtoReflect.Descriptor instead.
+func (*ProbeConnectionResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *ProbeConnectionResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ProbeConnectionResponse) GetKinds() []*ProbedKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ProbeConnectionResponse) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+// ProbedKind is what was measured of a kind.
+type ProbedKind struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Kind of document.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Class that the connector claims: A, B, C or D.
+	Claimed string `protobuf:"bytes,2,opt,name=claimed,proto3" json:"claimed,omitempty"`
+	// Class that was measured; "" where nothing could be said.
+	Measured string `protobuf:"bytes,3,opt,name=measured,proto3" json:"measured,omitempty"`
+	// holds, stronger, contradicted or not_measured.
+	Verdict string `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	// Claim by claim.
+	Findings []*ProbeFinding `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`
+	// What a probe of the kind writes, in words.
+	Writes string `protobuf:"bytes,6,opt,name=writes,proto3" json:"writes,omitempty"`
+	// Whether what it writes can be taken back.
+	TakesBack bool `protobuf:"varint,7,opt,name=takes_back,json=takesBack,proto3" json:"takes_back,omitempty"`
+	// Requests that it took.
+	Requests int64 `protobuf:"varint,8,opt,name=requests,proto3" json:"requests,omitempty"`
+	// Records that it made in the books.
+	Made int64 `protobuf:"varint,9,opt,name=made,proto3" json:"made,omitempty"`
+	// What stays of them.
+	Left []*ProbeLeft `protobuf:"bytes,10,rep,name=left,proto3" json:"left,omitempty"`
+	// Why it ended before all was measured.
+	Stopped       string `protobuf:"bytes,11,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbedKind) Reset() {
+	*x = ProbedKind{}
+	mi := &file_control_v1_control_proto_msgTypes[107]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbedKind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbedKind) ProtoMessage() {}
+
+func (x *ProbedKind) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[107]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbedKind.ProtoReflect.Descriptor instead.
+func (*ProbedKind) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{107}
+}
+
+func (x *ProbedKind) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ProbedKind) GetClaimed() string {
+	if x != nil {
+		return x.Claimed
+	}
+	return ""
+}
+
+func (x *ProbedKind) GetMeasured() string {
+	if x != nil {
+		return x.Measured
+	}
+	return ""
+}
+
+func (x *ProbedKind) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *ProbedKind) GetFindings() []*ProbeFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *ProbedKind) GetWrites() string {
+	if x != nil {
+		return x.Writes
+	}
+	return ""
+}
+
+func (x *ProbedKind) GetTakesBack() bool {
+	if x != nil {
+		return x.TakesBack
+	}
+	return false
+}
+
+func (x *ProbedKind) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *ProbedKind) GetMade() int64 {
+	if x != nil {
+		return x.Made
+	}
+	return 0
+}
+
+func (x *ProbedKind) GetLeft() []*ProbeLeft {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *ProbedKind) GetStopped() string {
+	if x != nil {
+		return x.Stopped
+	}
+	return ""
+}
+
+// ProbeFinding is what was measured of one claim.
+type ProbeFinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// class, search_lag, longest_request or key_life.
+	Claim string `protobuf:"bytes,1,opt,name=claim,proto3" json:"claim,omitempty"`
+	// What is claimed: a class, or a duration as settings write it.
+	Claimed string `protobuf:"bytes,2,opt,name=claimed,proto3" json:"claimed,omitempty"`
+	// What was measured.
+	Measured string `protobuf:"bytes,3,opt,name=measured,proto3" json:"measured,omitempty"`
+	// How many measurements it stands on.
+	Samples int64 `protobuf:"varint,4,opt,name=samples,proto3" json:"samples,omitempty"`
+	// holds, stronger, contradicted or not_measured.
+	Verdict string `protobuf:"bytes,5,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	// What was seen.
+	Said string `protobuf:"bytes,6,opt,name=said,proto3" json:"said,omitempty"`
+	// What to do about a contradiction.
+	Next string `protobuf:"bytes,7,opt,name=next,proto3" json:"next,omitempty"`
+	// Who does it: operator, or tieout where the connector itself is wrong.
+	Who           string `protobuf:"bytes,8,opt,name=who,proto3" json:"who,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeFinding) Reset() {
+	*x = ProbeFinding{}
+	mi := &file_control_v1_control_proto_msgTypes[108]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeFinding) ProtoMessage() {}
+
+func (x *ProbeFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[108]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeFinding.ProtoReflect.Descriptor instead.
+func (*ProbeFinding) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{108}
+}
+
+func (x *ProbeFinding) GetClaim() string {
+	if x != nil {
+		return x.Claim
+	}
+	return ""
+}
+
+func (x *ProbeFinding) GetClaimed() string {
+	if x != nil {
+		return x.Claimed
+	}
+	return ""
+}
+
+func (x *ProbeFinding) GetMeasured() string {
+	if x != nil {
+		return x.Measured
+	}
+	return ""
+}
+
+func (x *ProbeFinding) GetSamples() int64 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *ProbeFinding) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *ProbeFinding) GetSaid() string {
+	if x != nil {
+		return x.Said
+	}
+	return ""
+}
+
+func (x *ProbeFinding) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *ProbeFinding) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+// ProbeLeft is a record that stays in the books.
+type ProbeLeft struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ref in the books; "" where the answer was lost.
+	Ref string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Mark that it carries.
+	Mark string `protobuf:"bytes,2,opt,name=mark,proto3" json:"mark,omitempty"`
+	// Why it stays.
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeLeft) Reset() {
+	*x = ProbeLeft{}
+	mi := &file_control_v1_control_proto_msgTypes[109]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeLeft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeLeft) ProtoMessage() {}
+
+func (x *ProbeLeft) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[109]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeLeft.ProtoReflect.Descriptor instead.
+func (*ProbeLeft) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{109}
+}
+
+func (x *ProbeLeft) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *ProbeLeft) GetMark() string {
+	if x != nil {
+		return x.Mark
+	}
+	return ""
+}
+
+func (x *ProbeLeft) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // MarkRestoredRequest says that a service's database was set back.
 type MarkRestoredRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -7392,7 +7875,7 @@ type MarkRestoredRequest struct {
 
 func (x *MarkRestoredRequest) Reset() {
 	*x = MarkRestoredRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[105]
+	mi := &file_control_v1_control_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7404,7 +7887,7 @@ func (x *MarkRestoredRequest) String() string {
 func (*MarkRestoredRequest) ProtoMessage() {}
 
 func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[105]
+	mi := &file_control_v1_control_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7417,7 +7900,7 @@ func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRestoredRequest.ProtoReflect.Descriptor instead.
 func (*MarkRestoredRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *MarkRestoredRequest) GetActor() string {
@@ -7438,7 +7921,7 @@ type MarkRestoredResponse struct {
 
 func (x *MarkRestoredResponse) Reset() {
 	*x = MarkRestoredResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[106]
+	mi := &file_control_v1_control_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7450,7 +7933,7 @@ func (x *MarkRestoredResponse) String() string {
 func (*MarkRestoredResponse) ProtoMessage() {}
 
 func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[106]
+	mi := &file_control_v1_control_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7463,7 +7946,7 @@ func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRestoredResponse.ProtoReflect.Descriptor instead.
 func (*MarkRestoredResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{106}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *MarkRestoredResponse) GetIncarnation() int64 {
@@ -7491,7 +7974,7 @@ type ReopenRequest struct {
 
 func (x *ReopenRequest) Reset() {
 	*x = ReopenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[107]
+	mi := &file_control_v1_control_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7503,7 +7986,7 @@ func (x *ReopenRequest) String() string {
 func (*ReopenRequest) ProtoMessage() {}
 
 func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[107]
+	mi := &file_control_v1_control_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7516,7 +7999,7 @@ func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenRequest.ProtoReflect.Descriptor instead.
 func (*ReopenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{107}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *ReopenRequest) GetTarget() string {
@@ -7570,7 +8053,7 @@ type ReopenedEvent struct {
 
 func (x *ReopenedEvent) Reset() {
 	*x = ReopenedEvent{}
-	mi := &file_control_v1_control_proto_msgTypes[108]
+	mi := &file_control_v1_control_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7582,7 +8065,7 @@ func (x *ReopenedEvent) String() string {
 func (*ReopenedEvent) ProtoMessage() {}
 
 func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[108]
+	mi := &file_control_v1_control_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7595,7 +8078,7 @@ func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenedEvent.ProtoReflect.Descriptor instead.
 func (*ReopenedEvent) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{108}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ReopenedEvent) GetEventId() string {
@@ -7658,7 +8141,7 @@ type ReopenResponse struct {
 
 func (x *ReopenResponse) Reset() {
 	*x = ReopenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[109]
+	mi := &file_control_v1_control_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7670,7 +8153,7 @@ func (x *ReopenResponse) String() string {
 func (*ReopenResponse) ProtoMessage() {}
 
 func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[109]
+	mi := &file_control_v1_control_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7683,7 +8166,7 @@ func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenResponse.ProtoReflect.Descriptor instead.
 func (*ReopenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{109}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *ReopenResponse) GetEvents() []*ReopenedEvent {
@@ -7706,7 +8189,7 @@ type LaneTopsRequest struct {
 
 func (x *LaneTopsRequest) Reset() {
 	*x = LaneTopsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[110]
+	mi := &file_control_v1_control_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7718,7 +8201,7 @@ func (x *LaneTopsRequest) String() string {
 func (*LaneTopsRequest) ProtoMessage() {}
 
 func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[110]
+	mi := &file_control_v1_control_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7731,7 +8214,7 @@ func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneTopsRequest.ProtoReflect.Descriptor instead.
 func (*LaneTopsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{110}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *LaneTopsRequest) GetAfterTarget() string {
@@ -7759,7 +8242,7 @@ type LaneTopsResponse struct {
 
 func (x *LaneTopsResponse) Reset() {
 	*x = LaneTopsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[111]
+	mi := &file_control_v1_control_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7771,7 +8254,7 @@ func (x *LaneTopsResponse) String() string {
 func (*LaneTopsResponse) ProtoMessage() {}
 
 func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[111]
+	mi := &file_control_v1_control_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7784,7 +8267,7 @@ func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneTopsResponse.ProtoReflect.Descriptor instead.
 func (*LaneTopsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{111}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *LaneTopsResponse) GetLanes() []*LaneHead {
@@ -7809,7 +8292,7 @@ type FactsAfterRequest struct {
 
 func (x *FactsAfterRequest) Reset() {
 	*x = FactsAfterRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[112]
+	mi := &file_control_v1_control_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7821,7 +8304,7 @@ func (x *FactsAfterRequest) String() string {
 func (*FactsAfterRequest) ProtoMessage() {}
 
 func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[112]
+	mi := &file_control_v1_control_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7834,7 +8317,7 @@ func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsAfterRequest.ProtoReflect.Descriptor instead.
 func (*FactsAfterRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{112}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *FactsAfterRequest) GetStreamPrefix() string {
@@ -7870,7 +8353,7 @@ type FactsAfterResponse struct {
 
 func (x *FactsAfterResponse) Reset() {
 	*x = FactsAfterResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[113]
+	mi := &file_control_v1_control_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7882,7 +8365,7 @@ func (x *FactsAfterResponse) String() string {
 func (*FactsAfterResponse) ProtoMessage() {}
 
 func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[113]
+	mi := &file_control_v1_control_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7895,7 +8378,7 @@ func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsAfterResponse.ProtoReflect.Descriptor instead.
 func (*FactsAfterResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{113}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *FactsAfterResponse) GetFacts() [][]byte {
@@ -8468,7 +8951,50 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\"E\n" +
 	"\x19PrepareConnectionResponse\x12\x14\n" +
 	"\x05items\x18\x01 \x03(\tR\x05items\x12\x12\n" +
-	"\x04made\x18\x02 \x01(\bR\x04made\"+\n" +
+	"\x04made\x18\x02 \x01(\bR\x04made\"\xdf\x01\n" +
+	"\x16ProbeConnectionRequest\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\tR\n" +
+	"connection\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
+	"\asamples\x18\x03 \x01(\x05R\asamples\x12\x1e\n" +
+	"\vkey_wait_ms\x18\x04 \x01(\x03R\tkeyWaitMs\x12\x10\n" +
+	"\x03ref\x18\x05 \x01(\tR\x03ref\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\"{\n" +
+	"\x17ProbeConnectionResponse\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12,\n" +
+	"\x05kinds\x18\x02 \x03(\v2\x16.control.v1.ProbedKindR\x05kinds\x12\x18\n" +
+	"\acommand\x18\x03 \x01(\tR\acommand\"\xd2\x02\n" +
+	"\n" +
+	"ProbedKind\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
+	"\aclaimed\x18\x02 \x01(\tR\aclaimed\x12\x1a\n" +
+	"\bmeasured\x18\x03 \x01(\tR\bmeasured\x12\x18\n" +
+	"\averdict\x18\x04 \x01(\tR\averdict\x124\n" +
+	"\bfindings\x18\x05 \x03(\v2\x18.control.v1.ProbeFindingR\bfindings\x12\x16\n" +
+	"\x06writes\x18\x06 \x01(\tR\x06writes\x12\x1d\n" +
+	"\n" +
+	"takes_back\x18\a \x01(\bR\ttakesBack\x12\x1a\n" +
+	"\brequests\x18\b \x01(\x03R\brequests\x12\x12\n" +
+	"\x04made\x18\t \x01(\x03R\x04made\x12)\n" +
+	"\x04left\x18\n" +
+	" \x03(\v2\x15.control.v1.ProbeLeftR\x04left\x12\x18\n" +
+	"\astopped\x18\v \x01(\tR\astopped\"\xc8\x01\n" +
+	"\fProbeFinding\x12\x14\n" +
+	"\x05claim\x18\x01 \x01(\tR\x05claim\x12\x18\n" +
+	"\aclaimed\x18\x02 \x01(\tR\aclaimed\x12\x1a\n" +
+	"\bmeasured\x18\x03 \x01(\tR\bmeasured\x12\x18\n" +
+	"\asamples\x18\x04 \x01(\x03R\asamples\x12\x18\n" +
+	"\averdict\x18\x05 \x01(\tR\averdict\x12\x12\n" +
+	"\x04said\x18\x06 \x01(\tR\x04said\x12\x12\n" +
+	"\x04next\x18\a \x01(\tR\x04next\x12\x10\n" +
+	"\x03who\x18\b \x01(\tR\x03who\"C\n" +
+	"\tProbeLeft\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x12\n" +
+	"\x04mark\x18\x02 \x01(\tR\x04mark\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"+\n" +
 	"\x13MarkRestoredRequest\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\"8\n" +
 	"\x14MarkRestoredResponse\x12 \n" +
@@ -8519,7 +9045,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"ListEvents\x12\x1d.control.v1.ListEventsRequest\x1a\x1e.control.v1.ListEventsResponse\x12H\n" +
 	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse\x12?\n" +
 	"\x06Reopen\x12\x19.control.v1.ReopenRequest\x1a\x1a.control.v1.ReopenResponse\x12Q\n" +
-	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\xa0\v\n" +
+	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\xfc\v\n" +
 	"\rWriterService\x12Q\n" +
 	"\fWriterStatus\x12\x1f.control.v1.WriterStatusRequest\x1a .control.v1.WriterStatusResponse\x12W\n" +
 	"\x0eListExceptions\x12!.control.v1.ListExceptionsRequest\x1a\".control.v1.ListExceptionsResponse\x126\n" +
@@ -8537,7 +9063,8 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\fBeginConsent\x12\x1f.control.v1.BeginConsentRequest\x1a .control.v1.BeginConsentResponse\x12T\n" +
 	"\rFinishConsent\x12 .control.v1.FinishConsentRequest\x1a!.control.v1.FinishConsentResponse\x12W\n" +
 	"\x0eTestConnection\x12!.control.v1.TestConnectionRequest\x1a\".control.v1.TestConnectionResponse\x12`\n" +
-	"\x11PrepareConnection\x12$.control.v1.PrepareConnectionRequest\x1a%.control.v1.PrepareConnectionResponse\x12E\n" +
+	"\x11PrepareConnection\x12$.control.v1.PrepareConnectionRequest\x1a%.control.v1.PrepareConnectionResponse\x12Z\n" +
+	"\x0fProbeConnection\x12\".control.v1.ProbeConnectionRequest\x1a#.control.v1.ProbeConnectionResponse\x12E\n" +
 	"\bLaneTops\x12\x1b.control.v1.LaneTopsRequest\x1a\x1c.control.v1.LaneTopsResponse\x12Q\n" +
 	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\x94\x05\n" +
 	"\fAuditService\x12N\n" +
@@ -8578,7 +9105,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 115)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 120)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),              // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),       // 1: control.v1.IngestStatusRequest
@@ -8685,54 +9212,59 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*TestConnectionResponse)(nil),    // 102: control.v1.TestConnectionResponse
 	(*PrepareConnectionRequest)(nil),  // 103: control.v1.PrepareConnectionRequest
 	(*PrepareConnectionResponse)(nil), // 104: control.v1.PrepareConnectionResponse
-	(*MarkRestoredRequest)(nil),       // 105: control.v1.MarkRestoredRequest
-	(*MarkRestoredResponse)(nil),      // 106: control.v1.MarkRestoredResponse
-	(*ReopenRequest)(nil),             // 107: control.v1.ReopenRequest
-	(*ReopenedEvent)(nil),             // 108: control.v1.ReopenedEvent
-	(*ReopenResponse)(nil),            // 109: control.v1.ReopenResponse
-	(*LaneTopsRequest)(nil),           // 110: control.v1.LaneTopsRequest
-	(*LaneTopsResponse)(nil),          // 111: control.v1.LaneTopsResponse
-	(*FactsAfterRequest)(nil),         // 112: control.v1.FactsAfterRequest
-	(*FactsAfterResponse)(nil),        // 113: control.v1.FactsAfterResponse
-	nil,                               // 114: control.v1.FinishConsentRequest.ParamsEntry
-	(*timestamppb.Timestamp)(nil),     // 115: google.protobuf.Timestamp
-	(*v1.Money)(nil),                  // 116: audit.v1.Money
+	(*ProbeConnectionRequest)(nil),    // 105: control.v1.ProbeConnectionRequest
+	(*ProbeConnectionResponse)(nil),   // 106: control.v1.ProbeConnectionResponse
+	(*ProbedKind)(nil),                // 107: control.v1.ProbedKind
+	(*ProbeFinding)(nil),              // 108: control.v1.ProbeFinding
+	(*ProbeLeft)(nil),                 // 109: control.v1.ProbeLeft
+	(*MarkRestoredRequest)(nil),       // 110: control.v1.MarkRestoredRequest
+	(*MarkRestoredResponse)(nil),      // 111: control.v1.MarkRestoredResponse
+	(*ReopenRequest)(nil),             // 112: control.v1.ReopenRequest
+	(*ReopenedEvent)(nil),             // 113: control.v1.ReopenedEvent
+	(*ReopenResponse)(nil),            // 114: control.v1.ReopenResponse
+	(*LaneTopsRequest)(nil),           // 115: control.v1.LaneTopsRequest
+	(*LaneTopsResponse)(nil),          // 116: control.v1.LaneTopsResponse
+	(*FactsAfterRequest)(nil),         // 117: control.v1.FactsAfterRequest
+	(*FactsAfterResponse)(nil),        // 118: control.v1.FactsAfterResponse
+	nil,                               // 119: control.v1.FinishConsentRequest.ParamsEntry
+	(*timestamppb.Timestamp)(nil),     // 120: google.protobuf.Timestamp
+	(*v1.Money)(nil),                  // 121: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,   // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,   // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,   // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
-	115, // 3: control.v1.IngestStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	120, // 3: control.v1.IngestStatusResponse.oldest:type_name -> google.protobuf.Timestamp
 	4,   // 4: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	115, // 5: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	115, // 6: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	115, // 7: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	120, // 5: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	120, // 6: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	120, // 7: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
 	13,  // 8: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
-	115, // 9: control.v1.Run.from:type_name -> google.protobuf.Timestamp
-	115, // 10: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	115, // 11: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	115, // 12: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	120, // 9: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	120, // 10: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	120, // 11: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	120, // 12: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
 	13,  // 13: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
 	13,  // 14: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
 	10,  // 15: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
-	115, // 16: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	120, // 16: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
 	0,   // 17: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
 	26,  // 18: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
 	3,   // 19: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	115, // 20: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	115, // 21: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	115, // 22: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	116, // 23: control.v1.Held.sum:type_name -> audit.v1.Money
-	116, // 24: control.v1.Exception.amount:type_name -> audit.v1.Money
-	115, // 25: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	120, // 20: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	120, // 21: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	120, // 22: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	121, // 23: control.v1.Held.sum:type_name -> audit.v1.Money
+	121, // 24: control.v1.Exception.amount:type_name -> audit.v1.Money
+	120, // 25: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
 	28,  // 26: control.v1.Exception.held:type_name -> control.v1.Held
-	115, // 27: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	120, // 27: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
 	30,  // 28: control.v1.Exception.refused:type_name -> control.v1.Refusal
-	115, // 29: control.v1.Refusal.at:type_name -> google.protobuf.Timestamp
+	120, // 29: control.v1.Refusal.at:type_name -> google.protobuf.Timestamp
 	29,  // 30: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
 	35,  // 31: control.v1.ListCommandsResponse.items:type_name -> control.v1.Command
-	115, // 32: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	115, // 33: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	120, // 32: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	120, // 33: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
 	28,  // 34: control.v1.LaneView.held:type_name -> control.v1.Held
 	40,  // 35: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
 	45,  // 36: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
@@ -8741,160 +9273,165 @@ var file_control_v1_control_proto_depIdxs = []int32{
 	52,  // 39: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
 	52,  // 40: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
 	0,   // 41: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	116, // 42: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	116, // 43: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	116, // 44: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	115, // 45: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	121, // 42: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	121, // 43: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	121, // 44: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	120, // 45: control.v1.Step.at:type_name -> google.protobuf.Timestamp
 	58,  // 46: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
 	59,  // 47: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
 	61,  // 48: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
 	61,  // 49: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	116, // 50: control.v1.Side.net:type_name -> audit.v1.Money
-	116, // 51: control.v1.Side.gross:type_name -> audit.v1.Money
+	121, // 50: control.v1.Side.net:type_name -> audit.v1.Money
+	121, // 51: control.v1.Side.gross:type_name -> audit.v1.Money
 	65,  // 52: control.v1.Explained.side:type_name -> control.v1.Side
 	65,  // 53: control.v1.ReconcileRow.source:type_name -> control.v1.Side
 	65,  // 54: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
 	65,  // 55: control.v1.ReconcileRow.books:type_name -> control.v1.Side
 	66,  // 56: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
 	65,  // 57: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	116, // 58: control.v1.Break.amount:type_name -> audit.v1.Money
+	121, // 58: control.v1.Break.amount:type_name -> audit.v1.Money
 	68,  // 59: control.v1.ListBreaksResponse.items:type_name -> control.v1.Break
 	67,  // 60: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
 	68,  // 61: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	115, // 62: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	120, // 62: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
 	0,   // 63: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
 	88,  // 64: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
 	78,  // 65: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
-	115, // 66: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	115, // 67: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	120, // 66: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	120, // 67: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
 	81,  // 68: control.v1.SearchResponse.items:type_name -> control.v1.Entry
 	84,  // 69: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
 	85,  // 70: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
 	0,   // 71: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
 	88,  // 72: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
 	92,  // 73: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
-	115, // 74: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
-	115, // 75: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
+	120, // 74: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
+	120, // 75: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
 	95,  // 76: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
-	115, // 77: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
-	114, // 78: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
-	115, // 79: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
-	115, // 80: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
+	120, // 77: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
+	119, // 78: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
+	120, // 79: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
+	120, // 80: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
 	101, // 81: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
-	52,  // 82: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
-	108, // 83: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
-	52,  // 84: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
-	61,  // 85: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
-	61,  // 86: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
-	1,   // 87: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,   // 88: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,   // 89: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,   // 90: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22,  // 91: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27,  // 92: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	32,  // 93: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	62,  // 94: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	47,  // 95: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11,  // 96: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14,  // 97: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16,  // 98: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18,  // 99: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20,  // 100: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	107, // 101: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
-	105, // 102: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	24,  // 103: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27,  // 104: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	32,  // 105: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	34,  // 106: control.v1.WriterService.ListCommands:input_type -> control.v1.ListCommandsRequest
-	37,  // 107: control.v1.WriterService.ResolveRef:input_type -> control.v1.ResolveRefRequest
-	44,  // 108: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	53,  // 109: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	47,  // 110: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	50,  // 111: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	39,  // 112: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	42,  // 113: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	83,  // 114: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
-	96,  // 115: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
-	98,  // 116: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
-	100, // 117: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
-	103, // 118: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
-	110, // 119: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
-	105, // 120: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	55,  // 121: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	57,  // 122: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	62,  // 123: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	80,  // 124: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
-	90,  // 125: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
-	93,  // 126: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
-	112, // 127: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
-	105, // 128: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	64,  // 129: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	72,  // 130: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
-	73,  // 131: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
-	69,  // 132: control.v1.ReconcilerService.ListBreaks:input_type -> control.v1.ListBreaksRequest
-	75,  // 133: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	105, // 134: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	62,  // 135: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	87,  // 136: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	77,  // 137: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
-	105, // 138: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	2,   // 139: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,   // 140: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,   // 141: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10,  // 142: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23,  // 143: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	31,  // 144: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	33,  // 145: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	63,  // 146: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	49,  // 147: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12,  // 148: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15,  // 149: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17,  // 150: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19,  // 151: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21,  // 152: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	109, // 153: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
-	106, // 154: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	25,  // 155: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	31,  // 156: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	33,  // 157: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	36,  // 158: control.v1.WriterService.ListCommands:output_type -> control.v1.ListCommandsResponse
-	38,  // 159: control.v1.WriterService.ResolveRef:output_type -> control.v1.ResolveRefResponse
-	46,  // 160: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	54,  // 161: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	49,  // 162: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	51,  // 163: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	41,  // 164: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	43,  // 165: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	86,  // 166: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
-	97,  // 167: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
-	99,  // 168: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
-	102, // 169: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
-	104, // 170: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
-	111, // 171: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
-	106, // 172: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	56,  // 173: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	60,  // 174: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	63,  // 175: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	82,  // 176: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
-	91,  // 177: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
-	94,  // 178: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
-	113, // 179: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
-	106, // 180: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	71,  // 181: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	71,  // 182: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
-	74,  // 183: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
-	70,  // 184: control.v1.ReconcilerService.ListBreaks:output_type -> control.v1.ListBreaksResponse
-	76,  // 185: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	106, // 186: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	63,  // 187: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	89,  // 188: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	79,  // 189: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
-	106, // 190: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	139, // [139:191] is the sub-list for method output_type
-	87,  // [87:139] is the sub-list for method input_type
-	87,  // [87:87] is the sub-list for extension type_name
-	87,  // [87:87] is the sub-list for extension extendee
-	0,   // [0:87] is the sub-list for field type_name
+	107, // 82: control.v1.ProbeConnectionResponse.kinds:type_name -> control.v1.ProbedKind
+	108, // 83: control.v1.ProbedKind.findings:type_name -> control.v1.ProbeFinding
+	109, // 84: control.v1.ProbedKind.left:type_name -> control.v1.ProbeLeft
+	52,  // 85: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
+	113, // 86: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
+	52,  // 87: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
+	61,  // 88: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
+	61,  // 89: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
+	1,   // 90: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,   // 91: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,   // 92: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,   // 93: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	22,  // 94: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	27,  // 95: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	32,  // 96: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	62,  // 97: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	47,  // 98: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11,  // 99: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14,  // 100: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16,  // 101: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18,  // 102: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20,  // 103: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	112, // 104: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
+	110, // 105: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	24,  // 106: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	27,  // 107: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	32,  // 108: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	34,  // 109: control.v1.WriterService.ListCommands:input_type -> control.v1.ListCommandsRequest
+	37,  // 110: control.v1.WriterService.ResolveRef:input_type -> control.v1.ResolveRefRequest
+	44,  // 111: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	53,  // 112: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	47,  // 113: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	50,  // 114: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	39,  // 115: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	42,  // 116: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	83,  // 117: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
+	96,  // 118: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
+	98,  // 119: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
+	100, // 120: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
+	103, // 121: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
+	105, // 122: control.v1.WriterService.ProbeConnection:input_type -> control.v1.ProbeConnectionRequest
+	115, // 123: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
+	110, // 124: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	55,  // 125: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	57,  // 126: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	62,  // 127: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	80,  // 128: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
+	90,  // 129: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
+	93,  // 130: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
+	117, // 131: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
+	110, // 132: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	64,  // 133: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	72,  // 134: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	73,  // 135: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	69,  // 136: control.v1.ReconcilerService.ListBreaks:input_type -> control.v1.ListBreaksRequest
+	75,  // 137: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	110, // 138: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	62,  // 139: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	87,  // 140: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	77,  // 141: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
+	110, // 142: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	2,   // 143: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,   // 144: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,   // 145: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10,  // 146: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	23,  // 147: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	31,  // 148: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	33,  // 149: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	63,  // 150: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	49,  // 151: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12,  // 152: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15,  // 153: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17,  // 154: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19,  // 155: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21,  // 156: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	114, // 157: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
+	111, // 158: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	25,  // 159: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	31,  // 160: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	33,  // 161: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	36,  // 162: control.v1.WriterService.ListCommands:output_type -> control.v1.ListCommandsResponse
+	38,  // 163: control.v1.WriterService.ResolveRef:output_type -> control.v1.ResolveRefResponse
+	46,  // 164: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	54,  // 165: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	49,  // 166: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	51,  // 167: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	41,  // 168: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	43,  // 169: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	86,  // 170: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
+	97,  // 171: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
+	99,  // 172: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
+	102, // 173: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
+	104, // 174: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
+	106, // 175: control.v1.WriterService.ProbeConnection:output_type -> control.v1.ProbeConnectionResponse
+	116, // 176: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
+	111, // 177: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	56,  // 178: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	60,  // 179: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	63,  // 180: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	82,  // 181: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
+	91,  // 182: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
+	94,  // 183: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
+	118, // 184: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
+	111, // 185: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	71,  // 186: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	71,  // 187: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	74,  // 188: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	70,  // 189: control.v1.ReconcilerService.ListBreaks:output_type -> control.v1.ListBreaksResponse
+	76,  // 190: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	111, // 191: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	63,  // 192: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	89,  // 193: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	79,  // 194: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
+	111, // 195: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	143, // [143:196] is the sub-list for method output_type
+	90,  // [90:143] is the sub-list for method input_type
+	90,  // [90:90] is the sub-list for extension type_name
+	90,  // [90:90] is the sub-list for extension extendee
+	0,   // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -8908,7 +9445,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   115,
+			NumMessages:   120,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -748,6 +748,7 @@ const (
 	WriterService_FinishConsent_FullMethodName     = "/control.v1.WriterService/FinishConsent"
 	WriterService_TestConnection_FullMethodName    = "/control.v1.WriterService/TestConnection"
 	WriterService_PrepareConnection_FullMethodName = "/control.v1.WriterService/PrepareConnection"
+	WriterService_ProbeConnection_FullMethodName   = "/control.v1.WriterService/ProbeConnection"
 	WriterService_LaneTops_FullMethodName          = "/control.v1.WriterService/LaneTops"
 	WriterService_MarkRestored_FullMethodName      = "/control.v1.WriterService/MarkRestored"
 )
@@ -791,6 +792,10 @@ type WriterServiceClient interface {
 	TestConnection(ctx context.Context, in *TestConnectionRequest, opts ...grpc.CallOption) (*TestConnectionResponse, error)
 	// PrepareConnection makes at the vendor what write-back needs.
 	PrepareConnection(ctx context.Context, in *PrepareConnectionRequest, opts ...grpc.CallOption) (*PrepareConnectionResponse, error)
+	// ProbeConnection measures what a connection claims of one kind, by writing a
+	// few small documents that it takes back, also when the caller leaves. Where a
+	// claim is contradicted the connection is paused.
+	ProbeConnection(ctx context.Context, in *ProbeConnectionRequest, opts ...grpc.CallOption) (*ProbeConnectionResponse, error)
 	// LaneTops lists the highest number of each lane that anything stored names,
 	// for an ingest whose database was set back.
 	LaneTops(ctx context.Context, in *LaneTopsRequest, opts ...grpc.CallOption) (*LaneTopsResponse, error)
@@ -966,6 +971,16 @@ func (c *writerServiceClient) PrepareConnection(ctx context.Context, in *Prepare
 	return out, nil
 }
 
+func (c *writerServiceClient) ProbeConnection(ctx context.Context, in *ProbeConnectionRequest, opts ...grpc.CallOption) (*ProbeConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProbeConnectionResponse)
+	err := c.cc.Invoke(ctx, WriterService_ProbeConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *writerServiceClient) LaneTops(ctx context.Context, in *LaneTopsRequest, opts ...grpc.CallOption) (*LaneTopsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LaneTopsResponse)
@@ -1025,6 +1040,10 @@ type WriterServiceServer interface {
 	TestConnection(context.Context, *TestConnectionRequest) (*TestConnectionResponse, error)
 	// PrepareConnection makes at the vendor what write-back needs.
 	PrepareConnection(context.Context, *PrepareConnectionRequest) (*PrepareConnectionResponse, error)
+	// ProbeConnection measures what a connection claims of one kind, by writing a
+	// few small documents that it takes back, also when the caller leaves. Where a
+	// claim is contradicted the connection is paused.
+	ProbeConnection(context.Context, *ProbeConnectionRequest) (*ProbeConnectionResponse, error)
 	// LaneTops lists the highest number of each lane that anything stored names,
 	// for an ingest whose database was set back.
 	LaneTops(context.Context, *LaneTopsRequest) (*LaneTopsResponse, error)
@@ -1087,6 +1106,9 @@ func (UnimplementedWriterServiceServer) TestConnection(context.Context, *TestCon
 }
 func (UnimplementedWriterServiceServer) PrepareConnection(context.Context, *PrepareConnectionRequest) (*PrepareConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PrepareConnection not implemented")
+}
+func (UnimplementedWriterServiceServer) ProbeConnection(context.Context, *ProbeConnectionRequest) (*ProbeConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ProbeConnection not implemented")
 }
 func (UnimplementedWriterServiceServer) LaneTops(context.Context, *LaneTopsRequest) (*LaneTopsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LaneTops not implemented")
@@ -1403,6 +1425,24 @@ func _WriterService_PrepareConnection_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WriterService_ProbeConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProbeConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WriterServiceServer).ProbeConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WriterService_ProbeConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WriterServiceServer).ProbeConnection(ctx, req.(*ProbeConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _WriterService_LaneTops_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(LaneTopsRequest)
 	if err := dec(in); err != nil {
@@ -1509,6 +1549,10 @@ var WriterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PrepareConnection",
 			Handler:    _WriterService_PrepareConnection_Handler,
+		},
+		{
+			MethodName: "ProbeConnection",
+			Handler:    _WriterService_ProbeConnection_Handler,
 		},
 		{
 			MethodName: "LaneTops",

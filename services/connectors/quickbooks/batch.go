@@ -61,11 +61,11 @@ func batchBody(items []connector.Item) ([]byte, error) {
 	requests := make([]map[string]any, 0, len(items))
 	for i, item := range items {
 		x := map[string]any{"bId": batchID(i), "operation": "create", entityOf(item.Kind): json.RawMessage(item.Body)}
-		switch item.Effect {
-		case connector.Update:
+		if item.Effect == connector.Update || item.Effect == connector.Void {
 			x["operation"] = "update"
-		case connector.Void:
-			x["operation"], x["optionsData"] = "update", "void"
+		}
+		if item.Effect == connector.Void && item.Kind.Financial() {
+			x["optionsData"] = "void"
 		}
 		requests = append(requests, x)
 	}

@@ -46,6 +46,12 @@ func encodeVoid(d connector.Draft) (connector.Encoded, error) {
 	if d.Current == nil {
 		return connector.Encoded{}, fault.New(fault.Internal, "a void needs the document as it is")
 	}
+	switch {
+	case d.Part.Kind == document.CreditNoteKind: // Intuit's API voids invoices and payments
+		return connector.Encoded{}, fault.New(fault.Rejected, "a credit note cannot be voided in QuickBooks: delete it there by hand")
+	case !d.Part.Kind.Financial(): // the books keep customers and items for good
+		return freeze(map[string]any{"Id": d.Current.Ref.ID, "SyncToken": d.Current.Version, "sparse": true, "Active": false}, nil)
+	}
 	return freeze(map[string]any{"Id": d.Current.Ref.ID, "SyncToken": d.Current.Version, "sparse": true}, map[string]string{"customer": d.Current.Customer.String()})
 }
 

@@ -32,7 +32,7 @@ func (t *target) Put(ctx context.Context, call connector.Call) []connector.Outco
 	out := make([]connector.Outcome, len(call.Items))
 	for i, item := range call.Items {
 		operation := ""
-		if item.Effect == connector.Void {
+		if item.Effect == connector.Void && item.Kind.Financial() { // else it is an update: out of use
 			operation = "void"
 		}
 		body, err := t.client.write(ctx, pathOf(item.Kind), operation, call.Key, item.Body)

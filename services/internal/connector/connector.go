@@ -243,7 +243,7 @@ func (c Claims) Q() time.Duration {
 // Effect is what a request does to the books.
 type Effect string
 
-// The effects.
+// The effects. A customer or an item that is voided is taken out of use.
 const (
 	Create Effect = "create"
 	Update Effect = "update"

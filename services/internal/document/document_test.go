@@ -2,6 +2,7 @@ package document
 
 import (
 	"reflect"
+	"regexp"
 	"testing"
 	"time"
 
@@ -65,6 +66,10 @@ func TestIdentities(t *testing.T) {
 	}
 	if got := Mark("quickbooks/46", "hubspot/48213/deal/7", "invoice", 1); len(got) != 16 || got[:3] != "TO-" || got != Mark("quickbooks/46", "hubspot/48213/deal/7", "invoice", 1) {
 		t.Errorf("mark %q", got)
+	}
+	probe := ProbeMark("20261130T090000Z", 1)
+	if !regexp.MustCompile(`^TO-[A-Z2-7]{13}$`).MatchString(probe) || !IsProbe(probe) || probe == ProbeMark("20261130T090000Z", 2) {
+		t.Errorf("%q", probe)
 	}
 }
 

@@ -149,6 +149,7 @@ const (
 	CreditAlone  = "credit_without_invoice"
 	// These explain.
 	NotOurs      = "not_ours"       // entered by others
+	ProbeLeft    = "probe_left"     // 'connections probe' made it and has not taken it back
 	Discarded    = "discarded"      // a person decided so
 	InFlight     = "in_flight"      // on its way, or seen in one look only
 	Timing       = "timing"         // dated in another period

@@ -18,6 +18,8 @@ func repair(kind Kind, cause string) string {
 		return "None: it is on its way."
 	case NotOurs:
 		return "None: it was entered by others."
+	case ProbeLeft:
+		return "Void it in the books unless a probe of the connection is under way: no record asks for it."
 	case GoneUnwanted:
 		return "None: neither the source nor the books want it."
 	case Removed:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/money"
 )
@@ -159,7 +160,11 @@ func (c *comparison) stranger(b Books) {
 		return
 	}
 	c.sums.of(b.Net.Currency).books.add(c.sums, b.Net, b.Gross, true)
-	if strings.HasPrefix(b.Mark, "TO-") {
+	switch {
+	case document.IsProbe(b.Mark):
+		c.found(Orphan, ProbeLeft, ProbeLeft, "", b.Ref, b.state(), minus(b))
+		return
+	case strings.HasPrefix(b.Mark, "TO-"):
 		c.found(Orphan, UnknownMark, "", "", b.Ref, b.state(), minus(b))
 		return
 	}

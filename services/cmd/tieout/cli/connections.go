@@ -12,7 +12,7 @@ import (
 
 func (a *app) connections() *cobra.Command {
 	cmd := &cobra.Command{Use: "connections", Short: "The accounts that Tieout reads and writes"}
-	cmd.AddCommand(a.connectionsList(), a.connectionsShow(), a.connectionsAdd(), a.connectionsAuthorize(), a.connectionsTest(), a.connectionsPrepare(),
+	cmd.AddCommand(a.connectionsList(), a.connectionsShow(), a.connectionsAdd(), a.connectionsAuthorize(), a.connectionsTest(), a.connectionsPrepare(), a.connectionsProbe(),
 		a.connectionsAct("pause", "Let nothing more leave to a connection's books, until it is resumed"), a.connectionsAct("resume", "Let a paused connection go on"))
 	return cmd
 }

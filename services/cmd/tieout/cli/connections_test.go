@@ -69,12 +69,18 @@ func (v *vault) PrepareConnection(_ context.Context, r *controlv1.PrepareConnect
 // serve makes the vault answer, and returns the flags that lead to it.
 func (v *vault) serve(t *testing.T) []string {
 	t.Helper()
+	return serveWriter(t, v)
+}
+
+// serveWriter makes a writer answer, and returns the flags that lead to it.
+func serveWriter(t *testing.T, w controlv1.WriterServiceServer) []string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := control.NewServer("t")
-	controlv1.RegisterWriterServiceServer(s, v)
+	controlv1.RegisterWriterServiceServer(s, w)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() { s.Stop(); <-served })
