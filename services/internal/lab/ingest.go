@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"maps"
 	"slices"
 
 	"tieout.dev/services/ingest/admission"
@@ -107,7 +108,8 @@ func (in *ingest) admit(r admission.Read, s *state) {
 		}
 	case admission.Admit:
 		customer := r.Record.Customer
-		if customer != ref && in.objects[customer].Rev == 0 && in.waiting[ref] < 5 {
+		merged := in.alias[customer.String()] != "" // since it was read
+		if customer != ref && (merged || in.objects[customer].Rev == 0) && in.waiting[ref] < 5 {
 			in.waiting[ref]++
 			in.hint(customer, event.Change)
 			in.w.after(second, func() { in.hint(ref, r.Cause) })
@@ -152,9 +154,7 @@ func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 		if last, known := in.last[l.String()]; known {
 			after = append(after, event.LaneSeq{Lane: l.String(), Seq: last})
 		}
-		if e := in.newest[invoices+l.ID]; e != nil && e.lane != l.String() {
-			after = append(after, event.LaneSeq{Lane: e.lane, Seq: e.seq})
-		}
+		after = append(after, in.elsewhere(l)...)
 	}
 	if in.w.f.mergesOnce && len(losers) > 0 {
 		in.w.forgetMerge(ref)
@@ -171,6 +171,20 @@ func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 		e.class = event.Bulk
 	}
 	in.give(e)
+}
+
+// elsewhere is a record's last slot in each lane but its own.
+func (in *ingest) elsewhere(ref event.Ref) (out []event.LaneSeq) {
+	last := map[string]int64{}
+	for _, e := range in.order {
+		if e.ref == ref && e.lane != ref.String() {
+			last[e.lane] = max(last[e.lane], e.seq)
+		}
+	}
+	for _, lane := range slices.Sorted(maps.Keys(last)) {
+		out = append(out, event.LaneSeq{Lane: lane, Seq: last[lane]})
+	}
+	return out
 }
 
 // give is the next number of the lane, and the event on its way.
@@ -258,7 +272,7 @@ func (in *ingest) hear(e *admitted, f fact) {
 	case "slot.ended":
 		e.outcome = f.outcome
 	case "slot.requeued":
-		in.move(e, nil)
+		in.move(e)
 	case "slot.collided":
 		in.collided(e)
 	case "slot.rerender":
@@ -267,9 +281,9 @@ func (in *ingest) hear(e *admitted, f fact) {
 	}
 }
 
-// move gives the same revision another place, after the slots that are named,
-// unless a later one is on its way.
-func (in *ingest) move(e *admitted, after []event.LaneSeq) {
+// move gives the same revision another place, after the same slots, unless a
+// later one is on its way.
+func (in *ingest) move(e *admitted) {
 	merged := in.alias[e.ref.String()] != ""
 	if n := in.newest[e.route+e.ref.ID]; merged || n.rev > e.rev || n.rev == e.rev && n.slotNo > e.slotNo {
 		e.outcome = "superseded"
@@ -277,7 +291,7 @@ func (in *ingest) move(e *admitted, after []event.LaneSeq) {
 	}
 	e.outcome = "moved"
 	again := *e
-	again.outcome, again.life, again.slotNo, again.render, again.cause, again.after = "", 0, e.slotNo+1, 1, event.Requeue, after
+	again.outcome, again.life, again.slotNo, again.render, again.cause = "", 0, e.slotNo+1, 1, event.Requeue
 	in.give(&again)
 }
 

@@ -115,6 +115,7 @@ func (w *world) restoreWriter(b *backup[*tables]) {
 	w.db.life = life + 1
 	w.db.goneBack(b.at, b.facts, gens)
 	w.books.lanes = map[string]int64{} // slots whose facts were lost run again, in order
+	w.forgetOrder()
 	restored := w.db.recovery
 	w.after(w.exp([]micros{second, 30 * second}[w.n(2)]), func() { w.gather(restored, w.db.knew) })
 	w.assign(w.procs[w.n(len(w.procs))])
@@ -292,12 +293,61 @@ func (w *world) restoreIngest(b *backup[ingest]) {
 	*in = b.of.clone()
 	in.facts, in.published, in.incarnation, in.lifting = facts, published, incarnation+1, true
 	in.floor = admission.FloorFor(w.now / second)
+	w.forgetOrder()
+	w.changeForgotten()
 	mine := in.incarnation
 	w.after(w.exp(minute), func() {
 		if in.incarnation == mine {
 			in.lift()
 		}
 	})
+}
+
+// forgetOrder: a revision that neither database knows any more holds back no older
+// one, until the source is read again.
+func (w *world) forgetOrder() {
+	for subject, rev := range w.books.applied { // into a map: the order is not seen
+		w.books.applied[subject] = min(rev, w.newestKnown(subject))
+	}
+}
+
+// newestKnown is the newest revision of a record that either database knows.
+func (w *world) newestKnown(subject string) int64 {
+	ref, _ := event.ParseRef(subject)
+	rev := w.ingest.objects[ref].Rev
+	for i := range w.db.told {
+		if w.db.told[i].Subject == subject {
+			rev = max(rev, w.db.told[i].Rev)
+		}
+	}
+	for _, lane := range w.db.order {
+		for _, s := range w.db.lanes[lane].slots {
+			if s.Subject == subject {
+				rev = max(rev, s.Rev)
+			}
+		}
+	}
+	return rev
+}
+
+// changeForgotten: what the database that was set back never saw may be gone, or
+// merged away, before it is read again.
+func (w *world) changeForgotten() {
+	for _, r := range w.crm.records {
+		if !r.isDeal() || r.into != nil || r.deleted || w.ingest.objects[r.ref].Rev != 0 {
+			continue
+		}
+		like := w.dealsLike(r)
+		waits, _ := w.db.Places(r.ref.String())
+		switch {
+		case len(like) > 0 && len(waits) > 0 && w.hits(0.8, "merged unseen"): // while what it asked for still waits
+			w.books.down = max(w.books.down, w.now+w.exp(5*minute))
+			w.mergeDeal(r, like[w.n(len(like))])
+		case w.hits(0.3, "deleted unseen"):
+			r.deleted = true
+			w.edited(r)
+		}
+	}
 }
 
 // lift begins again above everything that the writer holds, and reads every
@@ -342,7 +392,7 @@ func (in *ingest) collided(e *admitted) {
 		e.outcome = "superseded"
 		return
 	}
-	in.move(e, e.after)
+	in.move(e)
 }
 
 // fill publishes empty slots for numbers that were given in a life that is lost
@@ -381,7 +431,7 @@ func (w *world) actOnRecovery(x *excRow, c *protocol.Command) bool {
 	}
 	c.Action = protocol.Retry
 	for _, d := range w.books.docs {
-		if d.kind.Financial() && w.becameOf(d.subject) == x.Subject && !d.deleted && !w.linked(refOf(d.kind, d.id).String()) {
+		if d.kind.Financial() && (d.subject == x.Subject || w.becameOf(d.subject) == x.Subject) && !d.deleted && !w.linked(refOf(d.kind, d.id).String()) {
 			c.Action, c.Ref = protocol.LinkTo, refOf(d.kind, d.id).String()
 			break
 		}

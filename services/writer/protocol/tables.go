@@ -232,7 +232,7 @@ func (l *loader) aroundHead(h *Head) (err error) {
 	if h.NewerHere, h.NewerAny, h.Overtaken, err = l.Around(s); err != nil {
 		return err
 	}
-	if h.AfterMet, h.AfterHeld, err = l.after(s.Rendering); err != nil {
+	if h.AfterMet, h.AfterHeld, err = l.after(h.Lane, s.Rendering); err != nil {
 		return err
 	}
 	if h.State == Parked {
@@ -276,9 +276,9 @@ func (l *loader) aroundHead(h *Head) (err error) {
 	return l.parts(s)
 }
 
-// after reports whether every slot that a rendering follows has ended, and
+// after reports whether every slot that a lane's rendering follows has ended, and
 // whether those that have not are stored here.
-func (l *loader) after(r *document.Rendering) (met, held bool, err error) {
+func (l *loader) after(lane string, r *document.Rendering) (met, held bool, err error) {
 	met, held = true, true
 	for _, a := range r.After {
 		next, known, err := l.Next(a.Lane)
@@ -297,7 +297,26 @@ func (l *loader) after(r *document.Rendering) (met, held bool, err error) {
 		}
 		held = held && stored
 	}
-	return met, held, nil
+	merged, err := l.mergedQueued(lane, r)
+	return met && len(merged) == 0, held, err
+}
+
+// mergedQueued are the other lanes where slots of records stand that were merged
+// into this one. What those make is this one's, so they come first, also where
+// ingest, set back, no longer knew of them.
+func (l *loader) mergedQueued(lane string, r *document.Rendering) (out []string, err error) {
+	for _, loser := range r.MergedFrom {
+		places, err := l.Places(loser)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range places {
+			if p.Lane != lane {
+				out = append(out, p.Lane)
+			}
+		}
+	}
+	return out, nil
 }
 
 // merged reads the links of what a merge names as merged away.
@@ -308,9 +327,6 @@ func (l *loader) merged(r *document.Rendering) error {
 			return err
 		}
 		keep(&l.v.Merged, loser, links)
-		if err := l.ops(l.OpenOpsOf(loser)); err != nil {
-			return err
-		}
 		for _, x := range links {
 			if err := l.part(link.Key{SourceRef: r.Ref, Kind: x.Kind, Part: x.Part}); err != nil {
 				return err
@@ -542,12 +558,22 @@ func (l *loader) comesAfter(lane string, r *document.Rendering) error {
 		if known && next > a.Seq {
 			continue
 		}
-		keep(&l.v.Follows, lane, append(l.v.Follows[lane], a.Lane))
-		if err := l.follow(a.Lane); err != nil {
+		if err := l.goesFirst(lane, a.Lane); err != nil {
 			return err
 		}
 	}
-	return nil
+	merged, err := l.mergedQueued(lane, r)
+	for _, first := range merged {
+		if err := l.goesFirst(lane, first); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (l *loader) goesFirst(lane, first string) error {
+	keep(&l.v.Follows, lane, append(l.v.Follows[lane], first))
+	return l.follow(first)
 }
 
 // answered reads who is linked to what looks found, now or before.
