@@ -177,11 +177,11 @@ func (w *world) checkLinks() {
 	}
 }
 
-// strayMaster: a customer or item may stand without a link where the restore took
+// strayMaster: a customer or item may stand without a link where a restore took
 // the need of it away, or where a person put its twin out of use while its create
 // was in doubt, and so freed the name.
 func (w *world) strayMaster(d *doc) bool {
-	return w.f.restore > 0 || slices.ContainsFunc(w.books.docs, func(x *doc) bool { return x != d && x.mark == d.mark && x.byHand })
+	return w.db.life > 1 || slices.ContainsFunc(w.books.docs, func(x *doc) bool { return x != d && x.mark == d.mark && x.byHand })
 }
 
 func (w *world) linked(ref string) bool {

@@ -235,7 +235,7 @@ func (w *world) certify() {
 	}
 	w.cover.Exits["certified"]++
 	w.log("books and links agree: the recovery ends")
-	db.recovery, db.told, db.recalled = nil, nil, nil
+	db.recovery, db.told, db.recalled, db.sure = nil, nil, nil, w.now
 	w.wakeOwner()
 }
 
