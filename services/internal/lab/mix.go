@@ -143,7 +143,7 @@ func (w *world) stress(mix string) {
 		f.rejected, f.lostAnswer, f.late, f.lasts, f.winsWithin = 0.3+0.2*w.rng.Float64(), 0.1, 0.5, 5*minute, 4*minute
 		f.hand, f.outage, f.lookFails, f.lostRequest, f.throttle, f.freeze, f.bulk = 0, 0, 0, 0, 0, 0, 0
 	case "batch": // many customers in bulk at once, so that calls hold several documents
-		f.companies, f.deals, f.edits, f.lasts, f.winsWithin = 6, 6+w.n(4), w.n(4), 10*minute, 10*second
+		f.products, f.companies, f.deals, f.edits, f.lasts, f.winsWithin = true, 10, 10+w.n(4), w.n(4), 10*minute, 5*second
 		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, []int{2, 5}[w.n(2)], 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0
 		f.rejected, f.crash = 0.1*w.rng.Float64(), 0.05*w.rng.Float64()
 	case "class-A", "class-B", "class-C", "class-D":
@@ -152,6 +152,9 @@ func (w *world) stress(mix string) {
 		f.rejected, f.renames = 0.1*w.rng.Float64(), 0.3
 		if w.chance(0.5) {
 			f.batch, f.bulk, f.half = 2+w.n(4), 0.9, 0.5
+		}
+		if w.class == connector.UniqueReference { // copies leave, and what they make is renamed and changed while they fly
+			f.companies, f.deals, f.edits, f.renames, f.bursts, f.late, f.rejected = 3, 5, 8+w.n(6), 0.6, 0.9, 0.5, 0
 		}
 	}
 }
