@@ -297,8 +297,8 @@ func losersOf(tx *store.Tx, survivor event.Ref) (out []event.Ref, err error) {
 }
 
 // mergeAliases writes loser -> survivor before any lane is derived and returns
-// the last slot of every loser's lane, and the loser's own last slot in whatever
-// lane: the merge comes after all of them.
+// the last slot of every loser's lane, and the loser's own last slot in every
+// other lane: the merge comes after all of them.
 func (in *Ingest) mergeAliases(tx *store.Tx, s *source, r admission.Read) ([]event.LaneSeq, error) {
 	var after []event.LaneSeq
 	for _, loser := range r.Record.MergedFrom {
@@ -320,21 +320,24 @@ func (in *Ingest) mergeAliases(tx *store.Tx, s *source, r admission.Read) ([]eve
 	return after, nil
 }
 
-// lastOf are the last slot of a record's lane and the record's own last slot.
+// lastOf are the last slot of a record's own lane, and the record's last slot in
+// each other one: a person may have discarded its newest revision, and an older
+// one still stands elsewhere.
 func lastOf(tx *store.Tx, route registry.Route, ref string) (out []event.LaneSeq, err error) {
-	for _, query := range []string{
-		`SELECT lane, last_seq FROM lane WHERE target = $1 AND lane = $2`,
-		`SELECT lane, seq FROM event WHERE target = $1 AND ref = $2 AND lane <> $2 ORDER BY rev DESC, slot_no DESC LIMIT 1`,
-	} {
+	rows, err := tx.Query(`SELECT lane, last_seq FROM lane WHERE target = $1 AND lane = $2
+		UNION ALL SELECT lane, MAX(seq) FROM event WHERE target = $1 AND ref = $2 AND lane <> $2 GROUP BY lane ORDER BY 1`, route.Target, ref)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
 		var last event.LaneSeq
-		err := tx.QueryRow(query, route.Target, ref).Scan(&last.Lane, &last.Seq)
-		if err == nil {
-			out = append(out, last)
-		} else if !errors.Is(err, sql.ErrNoRows) {
+		if err := rows.Scan(&last.Lane, &last.Seq); err != nil {
 			return nil, err
 		}
+		out = append(out, last)
 	}
-	return out, nil
+	return out, rows.Err()
 }
 
 // place gives an event the next slot of its lane and stores it with its fact.

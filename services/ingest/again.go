@@ -53,12 +53,12 @@ func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 	if err != nil || s == nil {
 		return err
 	}
-	return in.moved(ctx, tx, s, f.Incarnation, nil)
+	return in.moved(ctx, tx, s, f.Incarnation)
 }
 
 // moved ends an event where it stands and gives its revision another place,
-// after the slots that are named, unless a later one is on its way.
-func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64, after []event.LaneSeq) error {
+// after the same slots, unless a later one is on its way.
+func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64) error {
 	e := s.event
 	var later bool
 	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM event WHERE route = $1 AND ref = $2 AND (rev > $3 OR rev = $3 AND slot_no > $4)) OR EXISTS (SELECT 1 FROM alias WHERE ref = $2)`, e.Route, e.Ref.String(), e.Rev, e.SlotNo).Scan(&later); err != nil {
@@ -75,7 +75,7 @@ func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64
 	if !ok {
 		return nil // the route was taken away; nothing is owed to it any more
 	}
-	e.SlotNo, e.Render, e.Cause, e.After = e.SlotNo+1, 1, event.Requeue, after
+	e.SlotNo, e.Render, e.Cause = e.SlotNo+1, 1, event.Requeue
 	return in.place(ctx, tx, route, e, s.trace)
 }
 

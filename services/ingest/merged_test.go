@@ -30,7 +30,7 @@ func (w *world) newest(id string) *event.Event {
 func TestMergesAreRemembered(t *testing.T) {
 	w := open(t)
 	w.portal.put("7", "a", customer)
-	w.portal.put("8", "a", "hubspot/1/company/6")
+	w.portal.put("8", "a", customer)
 	w.run()
 	count := func(id string) int64 {
 		return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef(id).String())
@@ -42,6 +42,8 @@ func TestMergesAreRemembered(t *testing.T) {
 	}
 	read("7", 1)
 	read("8", 1)
+	w.portal.put("8", "b", "hubspot/1/company/6") // and its older slot stands where it was
+	read("8", 2)
 	w.portal.put("9", "a", customer)
 	w.portal.mu.Lock()
 	r := w.portal.records["9"]
@@ -50,7 +52,7 @@ func TestMergesAreRemembered(t *testing.T) {
 	w.portal.mu.Unlock()
 	read("9", 1)
 	merged := []string{dealRef("7").String(), dealRef("8").String()}
-	after := []event.LaneSeq{{Lane: customer, Seq: 1}, {Lane: "hubspot/1/company/6", Seq: 1}}
+	after := []event.LaneSeq{{Lane: customer, Seq: 1}, {Lane: customer, Seq: 2}, {Lane: "hubspot/1/company/6", Seq: 1}}
 	if e := w.newest("9"); e.Type != event.Merge || !slices.Equal(e.MergedFrom, merged) || !slices.Equal(e.After, after) {
 		t.Errorf("the merge is %s of %v after %v", e.Type, e.MergedFrom, e.After)
 	}

@@ -81,7 +81,7 @@ func (in *Ingest) collided(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 	if s.event.Type == event.Empty {
 		return endEvent(tx, s.event.ID, "superseded", f.Incarnation)
 	}
-	return in.moved(ctx, tx, s, f.Incarnation, s.event.After)
+	return in.moved(ctx, tx, s, f.Incarnation)
 }
 
 // displaced: a fact says which event a slot holds. Numbers go on above it; an

@@ -27,20 +27,29 @@ const mutantSeeds = 1000
 
 var errSurvived = errors.New("a guard was taken out and no checker noticed")
 
+// trials says how mutants are tried.
+type trials struct {
+	only  string
+	base  uint64 // the first seed
+	count bool   // play all seeds, to tell how many notice
+}
+
 func mutantsCommand() *cobra.Command {
-	var only string
+	var o trials
 	cmd := &cobra.Command{
 		Use: "mutants", Short: "Take the guards out one at a time; exit 1 if a checker does not notice", Args: cobra.NoArgs,
-		Example: "  tieout-lab mutants\n  tieout-lab mutants --only quarantine",
+		Example: "  tieout-lab mutants\n  tieout-lab mutants --only quarantine\n  tieout-lab mutants --count --base 50001",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return tryAll(cmd.Context(), only)
+			return o.run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&only, "only", "", "only mutants whose name holds this")
+	cmd.Flags().StringVar(&o.only, "only", "", "only mutants whose name holds this")
+	cmd.Flags().Uint64Var(&o.base, "base", 1, "the first seed")
+	cmd.Flags().BoolVar(&o.count, "count", false, "play all seeds and tell how many notice")
 	return cmd
 }
 
-func tryAll(ctx context.Context, only string) error {
+func (o trials) run(ctx context.Context) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
@@ -52,19 +61,22 @@ func tryAll(ctx context.Context, only string) error {
 	defer os.RemoveAll(dir)
 	killed, tried := 0, 0
 	for _, m := range mutants() {
-		if !strings.Contains(m.name, only) {
+		if !strings.Contains(m.name, o.only) {
 			continue
 		}
 		tried++
-		bad, err := try(ctx, root, dir, m)
+		bad, err := o.try(ctx, root, dir, m)
 		switch {
 		case err != nil:
 			fmt.Printf("%-38s CRASHED  %v\n", m.name, err)
-		case bad != nil:
-			killed++
-			fmt.Printf("%-38s killed   by %s, %d seeds needed (%s)\n", m.name, bad.Invariant, bad.Seed, m.mix)
-		default:
+		case len(bad) == 0:
 			fmt.Printf("%-38s SURVIVED %d seeds (%s)\n", m.name, mutantSeeds, m.mix)
+		case o.count:
+			killed++
+			fmt.Printf("%-38s killed   by %d of %d seeds (%s)\n", m.name, seedsOf(bad), mutantSeeds, m.mix)
+		default:
+			killed++
+			fmt.Printf("%-38s killed   by %s, %d seeds needed (%s)\n", m.name, bad[0].Invariant, bad[0].Seed-o.base+1, m.mix)
 		}
 	}
 	fmt.Printf("%d of %d killed\n", killed, tried)
@@ -72,6 +84,15 @@ func tryAll(ctx context.Context, only string) error {
 		return errSurvived
 	}
 	return nil
+}
+
+// seedsOf counts the schedules that broke a promise.
+func seedsOf(bad []lab.Violation) int {
+	seeds := map[uint64]bool{}
+	for _, v := range bad {
+		seeds[v.Seed] = true
+	}
+	return len(seeds)
 }
 
 func moduleRoot(ctx context.Context) (string, error) {
@@ -84,7 +105,7 @@ func moduleRoot(ctx context.Context) (string, error) {
 
 // try builds the bench with the guard taken out and plays schedules until a
 // checker notices; one that does not build, or that crashes, is no verdict.
-func try(ctx context.Context, root, dir string, m mutant) (*lab.Violation, error) {
+func (o trials) try(ctx context.Context, root, dir string, m mutant) ([]lab.Violation, error) {
 	file := filepath.Join(root, m.file)
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -109,7 +130,11 @@ func try(ctx context.Context, root, dir string, m mutant) (*lab.Violation, error
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("it does not build: %w: %s", err, out)
 	}
-	run := exec.CommandContext(ctx, bin, m.mix, "1", fmt.Sprint(mutantSeeds))
+	how := "first"
+	if o.count {
+		how = "all"
+	}
+	run := exec.CommandContext(ctx, bin, m.mix, fmt.Sprint(o.base), fmt.Sprint(mutantSeeds), how)
 	var complaint bytes.Buffer
 	run.Stderr = &complaint
 	out, err := run.Output()
@@ -117,6 +142,6 @@ func try(ctx context.Context, root, dir string, m mutant) (*lab.Violation, error
 		first, _, _ := strings.Cut(complaint.String(), "\n")
 		return nil, fmt.Errorf("%w: %s", err, first)
 	}
-	var bad *lab.Violation
+	var bad []lab.Violation
 	return bad, json.Unmarshal(out, &bad)
 }

@@ -61,6 +61,9 @@ func newBooks(w *site) *books {
 	if (w.class == connector.Searchable || w.class == connector.Opaque) && (w.chance(0.4) || w.f.hasty > 0) {
 		masters = connector.Searchable // two customers may bear one name there
 	}
+	if w.class == connector.Opaque && w.f.hasty > 0 {
+		masters = connector.Opaque
+	}
 	b.tokens = w.class != connector.Opaque && w.chance(0.6)
 	b.claims = connector.Claims{
 		Ambiguity: map[document.Kind]connector.Ambiguity{document.InvoiceKind: financial, document.CreditNoteKind: financial, document.CustomerKind: masters, document.ItemKind: masters},
@@ -107,7 +110,7 @@ func (b *books) request(c connector.Call, answer func([]connector.Outcome)) {
 		lost()
 	case w.hits(f.late, "request late"): // an error comes at once or much later; what was asked for is done meanwhile
 		b.effect(c, micros(w.n(int(longest))), nil)
-		if w.chance(0.5) {
+		if w.chance(max(0.5, f.hasty)) {
 			w.after(soon, func() { answer(all(fault.New(fault.InDoubt, "504"))) })
 			return
 		}
@@ -331,7 +334,7 @@ func (b *books) look(l protocol.Look) protocol.LookAnswer {
 
 func (b *books) find(p *connector.Probe) []connector.Posting {
 	var out []connector.Posting
-	if b.w.class == connector.Opaque && p.Kind.Financial() {
+	if b.claims.Ambiguity[p.Kind] == connector.Opaque {
 		return nil // nothing can be searched there
 	}
 	for _, d := range b.docs {

@@ -180,11 +180,11 @@ func (w *site) checkLinks() {
 	}
 }
 
-// strayMaster: a customer or item may stand without a link where the restore took
+// strayMaster: a customer or item may stand without a link where a restore took
 // the need of it away, or where a person put its twin out of use while its create
 // was in doubt, and so freed the name.
 func (w *site) strayMaster(d *doc) bool {
-	return w.f.restore > 0 || slices.ContainsFunc(w.books.docs, func(x *doc) bool { return x != d && x.mark == d.mark && x.byHand })
+	return w.db.life > 1 || slices.ContainsFunc(w.books.docs, func(x *doc) bool { return x != d && x.mark == d.mark && x.byHand })
 }
 
 func (w *site) linked(ref string) bool {

@@ -111,9 +111,9 @@ func (b *books) checkHand(item connector.Item, r request, d *doc) {
 	if o == nil {
 		return
 	}
-	late := func(at micros) bool { return at > 0 && o.StartedAt > at+freshFor }
+	late := func(at micros) bool { return at > b.w.db.sure && o.StartedAt > at+freshFor }
 	switch {
-	case d.kind != document.InvoiceKind, b.w.f.restore > 0: // after a restore a link begins again at what the books say
+	case d.kind != document.InvoiceKind, b.w.db.recovery != nil: // after a restore a link begins again at what the books say
 	case late(d.settledAt):
 		b.w.violated("I6", "invoice %s was paid or sent, and a %s is written over it", d.id, r.Effect)
 	case r.Effect == connector.Update && late(d.editedAt) && (d.note != r.note || d.net != r.net):
@@ -166,7 +166,7 @@ func (t *tables) checkAgreed(o *protocol.Op) {
 	if o.Kind == document.CreditNoteKind && !t.agreed[place] {
 		t.w.violated("I11", "an invoice of %s is credited, and nobody was asked", o.Subject)
 	}
-	if o.Kind != document.InvoiceKind || o.Effect == connector.Create || t.agreed[place] || t.w.f.restore > 0 || o.Fields["line.1.net"] == "" {
+	if o.Kind != document.InvoiceKind || o.Effect == connector.Create || t.agreed[place] || t.recovery != nil || o.Fields["line.1.net"] == "" {
 		return
 	}
 	for _, l := range t.links {
@@ -218,7 +218,7 @@ func (t *tables) checkHalf(e protocol.Ended) {
 	if slices.ContainsFunc(t.exceptions, func(x *excRow) bool { return x.Lane == e.Lane && x.Seq == e.Seq }) {
 		return
 	}
-	if t.w.f.restore > 0 { // the newer revision may be known from another service alone
+	if t.recovery != nil { // the newer revision may be known from another service alone
 		return
 	}
 	_, _, overtaken, _ := t.Around(&s.Slot)
@@ -239,10 +239,10 @@ func (t *tables) checkEnd(e protocol.Ended) {
 			}
 		}
 	}
-	if e.Outcome == protocol.Superseded && t.w.f.restore == 0 { // after one the links move as the slot ends
+	if e.Outcome == protocol.Superseded && t.recovery == nil { // during one the links move as the slot ends
 		t.checkMergeKept(t.lanes[e.Lane].at(e.Seq))
 	}
-	if e.Outcome == protocol.Discarded && t.w.f.restore == 0 && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
+	if e.Outcome == protocol.Discarded && t.recovery == nil && !t.discards[protocol.Place{Lane: e.Lane, Seq: e.Seq}] {
 		t.w.violated("I2", "slot %d of lane %s was discarded, and no person asked for it", e.Seq, laneID(e.Lane))
 	}
 	t.checkDecision(e)
@@ -315,7 +315,7 @@ func (t *tables) checkParked(e *exception.Exception) {
 func (t *tables) mergedHere(lane string, before int64, loser string) bool {
 	for _, s := range t.lanes[lane].slots {
 		if s.Seq < before && s.Subject == lane && s.state == "ended" && s.outcome != protocol.Discarded && s.outcome != protocol.Moved && slices.Contains(s.Rendering.MergedFrom, loser) {
-			return t.w.f.restore == 0
+			return t.sure == 0 && t.recovery == nil
 		}
 	}
 	return false

@@ -223,12 +223,7 @@ func (w *world) mergeCompanies(a, b *record) {
 // mergeDeals makes one of a deal and another of the same kind, under its id or a
 // new one. What the deal said stands.
 func (w *world) mergeDeals(a *record) {
-	var list []*record
-	for _, r := range w.crm.records {
-		if r.isDeal() && r != a && r.into == nil && !r.deleted && r.strict == a.strict {
-			list = append(list, r)
-		}
-	}
+	list := w.dealsLike(a)
 	if len(list) == 0 || !w.changes("deals merge") {
 		return
 	}
@@ -240,10 +235,24 @@ func (w *world) mergeDeals(a *record) {
 		to.ref, to.version, to.losers, to.seen = ref, version, append(slices.Clone(a.losers), a.ref), nil
 		a.into = to
 	}
+	w.mergeDeal(b, to)
+}
+
+// dealsLike are those that a deal can be merged with.
+func (w *world) dealsLike(a *record) (list []*record) {
+	for _, r := range w.crm.records {
+		if r.isDeal() && r != a && r.into == nil && !r.deleted && r.strict == a.strict {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (w *world) mergeDeal(b, to *record) {
 	to.losers = append(append(to.losers, b.losers...), b.ref)
-	to.matchOnly = a.matchOnly && b.matchOnly
+	to.matchOnly = to.matchOnly && b.matchOnly
 	b.into = to
-	w.merged(to, a, b)
+	w.merged(to, to, b)
 }
 
 func (w *world) merged(to, a, b *record) {

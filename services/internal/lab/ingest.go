@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"maps"
 	"slices"
 
 	"tieout.dev/services/ingest/admission"
@@ -188,9 +189,21 @@ func (in *ingest) after(site int, r connector.Record) (out []event.LaneSeq) {
 		if last, known := in.last[line{site, l.String()}]; known {
 			out = append(out, event.LaneSeq{Lane: l.String(), Seq: last})
 		}
-		if e := in.newest[line{site, l.String()}]; e != nil && e.ref.Type == "deal" && e.lane != l.String() {
-			out = append(out, event.LaneSeq{Lane: e.lane, Seq: e.seq})
+		out = append(out, in.elsewhere(site, l)...)
+	}
+	return out
+}
+
+// elsewhere is a record's last slot in each lane but its own.
+func (in *ingest) elsewhere(site int, ref event.Ref) (out []event.LaneSeq) {
+	last := map[string]int64{}
+	for _, e := range in.order {
+		if e.site == site && e.ref == ref && e.lane != ref.String() {
+			last[e.lane] = max(last[e.lane], e.seq)
 		}
+	}
+	for _, lane := range slices.Sorted(maps.Keys(last)) {
+		out = append(out, event.LaneSeq{Lane: lane, Seq: last[lane]})
 	}
 	return out
 }
@@ -291,7 +304,7 @@ func (in *ingest) hear(e *admitted, f fact) {
 	case "slot.ended":
 		e.outcome = f.outcome
 	case "slot.requeued":
-		in.move(e, nil)
+		in.move(e)
 	case "slot.collided":
 		in.collided(e)
 	case "slot.rerender":
@@ -300,9 +313,9 @@ func (in *ingest) hear(e *admitted, f fact) {
 	}
 }
 
-// move gives the same revision another place, after the slots that are named,
-// unless a later one is on its way.
-func (in *ingest) move(e *admitted, after []event.LaneSeq) {
+// move gives the same revision another place, after the same slots, unless a
+// later one is on its way.
+func (in *ingest) move(e *admitted) {
 	merged := in.alias[e.ref.String()] != ""
 	if n := in.newest[line{e.site, e.ref.String()}]; merged || n.rev > e.rev || n.rev == e.rev && n.slotNo > e.slotNo {
 		e.outcome = "superseded"
@@ -310,7 +323,7 @@ func (in *ingest) move(e *admitted, after []event.LaneSeq) {
 	}
 	e.outcome = "moved"
 	again := *e
-	again.outcome, again.life, again.slotNo, again.render, again.cause, again.after = "", 0, e.slotNo+1, 1, event.Requeue, after
+	again.outcome, again.life, again.slotNo, again.render, again.cause = "", 0, e.slotNo+1, 1, event.Requeue
 	in.give(&again)
 }
 

@@ -55,8 +55,8 @@ func classesOf(mix, class string) ([]connector.Ambiguity, error) {
 		class = only
 	}
 	if class == "" || class == "all" {
-		if mix == "hasty" { // the others know a copy by themselves
-			return every[2:], nil
+		if mix == "hasty" { // the others are searched, and nobody is asked
+			return every[3:], nil
 		}
 		return every, nil
 	}
@@ -154,11 +154,11 @@ func (w *world) stress(mix string) {
 			f.busLag = 0.9
 		}
 	case "hasty": // a record has two doubts, and a person who sees the one says what became of both
-		f.operator, f.hasty, f.products, f.companies, f.deals, f.edits = 2*second, 0.9, true, 6, 8+w.n(6), w.n(4)
-		f.rejected, f.lostAnswer, f.late, f.lasts, f.freeze = 0.2+0.2*w.rng.Float64(), 0.1, 0.6, 5*minute, 0
-		f.hand, f.outage, f.lookFails = 0, 0, 0
+		f.operator, f.hasty, f.products, f.companies, f.deals, f.edits = second, 0.9, true, 10, 10+w.n(4), w.n(4)
+		f.rejected, f.lostAnswer, f.late, f.lasts, f.winsWithin = 0.3+0.2*w.rng.Float64(), 0.1, 0.5, 5*minute, 4*minute
+		f.hand, f.outage, f.lookFails, f.lostRequest, f.throttle, f.freeze, f.bulk = 0, 0, 0, 0, 0, 0, 0
 	case "batch": // many customers in bulk at once, so that calls hold several documents
-		f.companies, f.deals, f.edits, f.lasts, f.winsWithin = 6, 6+w.n(4), w.n(4), 10*minute, 10*second
+		f.products, f.companies, f.deals, f.edits, f.lasts, f.winsWithin = true, 10, 10+w.n(4), w.n(4), 10*minute, 5*second
 		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, []int{2, 5}[w.n(2)], 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0
 		f.rejected, f.crash = 0.1*w.rng.Float64(), 0.05*w.rng.Float64()
 	case "class-A", "class-B", "class-C", "class-D":
@@ -167,6 +167,9 @@ func (w *world) stress(mix string) {
 		f.rejected, f.renames = 0.1*w.rng.Float64(), 0.3
 		if w.chance(0.5) {
 			f.batch, f.bulk, f.half = 2+w.n(4), 0.9, 0.5
+		}
+		if w.class == connector.UniqueReference { // copies leave, and what they make is renamed and changed while they fly
+			f.companies, f.deals, f.edits, f.renames, f.bursts, f.late, f.rejected = 3, 5, 8+w.n(6), 0.6, 0.9, 0.5, 0
 		}
 	}
 }

@@ -171,7 +171,7 @@ func (w *site) prepare(x *excRow, c *protocol.Command) {
 		if d == nil && w.chance(0.3) {
 			d = w.doubted(x)
 		}
-		if d == nil && w.chance(0.5) {
+		if d == nil && w.chance(max(0.5, w.f.hasty)) {
 			d = w.makeByHand(x)
 		}
 		if d == nil {

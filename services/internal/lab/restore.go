@@ -245,7 +245,7 @@ func (w *site) certify() {
 	}
 	w.cover.Exits["certified"]++
 	w.log("books and links agree: the recovery ends")
-	db.recovery, db.told, db.recalled = nil, nil, nil
+	db.recovery, db.told, db.recalled, db.sure = nil, nil, nil, w.now
 	w.wakeOwner()
 }
 
@@ -303,12 +303,33 @@ func (w *world) restoreIngest(b *backup[ingest]) {
 	*in = b.of.clone()
 	in.facts, in.published, in.incarnation, in.lifting = facts, published, incarnation+1, true
 	in.floor = admission.FloorFor(w.now / second)
+	w.changeForgotten()
 	mine := in.incarnation
 	w.after(w.exp(minute), func() {
 		if in.incarnation == mine {
 			in.lift()
 		}
 	})
+}
+
+// changeForgotten: what the database that was set back never saw may be gone, or
+// merged away, before it is read again.
+func (w *world) changeForgotten() {
+	for _, r := range w.crm.records {
+		if !r.isDeal() || r.into != nil || r.deleted || w.ingest.objects[r.ref].Rev != 0 {
+			continue
+		}
+		like, s := w.dealsLike(r), w.sites[r.site]
+		waits, _ := s.db.Places(r.ref.String())
+		switch {
+		case len(like) > 0 && len(waits) > 0 && w.hits(0.8, "merged unseen"): // while what it asked for still waits
+			s.books.down = max(s.books.down, w.now+w.exp(5*minute))
+			w.mergeDeal(r, like[w.n(len(like))])
+		case w.hits(0.3, "deleted unseen"):
+			r.deleted = true
+			w.edited(r)
+		}
+	}
 }
 
 // lift begins again above everything that the writer holds, and reads every
@@ -358,7 +379,7 @@ func (in *ingest) collided(e *admitted) {
 		e.outcome = "superseded"
 		return
 	}
-	in.move(e, e.after)
+	in.move(e)
 }
 
 // fill publishes empty slots for numbers that were given in a life that is lost

@@ -67,6 +67,7 @@ type tables struct {
 	life     int64 // the incarnation of its streams
 	knew     int   // facts that the tables knew when they were set back
 	told     []protocol.Told
+	sure     micros // when the last recovery ended
 	recalled map[string]protocol.RecallState
 }
 
@@ -106,7 +107,7 @@ func (t *tables) again(old *slotRow, r *document.Rendering) {
 	case protocol.Repeat:
 		return
 	case protocol.Collision:
-		if t.w.f.restore == 0 {
+		if t.w.ingest.incarnation == 0 { // no number was given twice
 			t.w.violated("I2", "slot %s/%d holds event %s, and %s claims it", laneID(r.Lane), r.Seq, old.EventID[:8], r.EventID[:8])
 			return
 		}

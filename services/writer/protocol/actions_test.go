@@ -191,7 +191,10 @@ func TestADoubtIsNotLinkedToWhatContradictsIt(t *testing.T) {
 		change        func(v *View, p *connector.Posting)
 	}{
 		{name: "made by hand", change: func(*View, *connector.Posting) {}},
-		{name: "before the quarantine", early: true, refused: "may still land", change: func(*View, *connector.Posting) {}},
+		{name: "before the quarantine", early: true, refused: "still in doubt", change: func(*View, *connector.Posting) {}},
+		{name: "where the books can be searched", refused: "still in doubt", change: func(v *View, _ *connector.Posting) {
+			v.Claims.Ambiguity[document.InvoiceKind] = connector.Searchable
+		}},
 		{name: "of another record", refused: "linked to hubspot/7/deal/2", change: func(v *View, p *connector.Posting) {
 			v.Owners[p.Ref.String()] = link.Key{SourceRef: "hubspot/7/deal/2", Kind: document.InvoiceKind, Part: "invoice"}
 		}},
@@ -211,8 +214,10 @@ func TestADoubtIsNotLinkedToWhatContradictsIt(t *testing.T) {
 				m.ResolveAt[first.ID] = v.Mono + time.Second
 			}
 			command := Command{ID: "c", Exception: ch.Opened[0].ID, Lane: lane, Seq: 1, Actor: "ann", Reason: "made by hand", Action: LinkTo, Ref: p.Ref.String()}
-			_, eff := Step(v, m, Inputs{Commands: []Command{command}})
-			ch, _ = Step(v, m, Inputs{Commands: []Command{command}, Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*p}}}})
+			ch, _ = Step(v, m, Inputs{Commands: []Command{command}})
+			if len(ch.Refused) == 0 {
+				ch, _ = Step(v, m, Inputs{Commands: []Command{command}, Looks: []LookAnswer{{Key: "link|" + command.Ref, Postings: []connector.Posting{*p}}}})
+			}
 			if c.refused == "" {
 				if len(ch.Links) != 1 || ch.Links[0].OtherRef != command.Ref {
 					t.Fatalf("links %+v", ch.Links)

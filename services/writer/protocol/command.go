@@ -125,7 +125,14 @@ func (t *turn) discard(h *Head, c Command) {
 }
 
 // linkBy links the record in the books that a person names, after reading it.
+// What one saw while a copy could still land says nothing, also if the reading
+// takes until none can.
 func (t *turn) linkBy(h *Head, c Command) {
+	op := t.doubtful(h, kindOfRef(c.Ref))
+	if op != nil && !t.forPerson(op) {
+		t.refuseCommand(c, h.Slot, "whether it is there already is still in doubt; wait until "+t.v.Claims.Q().String()+" after it was sent")
+		return
+	}
 	key := "link|" + c.Ref
 	a, ok := t.m.Looks[key]
 	if !ok || t.v.Mono-a.At > freshFor {
@@ -141,7 +148,7 @@ func (t *turn) linkBy(h *Head, c Command) {
 	if t.linkForgotten(h, c, p) {
 		return
 	}
-	if op := t.doubtful(h, p.Kind); op != nil {
+	if op != nil {
 		t.linkDoubt(h, c, op, p)
 		return
 	}
@@ -164,10 +171,6 @@ func (t *turn) linkBy(h *Head, c Command) {
 
 // linkDoubt settles a doubtful create by the document that a person found.
 func (t *turn) linkDoubt(h *Head, c Command, op *Op, p *connector.Posting) {
-	if !t.rested(op) {
-		t.refuseCommand(c, h.Slot, "the last copy may still land; wait until "+t.v.Claims.Q().String()+" after it was sent")
-		return
-	}
 	why := unproven(op, p)
 	if part := t.partOf(h, op); why == "" && part != nil && op.Effect == connector.Create && p.Mark != op.Mark {
 		why = t.contradiction(part, p) // somebody else made it: as if it were matched
@@ -211,8 +214,8 @@ func unproven(op *Op, p *connector.Posting) string {
 // confirmAbsent: a person looked and the document is not there.
 func (t *turn) confirmAbsent(h *Head, c Command) {
 	op := t.doubtful(h, "")
-	if op == nil || !t.rested(op) {
-		t.refuseCommand(c, h.Slot, "nothing of it is in doubt, or the last copy may still land")
+	if op == nil || !t.forPerson(op) {
+		t.refuseCommand(c, h.Slot, "nothing of it is in doubt, or the last copy may still land, or the books are searched for it")
 		return
 	}
 	t.accept(c, h.Slot, exception.Released)
@@ -231,10 +234,12 @@ func (t *turn) doubtful(h *Head, kind document.Kind) *Op {
 	return nil
 }
 
-// rested reports whether the quarantine since the last copy has passed.
-func (t *turn) rested(op *Op) bool {
+// forPerson reports whether a person may say what became of an op in doubt: the
+// quarantine since its last copy has passed, and the books cannot be searched for
+// it. Where they can, what landed meanwhile would stand beside what one names.
+func (t *turn) forPerson(op *Op) bool {
 	at, known := t.m.ResolveAt[op.Call]
-	return known && t.v.Mono >= at && !t.m.Soon[op.Call]
+	return known && t.v.Mono >= at && t.v.Claims.Ambiguity[op.Kind] == connector.Opaque
 }
 
 // settleCallOf closes the op's call if nothing else of it is open.

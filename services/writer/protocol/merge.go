@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"slices"
 	"strings"
 
 	"tieout.dev/services/internal/connector"
@@ -82,9 +81,6 @@ func (t *turn) handOver(h *Head, l *link.Link, p *connector.Posting) {
 // survivor: they are its documents now, and none is made anew. Where several
 // stand for one part, only a person knows which of them is owed.
 func (t *turn) mergeDocuments(h *Head) verdict {
-	if op := t.makingForMerged(h); op != nil {
-		return t.wait(h, "an op of "+op.Subject+", which was merged into it, is under way", true)
-	}
 	for _, l := range t.mergedAway(h) {
 		if !l.Kind.Financial() {
 			continue
@@ -99,17 +95,6 @@ func (t *turn) mergeDocuments(h *Head) verdict {
 		t.handOver(h, l, cur)
 	}
 	return t.oneStands(h)
-}
-
-// makingForMerged is an op under way of a record that was merged away: what it
-// makes is the survivor's.
-func (t *turn) makingForMerged(h *Head) *Op {
-	for _, id := range t.v.OpIDs {
-		if op := t.v.Ops[id]; (op.State == Sent || op.State == Doubt) && slices.Contains(h.Slot.Rendering.MergedFrom, op.Subject) {
-			return op
-		}
-	}
-	return nil
 }
 
 // ended notes that a document was deleted or voided in the books.

@@ -92,16 +92,23 @@ func TestTwoDocumentsOfOneDealAreAskedAbout(t *testing.T) {
 	}
 }
 
-// What is being made for a merged record is settled first.
-func TestAMergeWaitsForWhatIsBeingMade(t *testing.T) {
-	v, m := view(won(1, "a")), NewMemory()
-	merging(v)
-	v.Merged = nil
-	op := &Op{ID: "o", Kind: document.InvoiceKind, Part: "invoice", Effect: connector.Create, Subject: "hubspot/7/deal/21", Lane: "other", Seq: 4, State: Doubt}
-	v.Ops["o"], v.OpIDs = op, []string{"o"}
-	ch, eff := Step(v, m, Inputs{})
-	if len(eff.Send) != 0 || len(ch.Ended) != 0 || v.Heads[0].State != Waiting {
-		t.Fatalf("sent %v, ended %v, state %s", eff.Send, ch.Ended, v.Heads[0].State)
+// queuedAt are tables where slots of a merged record stand.
+type queuedAt struct {
+	Tables
+	places []Place
+}
+
+func (q queuedAt) Places(string) ([]Place, error) { return q.places, nil }
+
+// Slots of a merged record come first, also those that ingest does not name: what
+// they make is the survivor's.
+func TestAMergeWaitsForTheSlotsOfWhatWasMerged(t *testing.T) {
+	r := &document.Rendering{MergedFrom: []string{deal}}
+	for place, want := range map[Place]bool{{Lane: "other", Seq: 4}: false, {Lane: lane, Seq: 9}: true} {
+		l := &loader{Tables: queuedAt{places: []Place{place}}}
+		if met, held, err := l.after(lane, r); met != want || !held || err != nil {
+			t.Errorf("while one stands at %v: met %v, held %v, %v", place, met, held, err)
+		}
 	}
 }
 

@@ -276,14 +276,10 @@ func (l *loader) aroundHead(h *Head) (err error) {
 	return l.parts(s)
 }
 
-// after reports whether every slot that a lane's head follows has ended, and
+// after reports whether every slot that a lane's rendering follows has ended, and
 // whether those that have not are stored here.
 func (l *loader) after(lane string, r *document.Rendering) (met, held bool, err error) {
-	losers, err := l.losersOf(lane, r)
-	if err != nil {
-		return false, false, err
-	}
-	met, held = len(losers) == 0, true
+	met, held = true, true
 	for _, a := range r.After {
 		next, known, err := l.Next(a.Lane)
 		if err != nil {
@@ -301,12 +297,14 @@ func (l *loader) after(lane string, r *document.Rendering) (met, held bool, err 
 		}
 		held = held && stored
 	}
-	return met, held, nil
+	merged, err := l.mergedQueued(lane, r)
+	return met && len(merged) == 0, held, err
 }
 
-// losersOf are where slots of what a head names as merged away are queued in other
-// lanes. It follows them, whether or not ingest still knew of them.
-func (l *loader) losersOf(lane string, r *document.Rendering) (out []Place, err error) {
+// mergedQueued are the other lanes where slots of records stand that were merged
+// into this one. What those make is this one's, so they come first, also where
+// ingest, set back, no longer knew of them.
+func (l *loader) mergedQueued(lane string, r *document.Rendering) (out []string, err error) {
 	for _, loser := range r.MergedFrom {
 		places, err := l.Places(loser)
 		if err != nil {
@@ -314,7 +312,7 @@ func (l *loader) losersOf(lane string, r *document.Rendering) (out []Place, err 
 		}
 		for _, p := range places {
 			if p.Lane != lane {
-				out = append(out, p)
+				out = append(out, p.Lane)
 			}
 		}
 	}
@@ -329,9 +327,6 @@ func (l *loader) merged(r *document.Rendering) error {
 			return err
 		}
 		keep(&l.v.Merged, loser, links)
-		if err := l.ops(l.OpenOpsOf(loser)); err != nil {
-			return err
-		}
 		for _, x := range links {
 			if err := l.part(link.Key{SourceRef: r.Ref, Kind: x.Kind, Part: x.Part}); err != nil {
 				return err
@@ -563,22 +558,22 @@ func (l *loader) comesAfter(lane string, r *document.Rendering) error {
 		if known && next > a.Seq {
 			continue
 		}
-		if err := l.followed(lane, a.Lane); err != nil {
+		if err := l.goesFirst(lane, a.Lane); err != nil {
 			return err
 		}
 	}
-	losers, err := l.losersOf(lane, r)
-	for _, p := range losers {
-		if err := l.followed(lane, p.Lane); err != nil {
+	merged, err := l.mergedQueued(lane, r)
+	for _, first := range merged {
+		if err := l.goesFirst(lane, first); err != nil {
 			return err
 		}
 	}
 	return err
 }
 
-func (l *loader) followed(lane, before string) error {
-	keep(&l.v.Follows, lane, append(l.v.Follows[lane], before))
-	return l.follow(before)
+func (l *loader) goesFirst(lane, first string) error {
+	keep(&l.v.Follows, lane, append(l.v.Follows[lane], first))
+	return l.follow(first)
 }
 
 // answered reads who is linked to what looks found, now or before.

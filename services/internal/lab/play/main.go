@@ -1,5 +1,6 @@
-// Command play plays the schedules of one mix until a promise is broken. It is
-// the bench alone, so that it builds fast: tieout-lab makes one of each mutant.
+// Command play plays the schedules of one mix and tells which broke a promise.
+// It is the bench alone, so that it builds fast: tieout-lab makes one of each
+// mutant.
 package main
 
 import (
@@ -18,10 +19,11 @@ func main() {
 	}
 }
 
-// run writes the first violation as JSON, or null.
+// run writes the violations as JSON: those of all schedules, or of the first
+// ones that broke a promise.
 func run(args []string) error {
-	if len(args) != 3 {
-		return fmt.Errorf("%d arguments; give a mix, the first seed and how many", len(args))
+	if len(args) != 4 {
+		return fmt.Errorf("%d arguments; give a mix, the first seed, how many, and first or all", len(args))
 	}
 	base, err := strconv.ParseUint(args[1], 10, 64)
 	if err != nil {
@@ -31,13 +33,9 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := lab.Run(lab.Options{Mix: args[0], Base: base, Seeds: seeds, First: true})
+	r, err := lab.Run(lab.Options{Mix: args[0], Base: base, Seeds: seeds, First: args[3] == "first"})
 	if err != nil {
 		return err
 	}
-	var first *lab.Violation
-	if len(r.Violations) > 0 {
-		first = &r.Violations[0]
-	}
-	return json.NewEncoder(os.Stdout).Encode(first)
+	return json.NewEncoder(os.Stdout).Encode(r.Violations)
 }
