@@ -62,6 +62,7 @@ func everyday() []mutant {
 		{"another record's customer is not taken", matchFile, "case taken && p.Kind == document.ItemKind:", "case taken:", "merge"},
 		{"done moves the link", answerFile, "created := t.putLink(op, p, state)", "created := false", "small"},
 		{"shared calls of a turn", dispatchFile, "t.batchSize() > 1 && t.v.Batches > 0", "t.batchSize() > 1", "batch"},
+		{"what was written is read again", answerFile, "\tt.forget(op)\n\tt.free(op)", "\tt.free(op)", "class-C"},
 		{"the size of a call", dispatchFile, "len(t.batch) >= t.batchSize()", "len(t.batch) >= 100", "batch"},
 		{"a settled item is settled", answerFile, "if op == nil || (op.State != Sent && op.State != Doubt) {", "if op == nil {", "batch"},
 		{"a failed look decides nothing", doubtFile, "if answer.Err != nil && fault.KindOf(answer.Err) != fault.NotFound {", "if false && fault.KindOf(answer.Err) != fault.NotFound {", "class-C"},

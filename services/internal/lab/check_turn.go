@@ -304,11 +304,24 @@ func (t *tables) checkParked(e *exception.Exception) {
 	if _, owner, found := strings.Cut(e.Reason, "but it is linked to "); found && e.Kind == exception.Match && t.mergedHere(e.Lane, e.Seq, owner) {
 		t.w.violated("I8", "%s is in front of a person, since its customer is linked to %s, whose merge has ended before it in lane %s", e.Subject, owner, laneID(e.Lane))
 	}
+	if e.Kind == exception.Conflict && strings.HasSuffix(e.Reason, "by a person") && t.sure == 0 && t.recovery == nil && !t.touched(e.Subject) {
+		t.w.violated("I8", "%s is in front of a person, and nobody was at its documents: %s", e.Subject, e.Reason)
+	}
 	for _, k := range []fault.Kind{fault.Transient, fault.Unauthorized, fault.RateLimited} {
 		if strings.HasPrefix(e.Reason, string(k)) {
 			t.w.violated("I8", "%s is in front of a person, since the connection answered: %s", e.Subject, e.Reason)
 		}
 	}
+}
+
+// touched: a person was at what stands in the books for a record.
+func (t *tables) touched(subject string) bool {
+	for _, l := range t.links {
+		if d := t.w.books.byID[refID(l.OtherRef)]; l.SourceRef == subject && d != nil && d.byHand {
+			return true
+		}
+	}
+	return false
 }
 
 // mergedHere: a slot that ended earlier in the lane names a record as merged away.

@@ -83,9 +83,6 @@ func (t *turn) closeBatch() {
 		ops = append(ops, t.v.Ops[item.OpID])
 	}
 	c := &Call{ID: vendorKey(ops...), Items: t.batch}
-	if len(t.batch) > 1 {
-		t.v.Batches--
-	}
 	t.batch = nil
 	for _, op := range ops {
 		op.Call = c.ID

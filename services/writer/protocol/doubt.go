@@ -89,9 +89,7 @@ func (t *turn) inherit(c *Call) {
 // resolve sends a harmless copy, or looks item by item.
 func (t *turn) resolve(c *Call) {
 	if t.mayResend(c) {
-		if t.leave() {
-			t.send(c)
-		}
+		t.sendAgain(c)
 		return
 	}
 	if t.m.Soon[c.ID] { // it was to be sent again, and no longer may: the last copy must rest before a look decides
@@ -107,6 +105,16 @@ func (t *turn) resolve(c *Call) {
 	}
 	if !open {
 		t.closeCall(c, false)
+	}
+}
+
+// sendAgain lets a copy leave; of a shared call also within what may leave of those.
+func (t *turn) sendAgain(c *Call) {
+	switch {
+	case len(c.Items) > 1 && t.v.Batches <= 0:
+		t.wake(t.v.Mono + resendAfter)
+	case t.leave():
+		t.send(c)
 	}
 }
 
@@ -182,6 +190,9 @@ func landed(op *Op, item connector.Item, found []connector.Posting) *connector.P
 
 // send lets a copy of an unsettled call leave.
 func (t *turn) send(c *Call) {
+	if len(c.Items) > 1 {
+		t.v.Batches--
+	}
 	c.Sends++
 	c.LastSent = t.v.Now
 	if c.FirstSent == 0 {
