@@ -123,7 +123,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 			in.w.after(second, func() { in.hint(ref, r.Cause) })
 			return
 		}
-		in.checkRead(r)
+		in.checkRead(r, s)
 		in.place(r, d, s)
 	}
 }

@@ -132,7 +132,7 @@ func (w *world) stress(mix string) {
 		f.companies, f.deals, f.edits = 2, 1+w.n(2), 6+w.n(8)
 	case "merge":
 		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(3), 3+w.n(3), 6+w.n(6), 0.2
-		f.mergesOnce = w.chance(0.3)
+		f.mergesOnce, f.slowRead = w.chance(0.3), 0.6
 	case "people":
 		f.meddles = 0.3 * w.rng.Float64()
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
