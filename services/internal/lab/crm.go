@@ -290,10 +290,10 @@ func b2i(b bool) int {
 }
 
 // forgetMerge: a source that tells once what a record was merged from.
-func (w *world) forgetMerge(ref event.Ref) {
+func (w *world) forgetMerge(ref event.Ref, told []event.Ref) {
 	for _, r := range w.crm.records {
-		if r.ref == ref {
-			r.losers = nil
+		if r.ref == ref { // a read has the former slice
+			r.losers = slices.DeleteFunc(slices.Clone(r.losers), func(l event.Ref) bool { return slices.Contains(told, l) })
 		}
 	}
 }
@@ -340,8 +340,11 @@ func stateOf(r *record) *state {
 	} else {
 		s.read.Customer = r.ref
 	}
-	for _, x := range []int64{r.amount, int64(r.day), int64(r.note), int64(r.tax), int64(b2i(r.won)), int64(b2i(r.lost)), int64(b2i(r.shipping)), int64(b2i(r.unclear)), int64(r.site), int64(len(r.losers))} {
+	for _, x := range []int64{r.amount, int64(r.day), int64(r.note), int64(r.tax), int64(b2i(r.won)), int64(b2i(r.lost)), int64(b2i(r.shipping)), int64(b2i(r.unclear)), int64(r.site)} {
 		b = strconv.AppendInt(append(b, '|'), x, 10)
+	}
+	for _, l := range r.losers {
+		b = append(append(b, '+'), l.ID...)
 	}
 	s.read.Hash = string(b)
 	r.seen = s

@@ -159,7 +159,7 @@ func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 		}
 	}
 	if in.w.f.mergesOnce && len(losers) > 0 {
-		in.w.forgetMerge(ref)
+		in.w.forgetMerge(ref, r.Record.MergedFrom)
 	}
 	in.objects[ref] = d.Object
 	e := admitted{
