@@ -51,7 +51,7 @@ func everyday() []mutant {
 		{"discard waits for doubts", commandFile, "func (t *turn) discard(h *Head, c Command) {\n\tif !t.lookFirst(h, c) {\n\t\treturn\n\t}\n\tif t.openOp(h) {", "func (t *turn) discard(h *Head, c Command) {\n\tif !t.lookFirst(h, c) {\n\t\treturn\n\t}\n\tif false {", "class-D"},
 		{"requeue waits for doubts", commandFile, "func (t *turn) requeueBy(h *Head, c Command) {\n\tif !t.lookFirst(h, c) {\n\t\treturn\n\t}\n\tif t.openOp(h) {", "func (t *turn) requeueBy(h *Head, c Command) {\n\tif !t.lookFirst(h, c) {\n\t\treturn\n\t}\n\tif false {", "class-D"},
 		{"stale read", admissionFile, "case r.No < o.ReadNo, r.Merged", "case r.Merged", "reads"},
-		{"a read from before its customer's merge", admissionFile, "r.Merged > 0 && r.No <= r.Merged", "false", "merge"},
+		{"a read from before its customer's merge", admissionFile, "r.Merged > 0 && r.No <= r.Merged", "false", "reads"},
 		{"a duplicate moves the read number", admissionFile, "o.ReadNo = max(o.ReadNo, r.No)\n\t\to.Version", "o.Version", "reads"},
 		{"a person's edit is not overwritten", planFile, "case !sameFields(base, now) && !sameFields(t.modAlias(enc.Fields), now):", "case false:", "people"},
 		{"match only never creates", planFile, "if h.Slot.Rendering.MatchOnly {", "if false {", "all"},

@@ -59,7 +59,7 @@ func (r *record) isDeal() bool { return r.ref.Type == "deal" }
 // populate makes the first records and plans what people will do.
 func (w *world) populate() {
 	names := []string{"Acme", "Bolt", "Acme", "Cork"} // two customers may be called alike
-	strict := w.chance(0.25)
+	strict := w.chance(w.f.strict)
 	if strict {
 		names[2] = "Dunn" // nobody links by name alone there
 	}

@@ -39,6 +39,7 @@ type faults struct {
 	renames                                         float64 // of edits: a company's name
 	moves                                           float64 // of edits: to another customer, or with one invoice more or less
 	deletes                                         float64 // of edits that may delete
+	strict                                          float64 // schedules whose customers are made by the companies' own records alone
 	merges, rejects, bulk, matchOnly, bursts        float64
 	batch                                           int
 }
@@ -99,7 +100,7 @@ func (w *world) blend(mix string) {
 	if w.class == connector.KeyRemembered || w.class == connector.UniqueReference {
 		f.doubled = some(0.2)
 	}
-	f.targets = w.targets(mix)
+	f.targets, f.strict = w.targets(mix), 0.25
 	w.stress(mix)
 }
 
@@ -126,13 +127,14 @@ func (w *world) stress(mix string) {
 		f.poll, f.operator = minute, 2*minute
 	case "reads":
 		f.slowRead, f.lostHint, f.doubledHint, f.poll, f.edits = 0.8, 0.4, 0.6, minute, 6+w.n(6)
+		f.companies, f.merges = 2, 0.5
 		f.outage, f.hand, f.lostAnswer = 0, 0, 0
 	case "kafka":
 		f.busLag, f.busTwice, f.busTail, f.replay, f.slowFact, f.rebalance = 0.6, 0.5, 0.3, 5*minute, 0.5, 5*minute
 		f.companies, f.deals, f.edits = 2, 1+w.n(2), 6+w.n(8)
 	case "merge":
 		f.merges, f.companies, f.deals, f.edits, f.rejects = 1, 2+w.n(3), 3+w.n(3), 6+w.n(6), 0.2
-		f.mergesOnce, f.slowRead = w.chance(0.3), 0.6
+		f.mergesOnce, f.strict = w.chance(0.3), 0.7
 	case "people":
 		f.meddles = 0.3 * w.rng.Float64()
 		f.hand, f.operator, f.rejects, f.lock, f.edits, f.companies = 3*minute, 2*minute, 0.2, w.chance(0.5), 4+w.n(6), 2
