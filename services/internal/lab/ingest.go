@@ -199,6 +199,9 @@ func (in *ingest) give(e *admitted) {
 		in.w.log("ingest: %s %s rev %d.%d -> lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
 	}
 	in.w.bus.publish(e)
+	if b := in.w.backups.ingest; b != nil && e.cause == event.Change && in.w.hits(in.w.f.restoreSending/2, "restored while admitting") {
+		in.w.after(in.w.exp(5*second), func() { in.w.restoreIngest(b) })
+	}
 }
 
 // lane is the record's customer, followed through merges; a deleted record
