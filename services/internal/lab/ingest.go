@@ -123,10 +123,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 // mergedFrom are all that a record was ever merged from.
 func (in *ingest) mergedFrom(r connector.Record) (out []event.Ref, news bool) {
 	for _, x := range in.w.crm.records {
-		at := x.ref.String()
-		for in.alias[at] != "" && in.alias[at] != at {
-			at = in.alias[at]
-		}
+		at := in.survivor(x.ref.String())
 		told := slices.ContainsFunc(r.MergedFrom, func(m event.Ref) bool { return m.String() == at }) // with all that it was merged from
 		if (at == r.Ref.String() || told && at != x.ref.String()) && x.ref != r.Ref && !slices.Contains(out, x.ref) {
 			out = append(out, x.ref)
@@ -210,7 +207,11 @@ func (in *ingest) lane(r admission.Read) string {
 	if r.Record.Deleted && in.laneOf[r.Record.Ref] != "" {
 		return in.laneOf[r.Record.Ref]
 	}
-	at := r.Record.Customer.String()
+	return in.survivor(r.Record.Customer.String())
+}
+
+// survivor is what a record was merged into, or itself.
+func (in *ingest) survivor(at string) string {
 	for in.alias[at] != "" && in.alias[at] != at {
 		at = in.alias[at]
 	}
@@ -256,8 +257,9 @@ func (in *ingest) take(f fact) {
 			in.hint(f.source, event.Reissue)
 		}
 	case "link.created":
-		if f.source.Type == "company" && f.source.String() != f.subject {
-			in.hint(f.source, event.Linked)
+		if into := in.survivor(f.source.String()); into != f.subject && (f.source.Type == "company" || into != f.source.String()) {
+			ref, _ := event.ParseRef(into)
+			in.hint(ref, event.Linked)
 		}
 	}
 }
