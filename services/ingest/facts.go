@@ -104,15 +104,24 @@ func (in *Ingest) takeFact(ctx context.Context, tx *store.Tx, f *trail.Fact, flo
 }
 
 // firstLink has the linked record admitted once more, if a route of its own
-// leads from it: a change that overtook the creation is not lost.
+// leads from it: a change that overtook the creation is not lost. What was made of
+// one that was merged away, as by a slot of a lost life that came late, is its
+// survivor's: that one is admitted.
 func (in *Ingest) firstLink(tx *store.Tx, f *trail.Fact) error {
 	ref, err := event.ParseRef(f.Posting.SourceRef)
 	if err != nil {
 		return nil // a write-back's link: its source is no record that we read
 	}
+	into, err := survivor(tx, ref.String())
+	if err != nil {
+		return err
+	}
 	s := in.sourceOf(ref)
-	if s == nil || ref.String() == f.Subject {
+	if s == nil || into == f.Subject {
 		return nil // the event's own record is at its newest slot already
+	}
+	if ref, err = event.ParseRef(into); err != nil {
+		return err
 	}
 	return putHint(tx, s.config.ID, ref, event.Linked, event.Realtime, "")
 }

@@ -131,10 +131,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 // mergedFrom are all that a record was ever merged from.
 func (in *ingest) mergedFrom(r connector.Record) (out []event.Ref, news bool) {
 	for _, x := range in.w.crm.records {
-		at := x.ref.String()
-		for in.alias[at] != "" && in.alias[at] != at {
-			at = in.alias[at]
-		}
+		at, _ := in.survivor(x.ref)
 		told := slices.ContainsFunc(r.MergedFrom, func(m event.Ref) bool { return m.String() == at }) // with all that it was merged from
 		if (at == r.Ref.String() || told && at != x.ref.String()) && x.ref != r.Ref && !slices.Contains(out, x.ref) {
 			out = append(out, x.ref)
@@ -220,6 +217,9 @@ func (in *ingest) give(e *admitted) {
 		in.w.log("ingest: %s %s rev %d.%d -> books %d lane %s slot %d (%s, %s) after %v", e.ref.Type, e.ref.ID, e.rev, e.slotNo, e.site+1, laneID(e.lane), e.seq, e.typ, e.cause, e.after)
 	}
 	in.publish(e)
+	if b := in.w.backups.ingest; b != nil && e.cause == event.Change && in.w.hits(in.w.f.restoreSending/2, "restored while admitting") {
+		in.w.after(in.w.exp(5*second), func() { in.w.restoreIngest(b) })
+	}
 }
 
 // publish sends an event to where its route leads.
@@ -285,8 +285,9 @@ func (in *ingest) take(f fact) {
 			in.hint(f.source, event.Reissue)
 		}
 	case "link.created":
-		if f.source.Type == "company" && f.source.String() != f.subject {
-			in.hint(f.source, event.Linked)
+		if into, _ := in.survivor(f.source); into != f.subject && (f.source.Type == "company" || into != f.source.String()) {
+			ref, _ := event.ParseRef(into)
+			in.hint(ref, event.Linked)
 		}
 	}
 }
