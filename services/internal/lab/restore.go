@@ -450,12 +450,14 @@ func (w *world) becameOf(subject string) string {
 	return subject
 }
 
-// displaced: a fact says that a slot holds another event than ours, whose own
-// rendering may have been lost on its way.
+// displaced: a fact says which event a slot holds. Numbers go on above it, and ours at
+// the same place may have been lost on its way.
 func (in *ingest) displaced(f fact) {
-	if in.floor == 0 || f.kind != "slot.ended" {
+	if in.floor == 0 || f.kind != "slot.received" && f.kind != "slot.ended" {
 		return
 	}
+	at := line{f.site, f.at.Lane}
+	in.last[at] = max(in.last[at], f.at.Seq)
 	for _, e := range in.order {
 		if e.outcome == "" && e.site == f.site && e.lane == f.at.Lane && e.seq == f.at.Seq && e.id != f.event {
 			in.hear(e, fact{kind: "slot.collided", life: f.life})

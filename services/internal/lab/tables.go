@@ -100,6 +100,9 @@ func (t *tables) receive(r *document.Rendering) {
 	if r.Class == event.Realtime {
 		l.realtime++
 	}
+	if t.w.ingest.floor > 0 { // only then is it listened to
+		t.w.ingest.tell(fact{kind: "slot.received", life: t.life, site: t.w.no, event: r.EventID, subject: r.Ref, at: protocol.Place{Lane: r.Lane, Seq: r.Seq}})
+	}
 }
 
 func (t *tables) again(old *slotRow, r *document.Rendering) {

@@ -9,6 +9,7 @@ import (
 	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/link"
 )
 
 var (
@@ -278,5 +279,35 @@ func TestATooLargeBatchLeavesAgainInHalves(t *testing.T) {
 	ch, eff := Step(v, m, Inputs{Answers: []Answer{{Call: whole.ID, Outcomes: too}}})
 	if len(ch.Opened) != 0 || len(eff.Send) != 2 || len(eff.Send[0].Items) != 2 || m.BatchMost != 2 {
 		t.Fatalf("opened %v, sent %d calls, most %d", ch.Opened, len(eff.Send), m.BatchMost)
+	}
+}
+
+// An invoice that goes to another customer is voided and made anew. Where the void is
+// refused since the invoice is void by then, the new one is made all the same.
+func TestWhatIsVoidAtTheSameMomentIsMadeAnew(t *testing.T) {
+	v, m := view(won(2, "a")), NewMemory()
+	l := linked(v, "a")
+	l.Base["customer"] = "1"
+	v.Encode = func(connector.Draft) (connector.Encoded, error) {
+		return connector.Encoded{Fields: map[string]string{"line.1.net": "a", "customer": "2"}}, nil
+	}
+	see := func(in Inputs, status connector.Status) Effects {
+		_, eff := Step(v, m, in)
+		if len(eff.Looks) != 1 {
+			t.Fatalf("looks %v, sends %v", eff.Looks, eff.Send)
+		}
+		cur := posting("a", status)
+		cur.Fields = map[string]string{"line.1.net": "a", "customer": "1"}
+		_, eff = Step(v, m, Inputs{Looks: []LookAnswer{{Key: eff.Looks[0].Key, Postings: []connector.Posting{*cur}}}})
+		return eff
+	}
+	eff := see(Inputs{}, connector.Open)
+	if len(eff.Send) != 1 || eff.Send[0].Items[0].Effect != connector.Void {
+		t.Fatalf("sent %v", eff.Send)
+	}
+	refused := Inputs{Answers: []Answer{{Call: eff.Send[0].ID, Outcomes: []connector.Outcome{{Err: fault.New(fault.Conflict, "the version moved")}}}}}
+	eff = see(refused, connector.Voided)
+	if len(eff.Send) != 1 || eff.Send[0].Items[0].Effect != connector.Create || l.State != link.Void {
+		t.Fatalf("sent %v, the link is %s", eff.Send, l.State)
 	}
 }

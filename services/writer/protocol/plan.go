@@ -138,6 +138,10 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 	if cur == nil {
 		return v
 	}
+	if cur.Status == connector.Voided && t.wasVoiding(h, p, l) {
+		t.voided(h, l, cur)
+		return t.create(h, p, l.N+1)
+	}
 	now := t.modAlias(cur.Fields)
 	at := cellOf(cur, through)
 	if at == cellLocked && !t.lockRead() {
@@ -163,6 +167,14 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 		return t.dispatch(h, p, connector.Void, l.N, cur, l)
 	}
 	return t.dispatch(h, p, connector.Update, l.N, cur, l)
+}
+
+// wasVoiding: this slot was about to void the document and make another one, and was
+// refused. Void by now, it is as it was to be, whoever did it: a person at the same
+// moment, or a copy of the request that nobody counted.
+func (t *turn) wasVoiding(h *Head, p *document.Part, l *link.Link) bool {
+	op := t.v.Ops[document.OpID(t.v.Tenant, t.v.Target, p, h.Slot.Rev, "void", l.N)]
+	return op != nil && op.State == Refused
 }
 
 // onlyMark: the memo differs in nothing but our mark, which is still that of a record
