@@ -243,6 +243,7 @@ func (t *tables) checkEnd(e protocol.Ended) {
 				t.w.violated("I3", "slot %d of lane %s ended before slot %d of lane %s, which it follows", e.Seq, laneID(e.Lane), a.Seq, laneID(a.Lane))
 			}
 		}
+		t.checkMergedFirst(e)
 	}
 	if e.Outcome == protocol.Superseded && t.recovery == nil { // during one the links move as the slot ends
 		t.checkMergeKept(t.lanes[e.Lane].at(e.Seq))
@@ -251,6 +252,17 @@ func (t *tables) checkEnd(e protocol.Ended) {
 		t.w.violated("I2", "slot %d of lane %s was discarded, and no person asked for it", e.Seq, laneID(e.Lane))
 	}
 	t.checkDecision(e)
+}
+
+// checkMergedFirst: no slot of what a record was merged from waits in another lane
+// when the record's own ends: what it makes would stand beside.
+func (t *tables) checkMergedFirst(e protocol.Ended) {
+	from := t.lanes[e.Lane].at(e.Seq).Rendering.MergedFrom
+	t.queued(func(s *slotRow) {
+		if s.Lane != e.Lane && slices.Contains(from, s.Subject) {
+			t.w.violated("I3", "slot %d of lane %s ended before slot %d of lane %s, which is of %s, merged into it", e.Seq, laneID(e.Lane), s.Seq, laneID(s.Lane), s.Subject)
+		}
+	})
 }
 
 // checkDecision: what a person discarded in the life that is lost, and the others
