@@ -224,7 +224,7 @@ func (w *site) checkDeal(r *record) {
 		if d.kind != document.InvoiceKind || !subjects[d.subject] {
 			continue
 		}
-		if d.byHand {
+		if d.byHand || w.creditedByHand(d) {
 			return
 		}
 		if d.status != connector.Voided && !w.books.credited(d) {
@@ -249,6 +249,13 @@ func said(note string) string {
 // credited: a credit note takes it back.
 func (b *books) credited(d *doc) bool {
 	return slices.ContainsFunc(b.docs, func(x *doc) bool { return x.credits == d.id && !x.deleted })
+}
+
+// creditedByHand: a person's own credit note takes it back, and they never said so.
+func (w *site) creditedByHand(d *doc) bool {
+	return slices.ContainsFunc(w.books.docs, func(x *doc) bool {
+		return x.credits == d.id && x.byHand && !x.deleted && !w.linked(w.refOf(x.kind, x.id).String())
+	})
 }
 
 // parts are those of a deal that are documents.
