@@ -432,12 +432,19 @@ func (w *site) actOnRecovery(x *excRow, c *protocol.Command) bool {
 	}
 	c.Action = protocol.Retry
 	for _, d := range w.books.docs {
-		if d.kind.Financial() && (d.subject == x.Subject || w.becameOf(d.subject) == x.Subject) && !d.deleted && !w.linked(w.refOf(d.kind, d.id).String()) {
+		if d.kind.Financial() && w.belongs(d, x) && !d.deleted && !w.linked(w.refOf(d.kind, d.id).String()) {
 			c.Action, c.Ref = protocol.LinkTo, w.refOf(d.kind, d.id).String()
 			break
 		}
 	}
 	return true
+}
+
+// belongs: a document is the record's, or of one that the very slot merges into it. What
+// has a question of its own is answered there.
+func (w *site) belongs(d *doc, x *excRow) bool {
+	s := w.db.lanes[x.Lane].at(x.Seq)
+	return d.subject == x.Subject || w.becameOf(d.subject) == x.Subject && s != nil && slices.Contains(s.Rendering.MergedFrom, d.subject)
 }
 
 // becameOf is what a record was merged into, or itself.

@@ -3,7 +3,6 @@ package protocol
 import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
-	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/link"
 )
@@ -125,8 +124,8 @@ func (t *turn) trusted() bool {
 // newer revision. The links that a merge moves are moved once more, in turn.
 func (t *turn) past(h *Head) bool {
 	p := h.Past
-	switch merge := h.Slot.Rendering.Type == event.Merge; {
-	case p == nil, merge && !h.AfterMet:
+	switch merges := len(h.Slot.Rendering.MergedFrom) > 0; { // whatever else became of the record
+	case p == nil, merges && !h.AfterMet:
 		return false
 	case p.Ended != "":
 		if t.recallMasters(h) != partDone {

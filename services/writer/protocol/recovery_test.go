@@ -278,3 +278,17 @@ func TestADocumentOfANewerRevisionOvertakes(t *testing.T) {
 		}
 	}
 }
+
+// What a record was merged from comes before its end in the lost life is taken over,
+// also where the revision is a deletion by now.
+func TestTheEndOfAMergeIsTakenOverAfterWhatItFollows(t *testing.T) {
+	for met, want := range map[bool]int{false: 0, true: 1} {
+		h := won(1, "a")
+		h.AfterMet, h.Slot.Rendering.Type, h.Slot.Rendering.MergedFrom = met, event.Delete, []string{"hubspot/7/deal/29"}
+		v, m := restored(h)
+		v.Heads[0].Past.Ended = Unchanged
+		if ch, _ := Step(v, m, Inputs{}); len(ch.Ended) != want {
+			t.Errorf("what it follows has ended: %v; ended %v", met, ch.Ended)
+		}
+	}
+}
