@@ -14,7 +14,7 @@ const (
 func restored() []mutant {
 	return []mutant{
 		{"suspect by subject", laneFile, "if t.recall(h) != partDone {", "if false {", "restore"},
-		{"newest only", recoveryFile, "case p.Newer || h.NewerAny:", "case false:", "restore"},
+		{"newest only", recoveryFile, "case p.Newer || h.NewerAny:", "case false:", "strays"},
 		{"revision incarnation", admissionFile, "next := Object{Rev: max(o.Rev, r.Floor) + 1,", "next := Object{Rev: o.Rev + 1,", "restore"},
 		{"collision readmits", leaseFile, "return Collision", "return Repeat", "late-life"},
 		{"ends are taken over", recoveryFile, "case p.Ended != \"\":", "case false:", "restore"},

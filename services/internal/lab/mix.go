@@ -46,7 +46,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "closed", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "hasty"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "closed", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "strays", "hasty"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -147,13 +147,16 @@ func (w *world) stress(mix string) {
 	case "zombies": // owners freeze with requests in hand, and others take over
 		f.lasts, f.companies, f.deals, f.edits, f.outage = 10*minute, 1, 2, 4+w.n(4), 0
 		f.freeze, f.freezeMean, f.rebalance, f.crash = 0.1+0.2*w.rng.Float64(), minute, minute, 0
-	case "restore", "late-life":
+	case "restore", "late-life", "strays":
 		f.backup, f.restore, f.restoreSending = minute+w.exp(4*minute), 3*minute+w.exp(10*minute), 0.3*w.rng.Float64()
 		f.late, f.lostAnswer, f.edits, f.bursts, f.deletes = 0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 6+w.n(10), 0.5, 0.9
 		f.lock = w.chance(0.4)
 		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 		if mix == "late-life" { // what a lost life published comes when the next one has begun
 			f.busLag = 0.9
+		}
+		if mix == "strays" { // revisions of a record stand in several lanes then, and facts are late
+			f.moves, f.rejects, f.slowFact = 0.7, 0.3, 0.95
 		}
 	case "hasty": // a record has two doubts, and a person who sees the one says what became of both
 		f.operator, f.hasty, f.products, f.companies, f.deals, f.edits = second, 0.9, true, 10, 10+w.n(4), w.n(4)
