@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"tieout.dev/services/internal/drill"
@@ -48,6 +49,31 @@ func TestARequeuedRevisionHasAnotherPlace(t *testing.T) {
 	}
 	if n := w.count(`SELECT COUNT(*) FROM event`); n != 2 {
 		t.Errorf("%d events", n)
+	}
+}
+
+// A requeued merge still follows what it followed.
+func TestARequeueKeepsWhatItFollows(t *testing.T) {
+	w := open(t)
+	w.portal.put("7", "a", customer)
+	w.portal.put("9", "a", "hubspot/1/company/6")
+	w.run()
+	for _, id := range []string{"7", "9"} {
+		if id == "9" {
+			w.portal.mu.Lock()
+			r := w.portal.records["9"]
+			r.MergedFrom = []event.Ref{dealRef("7")}
+			w.portal.records["9"] = r
+			w.portal.mu.Unlock()
+		}
+		w.deliver("secret", id)
+		w.until("deal "+id+" is admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef(id).String()) == 1 })
+	}
+	first := w.newest("9")
+	w.fact(trail.Fact{Type: "slot.requeued", SourceEventID: first.ID})
+	again := w.newest("9")
+	if again.SlotNo != 2 || len(first.After) == 0 || !slices.Equal(again.After, first.After) {
+		t.Errorf("slot %d follows %v, the first one %v", again.SlotNo, again.After, first.After)
 	}
 }
 

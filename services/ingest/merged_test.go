@@ -6,6 +6,7 @@ import (
 
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/trail"
 )
 
 // newest is the newest event of a deal.
@@ -92,5 +93,29 @@ func TestAReadFromBeforeItsCustomersMergeIsReadAgain(t *testing.T) {
 	}
 	if no := w.count(`SELECT read_no FROM object WHERE ref = $1`, dealRef("5").String()); no <= began {
 		t.Errorf("read %d was admitted, and the merge was found after read %d", no, began)
+	}
+}
+
+// What was made of a record that was merged away, as by a slot of a lost life, has
+// its survivor read once more.
+func TestALinkOfAMergedRecordAsksForItsSurvivor(t *testing.T) {
+	w := open(t)
+	w.merge(dealRef("7"), dealRef("9"))
+	for subject, want := range map[string]int64{"9": 0, "7": 1} {
+		w.fact(trail.Fact{Type: "link.created", Subject: dealRef(subject).String(), Posting: &trail.Posting{SourceRef: dealRef("7").String()}})
+		if n := w.count(`SELECT COUNT(*) FROM hint WHERE ref = $1`, dealRef("9").String()); n != want {
+			t.Errorf("linked by a slot of deal %s: %d hints of the survivor", subject, n)
+		}
+	}
+}
+
+// merge notes that a record became another one.
+func (w *world) merge(loser, into event.Ref) {
+	w.t.Helper()
+	if err := w.db.Write(w.t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO alias (ref, survivor) VALUES ($1, $2)`, loser.String(), into.String())
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
 	}
 }

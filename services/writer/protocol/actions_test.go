@@ -48,6 +48,22 @@ func TestBulkSharesACallAndEachItemIsSettledAlone(t *testing.T) {
 	}
 }
 
+// A copy of a shared call counts as one, and waits where none of those may leave.
+func TestACopyOfASharedCallCounts(t *testing.T) {
+	for batches, want := range map[int]int{1: 1, 0: 0} {
+		v, m := bulk(2), NewMemory()
+		v.Claims.Ambiguity[document.InvoiceKind], v.Claims.KeyLife = connector.KeyRemembered, time.Hour
+		_, eff := Step(v, m, Inputs{})
+		lost := connector.Outcome{Err: fault.New(fault.InDoubt, "no answer")}
+		Step(v, m, Inputs{Answers: []Answer{{Call: eff.Send[0].ID, Outcomes: []connector.Outcome{lost, lost}}}})
+		v.Mono, v.Now, v.Batches = v.Mono+time.Minute, v.Now+time.Minute.Microseconds(), batches
+		_, eff = Step(v, m, Inputs{})
+		if len(eff.Send) != want || v.Batches != 0 || want == 0 && eff.WakeAt == 0 {
+			t.Errorf("%d may leave: sent %v, left %d, wakes at %v", batches, eff.Send, v.Batches, eff.WakeAt)
+		}
+	}
+}
+
 // Realtime goes by itself, so that a doubt touches one op, and first.
 func TestRealtimeGoesByItself(t *testing.T) {
 	v, m := bulk(2), NewMemory()
