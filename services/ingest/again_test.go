@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
@@ -56,19 +57,18 @@ func TestARequeuedRevisionHasAnotherPlace(t *testing.T) {
 func TestARequeueKeepsWhatItFollows(t *testing.T) {
 	w := open(t)
 	w.portal.put("7", "a", customer)
-	w.portal.put("9", "a", "hubspot/1/company/6")
 	w.run()
-	for _, id := range []string{"7", "9"} {
-		if id == "9" {
-			w.portal.mu.Lock()
-			r := w.portal.records["9"]
-			r.MergedFrom = []event.Ref{dealRef("7")}
-			w.portal.records["9"] = r
-			w.portal.mu.Unlock()
-		}
+	admitted := func(id string) {
+		t.Helper()
 		w.deliver("secret", id)
 		w.until("deal "+id+" is admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef(id).String()) == 1 })
 	}
+	admitted("7")
+	merged := connector.Record{Ref: dealRef("9"), Customer: event.Ref{System: "hubspot", Account: "1", Type: "company", ID: "6"}, Data: []byte("{}"), Hash: "a", MergedFrom: []event.Ref{dealRef("7")}}
+	w.portal.mu.Lock()
+	w.portal.records["9"] = merged
+	w.portal.mu.Unlock()
+	admitted("9")
 	first := w.newest("9")
 	w.fact(trail.Fact{Type: "slot.requeued", SourceEventID: first.ID})
 	again := w.newest("9")
