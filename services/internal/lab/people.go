@@ -31,6 +31,7 @@ func (w *site) hand() {
 	d := ours[w.n(len(ours))]
 	d.byHand = true
 	w.cover.Faults["hand"]++
+	net, note := d.net, d.note
 	switch w.n(6) {
 	case 0:
 		d.net, d.version = itoa(int64(1+w.n(9))), d.version+1
@@ -45,9 +46,10 @@ func (w *site) hand() {
 	case 5:
 		d.note, d.version = "by hand", d.version+1
 	}
-	if d.says(d.agreed) {
+	switch {
+	case d.says(d.agreed):
 		d.editedAt = 0
-	} else {
+	case d.net != net || d.note != note: // what the writer did not see yet may be its own
 		d.editedAt = cmp.Or(d.editedAt, w.now)
 	}
 	w.log("a person changes invoice %s: net %s, %s, deleted %v", d.id, d.net, d.status, d.deleted)
