@@ -76,12 +76,7 @@ func TestMergesAreRemembered(t *testing.T) {
 func TestAReadFromBeforeItsCustomersMergeIsReadAgain(t *testing.T) {
 	w := open(t)
 	const began = 3 // reads, by when the merge was found
-	if err := w.db.Write(t.Context(), func(tx *store.Tx) error {
-		_, err := tx.Exec(`INSERT INTO alias (ref, survivor, read_no) VALUES ($1, 'hubspot/1/company/7', $2)`, customer, began)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	w.merge(parse(customer), parse("hubspot/1/company/7"), began)
 	w.portal.put("5", "a", customer)
 	w.run()
 	w.deliver("secret", "5")
@@ -100,7 +95,7 @@ func TestAReadFromBeforeItsCustomersMergeIsReadAgain(t *testing.T) {
 // its survivor read once more.
 func TestALinkOfAMergedRecordAsksForItsSurvivor(t *testing.T) {
 	w := open(t)
-	w.merge(dealRef("7"), dealRef("9"))
+	w.merge(dealRef("7"), dealRef("9"), 0)
 	hints := func(subject string) int64 {
 		w.fact(trail.Fact{Type: "link.created", Subject: dealRef(subject).String(), Posting: &trail.Posting{SourceRef: dealRef("7").String()}})
 		return w.count(`SELECT COUNT(*) FROM hint WHERE ref = $1`, dealRef("9").String())
@@ -113,11 +108,11 @@ func TestALinkOfAMergedRecordAsksForItsSurvivor(t *testing.T) {
 	}
 }
 
-// merge notes that a record became another one.
-func (w *world) merge(loser, into event.Ref) {
+// merge notes that a record became another one, and by which read that was found.
+func (w *world) merge(loser, into event.Ref, read int64) {
 	w.t.Helper()
 	if err := w.db.Write(w.t.Context(), func(tx *store.Tx) error {
-		_, err := tx.Exec(`INSERT INTO alias (ref, survivor) VALUES ($1, $2)`, loser.String(), into.String())
+		_, err := tx.Exec(`INSERT INTO alias (ref, survivor, read_no) VALUES ($1, $2, $3)`, loser.String(), into.String(), read)
 		return err
 	}); err != nil {
 		w.t.Fatal(err)

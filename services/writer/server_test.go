@@ -37,6 +37,12 @@ func (d *desk) queue(lane string, seq int64, subject string, gross money.Amount)
 	r := &document.Rendering{EventID: subject, Target: "books/1", Lane: lane, Seq: seq, Class: event.Realtime, Ref: subject, Verdict: document.Documents, OccurredAt: time.Unix(1_800_000_000, 0),
 		Parts: []document.Part{{Name: "invoice", Kind: document.InvoiceKind, Mode: document.Own, Desired: document.Issued, Subject: subject,
 			Invoice: &document.Invoice{IssueDate: "2026-11-24", Currency: gross.Currency, Totals: document.Totals{Lines: gross, Net: gross, Tax: zero, Gross: gross}}}}}
+	d.store(r)
+}
+
+// store takes a rendering as its slot.
+func (d *desk) store(r *document.Rendering) {
+	d.t.Helper()
 	doc, err := document.Encode(r)
 	if err != nil {
 		d.t.Fatal(err)

@@ -17,17 +17,7 @@ import (
 func TestRealtimeGoesBeforeWhatItLifts(t *testing.T) {
 	d := newDesk(t)
 	slot := func(lane string, seq int64, class event.Class) {
-		r := &document.Rendering{EventID: lane + string(class), Target: "books", Lane: lane, Seq: seq, Class: class, Ref: lane, Verdict: document.Nothing, OccurredAt: time.Unix(1_800_000_000, 0)}
-		doc, err := document.Encode(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := d.db.Write(t.Context(), func(tx *store.Tx) error {
-			_, err := d.server.w.storeSlot(tx, r, doc, "")
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		d.store(&document.Rendering{EventID: lane + string(class), Target: "books", Lane: lane, Seq: seq, Class: class, Ref: lane, Verdict: document.Nothing, OccurredAt: time.Unix(1_800_000_000, 0)})
 	}
 	slot("old", 1, event.Bulk)
 	slot("behind", 1, event.Bulk)
@@ -63,16 +53,7 @@ func TestAMergeFollowsWhatIsQueuedOfTheMergedRecord(t *testing.T) {
 		{EventID: "merge", Lane: "company/2", Seq: 1, Ref: "deal/3", Type: event.Merge, MergedFrom: []string{"deal/4"}},
 	} {
 		r.Target, r.Class, r.Verdict, r.OccurredAt = "books", event.Realtime, document.Nothing, time.Unix(1_800_000_000, 0)
-		doc, err := document.Encode(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := d.db.Write(t.Context(), func(tx *store.Tx) error {
-			_, err := d.server.w.storeSlot(tx, r, doc, "")
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		d.store(r)
 	}
 	met := func() (out map[string]bool) {
 		v := &protocol.View{Target: "books"}
@@ -90,12 +71,7 @@ func TestAMergeFollowsWhatIsQueuedOfTheMergedRecord(t *testing.T) {
 	if got := met(); !got["lost"] || got["merge"] {
 		t.Errorf("what they follow has ended: %v", got)
 	}
-	if err := d.db.Write(t.Context(), func(tx *store.Tx) error {
-		_, err := tx.Exec(`UPDATE slot SET state = 'ended' WHERE event_id = 'lost'`)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	d.exec(`UPDATE slot SET state = 'ended' WHERE event_id = 'lost'`)
 	if got := met(); !got["merge"] {
 		t.Errorf("the merged record's slot has ended, and the merge waits: %v", got)
 	}

@@ -357,19 +357,21 @@ func (in *ingest) lift() {
 
 // liftOver has a site's numbers go on above what the writer holds.
 func (in *ingest) liftOver(s *site) {
-	above := func(lane string, seq int64) { in.last[line{s.no, lane}] = max(in.last[line{s.no, lane}], seq) }
 	for _, lane := range s.db.order {
 		for _, x := range s.db.lanes[lane].slots {
-			above(lane, x.Seq)
+			in.raise(line{s.no, lane}, x.Seq)
 			for _, a := range x.Rendering.After {
-				above(a.Lane, a.Seq)
+				in.raise(line{s.no, a.Lane}, a.Seq)
 			}
 		}
 	}
 	for i := range s.db.told {
-		above(s.db.told[i].Lane, s.db.told[i].Seq)
+		in.raise(line{s.no, s.db.told[i].Lane}, s.db.told[i].Seq)
 	}
 }
+
+// raise has a lane's numbers go on above one that somebody holds.
+func (in *ingest) raise(at line, seq int64) { in.last[at] = max(in.last[at], seq) }
 
 // collided: the writer holds another event at the place. It is admitted again
 // at the lane's tail.
@@ -463,8 +465,7 @@ func (in *ingest) displaced(f fact) {
 	if in.floor == 0 || f.kind != "slot.received" && f.kind != "slot.ended" {
 		return
 	}
-	at := line{f.site, f.at.Lane}
-	in.last[at] = max(in.last[at], f.at.Seq)
+	in.raise(line{f.site, f.at.Lane}, f.at.Seq)
 	if f.kind == "slot.received" { // the real ingest looks here already; the bench leaves it to the end and to a collision
 		return
 	}
