@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -176,8 +177,10 @@ func (w *site) gather(r *protocol.Recovery, facts int) {
 		w.after(10*second, func() { w.gather(r, facts) })
 		return
 	}
-	for i := facts; i < in.published; i++ {
-		if f := &in.facts[i]; f.confirmed != nil && !f.lost && f.site == w.no {
+	heard := slices.Clone(in.facts[facts:max(facts, in.published)])
+	slices.SortStableFunc(heard, func(a, b fact) int { return cmp.Compare(a.life, b.life) }) // as the audit tells them
+	for i := range heard {
+		if f := &heard[i]; f.confirmed != nil && !f.lost && f.site == w.no {
 			db.relink(f.confirmed)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // restore, is an alias as well.
 func (t *turn) merge(h *Head) {
 	for _, l := range t.mergedAway(h) {
-		own, _ := t.survivors(h, l)
+		own := t.survivors(h, l)
 		has := own != nil && own.OtherRef == l.OtherRef
 		if l.Kind.Financial() && !has {
 			continue // see mergeDocuments
@@ -45,15 +45,14 @@ func (t *turn) mergedAway(h *Head) (out []*link.Link) {
 }
 
 // survivors returns the survivor's own link of the part, if one is live, or that
-// to the same record of the books, and the number of the next one.
-func (t *turn) survivors(h *Head, l *link.Link) (own *link.Link, n int64) {
+// to the same record of the books.
+func (t *turn) survivors(h *Head, l *link.Link) (own *link.Link) {
 	for _, x := range t.v.Links[link.Key{SourceRef: h.Slot.Subject, Kind: l.Kind, Part: l.Part}] {
-		n = max(n, x.N)
 		if x.Live() && (own == nil || x.OtherRef == l.OtherRef) {
 			own = x
 		}
 	}
-	return own, n + 1
+	return own
 }
 
 func (t *turn) alias(h *Head, l *link.Link) {
@@ -63,17 +62,16 @@ func (t *turn) alias(h *Head, l *link.Link) {
 
 // handOver makes what a link leads to the survivor's.
 func (t *turn) handOver(h *Head, l *link.Link, p *connector.Posting) {
-	_, n := t.survivors(h, l)
 	moved := *l
 	moved.Key = link.Key{SourceRef: h.Slot.Subject, Kind: l.Kind, Part: l.Part}
-	moved.N, moved.State, moved.Rev = n, link.Primary, h.Slot.Rev // revisions are of one record
+	moved.N, moved.State, moved.Rev = t.nextOf(moved.Key), link.Primary, h.Slot.Rev // revisions are of one record
 	t.alias(h, l)
 	t.newLink(&moved)
 	t.v.Owners[moved.OtherRef] = moved.Key
 	t.ch.Links = append(t.ch.Links, &moved)
 	t.fact(Fact{
 		Type: "link.created", Slot: h.Slot, Outcome: "merged", Detail: "the record of " + l.SourceRef + " was merged into this one",
-		Posting: p, Op: &Op{Part: l.Part, N: n, Kind: l.Kind, Subject: h.Slot.Subject},
+		Posting: p, Op: &Op{Part: l.Part, N: moved.N, Kind: l.Kind, Subject: h.Slot.Subject},
 	})
 }
 

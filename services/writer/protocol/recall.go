@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"time"
 
 	"tieout.dev/services/internal/connector"
@@ -12,6 +13,134 @@ import (
 // clockSlack is how far the clocks of the books and of who wrote the tables may
 // be apart.
 const clockSlack = time.Hour
+
+// beyond is how many marks behind the last document are searched: two, since
+// the one in between may have been deleted and issued again.
+const beyond = 2
+
+func (t *turn) recallPart(h *Head, p document.Part, accepted bool) verdict {
+	key := link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}
+	opaque := t.v.Claims.Ambiguity[p.Kind] == connector.Opaque
+	if opaque && !accepted {
+		return t.askRecovery(h, "these books cannot be searched for documents of "+p.Name+" that were made after the backup: link what is there, then retry")
+	}
+	known := map[int64]*link.Link{}
+	for _, l := range t.v.Links[key] {
+		known[l.N] = l
+	}
+	var twins []connector.Posting
+	for n, misses := int64(1), 0; misses < beyond; n++ {
+		l := known[n]
+		if l != nil {
+			misses = 0
+			if v := t.recallKnown(h, &p, l, accepted); v != partDone {
+				return v
+			}
+			same, v := t.twinsOf(&p, l, opaque)
+			if v != partDone {
+				return v
+			}
+			twins = append(twins, same...)
+			if !l.Live() {
+				continue
+			}
+			if v := t.recallCredit(h, &p, n, accepted); v != partDone {
+				return v
+			}
+			continue
+		}
+		if opaque {
+			misses++ // a person said that nothing is missing
+			continue
+		}
+		found, v := t.recallMark(h, &p, n, accepted)
+		if v != partDone {
+			return v
+		}
+		misses++
+		if found != nil {
+			misses = 0
+			t.endBefore(key, n)
+			if v := t.recallCredit(h, &p, n, accepted); v != partDone {
+				return v
+			}
+		}
+	}
+	for i := range twins { // behind all numbers that a mark names
+		t.relink(h, &p, t.nextOf(key), &twins[i], accepted)
+	}
+	return partDone
+}
+
+// twinsOf searches what bears the mark of a link whose own document bears another:
+// in one life a merge handed that over as this number, and in a later one, which had
+// not heard of it, the record's own document took the number.
+func (t *turn) twinsOf(p *document.Part, l *link.Link, opaque bool) (twins []connector.Posting, v verdict) {
+	mark := document.Mark(t.v.Target, p.Subject, p.Name, l.N)
+	if l.Live() && l.State != link.Held {
+		if cur, v := t.readLinked(l); v != partDone || cur != nil && cur.Mark == mark {
+			return nil, v
+		}
+	}
+	if opaque {
+		return nil, partDone // a person said that nothing is missing
+	}
+	a, v := t.markLooked(p, mark)
+	if a == nil {
+		return nil, v
+	}
+	for _, c := range a.Postings {
+		if !slices.ContainsFunc(t.v.Links[l.Key], func(x *link.Link) bool { return x.OtherRef == c.Ref.String() }) {
+			twins = append(twins, c)
+		}
+	}
+	return twins, partDone
+}
+
+// nextOf is the number that a part's next document takes.
+func (t *turn) nextOf(key link.Key) (n int64) {
+	for _, l := range t.v.Links[key] {
+		n = max(n, l.N)
+	}
+	return n + 1
+}
+
+// recallKnown reads the document that a live link names. Void is what somebody
+// made it, and what it says may be ours or a person's.
+func (t *turn) recallKnown(h *Head, p *document.Part, l *link.Link, accepted bool) verdict {
+	if !l.Live() || l.State == link.Held {
+		return partDone
+	}
+	cur, v := t.readLinked(l)
+	if cur == nil {
+		return v
+	}
+	switch {
+	case cur.Status == connector.Voided && (accepted || p.Desired == document.Voided):
+		l.State, l.OtherVersion = link.Void, cur.Version
+	case cur.Status == connector.Voided:
+		return t.askRecovery(h, l.OtherRef+" is void in the books, and whether we or a person did that was forgotten: retry to have it issued anew")
+	case l.Base != nil && sameFields(l.Base, cur.Fields) || l.Base == nil && !accepted:
+		return partDone
+	case accepted:
+		l.Base, l.OtherVersion = cur.Fields, cur.Version
+	default:
+		l.Base, l.OtherVersion = nil, "" // ours or a person's: decided when it matters
+	}
+	t.ch.Links = append(t.ch.Links, l)
+	return partDone
+}
+
+// endBefore ends the links before a document that was found: another one is
+// opened only when the last one is void or gone.
+func (t *turn) endBefore(key link.Key, n int64) {
+	for _, l := range t.v.Links[key] {
+		if l.N < n && l.Live() {
+			l.State = link.Gone
+			t.ch.Links = append(t.ch.Links, l)
+		}
+	}
+}
 
 // recallMark searches the document of one mark and links it.
 func (t *turn) recallMark(h *Head, p *document.Part, n int64, accepted bool) (found *connector.Posting, v verdict) {

@@ -293,3 +293,39 @@ func TestTheEndOfAMergeIsTakenOverAfterWhatItFollows(t *testing.T) {
 		}
 	}
 }
+
+// A merge handed a document over as number 1 in one life, and in a later one, which
+// had not heard of it, the record's own document took that number: what the second
+// restore forgot is found by its mark all the same, and gets a number of its own.
+func TestANumberThatWasGivenOutTwiceIsSearchedAllTheSame(t *testing.T) {
+	merged := posting("m", connector.Open)
+	merged.Mark, merged.Ref.ID = document.Mark(target, "hubspot/7/deal/29", "invoice", 1), "77"
+	own := posting("a", connector.Open)
+	own.Ref.ID = "78"
+	for what, x := range map[string]struct {
+		state    connector.Status
+		link     link.State
+		books    []*connector.Posting
+		sends    int
+		standing int
+	}{
+		"the merged one is void":      {connector.Voided, link.Void, []*connector.Posting{merged, own}, 0, 1},
+		"nothing of its own is there": {connector.Voided, link.Void, []*connector.Posting{merged}, 1, 0},
+		"both stand":                  {connector.Open, link.Primary, []*connector.Posting{merged, own}, 0, 2},
+	} {
+		v, m := restored(won(1, "a"))
+		l := linked(v, "m")
+		l.OtherRef, l.State, merged.Status = merged.Ref.String(), x.link, x.state
+		ch, eff := found(t, v, m, x.books...)
+		standing := 0
+		for _, l := range v.Links[l.Key] {
+			if l.Live() {
+				standing++
+			}
+		}
+		asked := len(ch.Opened) == 1
+		if len(eff.Send) != x.sends || standing != x.standing || asked != (x.standing == 2) {
+			t.Errorf("%s: sent %v, %d stand, opened %+v", what, eff.Send, standing, ch.Opened)
+		}
+	}
+}
