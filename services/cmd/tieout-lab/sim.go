@@ -84,7 +84,7 @@ func replay(seed uint64, o lab.Options, trace, bare bool) error {
 		return err
 	}
 	for _, v := range bad {
-		fmt.Printf("seed %d class %s: %s: %s\n", v.Seed, v.Class, v.Invariant, v.Detail)
+		fmt.Println(v)
 	}
 	if len(bad) > 0 {
 		if !o.Only && !bare {
@@ -160,10 +160,15 @@ func verdict(o lab.Options, r *lab.Report) error {
 	return nil
 }
 
-// progress writes how far a long run is, on stderr.
+// progress writes how far a long run is and what breaks on the way, on stderr.
 func progress(o *lab.Options, started time.Time) (stop func()) {
 	var done atomic.Uint64
-	o.Progress = func(n uint64) { done.Store(max(done.Load(), n)) }
+	o.Progress = func(n uint64, bad []lab.Violation) {
+		done.Store(max(done.Load(), n))
+		for _, v := range bad {
+			fmt.Fprintln(os.Stderr, v)
+		}
+	}
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -58,4 +59,19 @@ func BenchmarkSchedule(b *testing.B) {
 	}
 	b.ReportMetric(float64(cover.Events)/float64(cover.Seeds), "events/op")
 	b.ReportMetric(float64(cover.Turns)/float64(cover.Seeds), "turns/op")
+}
+
+// A long run tells what breaks when it breaks, not at its end.
+func TestWhatBreaksIsToldAtOnce(t *testing.T) {
+	var told []Violation
+	var mu sync.Mutex
+	o := Options{Mix: "people", Seeds: 3 * block, breakAt: "books closed", Progress: func(_ uint64, bad []Violation) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, bad...)
+	}}
+	r, err := Run(o)
+	if err != nil || len(told) == 0 || len(told) != len(r.Violations) {
+		t.Fatalf("told of %d, broken %d, %v", len(told), len(r.Violations), err)
+	}
 }

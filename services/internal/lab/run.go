@@ -18,7 +18,8 @@ import (
 type Options struct {
 	Mix, Class  string
 	Base, Seeds uint64
-	Progress    func(done uint64)
+	// Progress hears how many schedules were played and what broke in the last of them.
+	Progress func(done uint64, bad []Violation)
 	// Keep names the disturbances that happen, where Only is set; all others are
 	// left out.
 	Keep []string
@@ -72,7 +73,7 @@ func Run(o Options) (*Report, error) {
 				}
 				mu.Unlock()
 				if o.Progress != nil {
-					o.Progress(uint64(i+1) * block)
+					o.Progress(uint64(i+1)*block, bad)
 				}
 			}
 			mu.Lock()

@@ -42,6 +42,10 @@ type Violation struct {
 	Detail    string `json:"detail"`
 }
 
+func (v Violation) String() string {
+	return fmt.Sprintf("seed %d class %s: %s: %s", v.Seed, v.Class, v.Invariant, v.Detail)
+}
+
 func newWorld(seed uint64, class connector.Ambiguity, mix string, cover *Coverage, trace io.Writer, in *room) *world {
 	w := &world{room: in, seed: seed, class: class, cover: cover, trace: trace, now: 1000 * hour}
 	w.rng, w.luck = w.fork(), luck{seed: seed, asked: in.asked()}
