@@ -82,7 +82,7 @@ func (s *source) archived(ctx context.Context, typ string, at time.Time) error {
 
 // listArchive makes hints of the archived records that are taken for live ones.
 func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, typ string) error {
-	page := make([]event.Ref, 0, archivePage)
+	page := make([]connector.Gone, 0, archivePage)
 	keep := func() error {
 		gone, err := s.takenForLive(ctx, page)
 		page = page[:0]
@@ -91,11 +91,11 @@ func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, t
 		}
 		return s.in.storeHints(ctx, gone, event.Change, event.Bulk, nil)
 	}
-	for ref, err := range archiver.Archived(s.gated(ctx, inBulk), typ) {
+	for gone, err := range archiver.Archived(s.gated(ctx, inBulk), typ) {
 		if err != nil {
 			return err
 		}
-		if page = append(page, ref); len(page) == archivePage {
+		if page = append(page, gone); len(page) == archivePage {
 			if err := keep(); err != nil {
 				return err
 			}
@@ -104,28 +104,37 @@ func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, t
 	return keep()
 }
 
-// takenForLive leaves out what nobody ever read, what is known to be gone, and
-// what was merged into another record.
-func (s *source) takenForLive(ctx context.Context, page []event.Ref) ([]connector.Hint, error) {
+// takenForLive are the records that are known and not known to be gone, and those
+// that took such ones in: the survivor of a merge may be gone before it was ever read.
+func (s *source) takenForLive(ctx context.Context, page []connector.Gone) ([]connector.Hint, error) {
 	var out []connector.Hint
 	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		for _, ref := range page {
-			o, err := loadObject(tx, ref)
+		for _, gone := range page {
+			live, err := anyLive(tx, append([]event.Ref{gone.Ref}, gone.MergedFrom...))
 			if err != nil {
 				return err
 			}
-			if o.Rev == 0 || o.Deleted {
-				continue
-			}
-			into, err := survivor(tx, ref.String())
-			if err != nil {
-				return err
-			}
-			if into == ref.String() {
-				out = append(out, connector.Hint{Ref: ref})
+			if live {
+				out = append(out, connector.Hint{Ref: gone.Ref})
 			}
 		}
 		return nil
 	})
 	return out, err
+}
+
+// anyLive reports whether one of the records is known, and neither to be gone nor to
+// be merged away.
+func anyLive(tx *store.Tx, of []event.Ref) (bool, error) {
+	for _, ref := range of {
+		o, err := loadObject(tx, ref)
+		if err != nil {
+			return false, err
+		}
+		into, err := survivor(tx, ref.String())
+		if err != nil || o.Rev > 0 && !o.Deleted && into == ref.String() {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }

@@ -88,8 +88,54 @@ func TestMergedAwayRecordsAreNoDeletions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.takenForLive(t.Context(), []event.Ref{ref}); err != nil || len(got) != 0 {
+	if got, err := s.takenForLive(t.Context(), []connector.Gone{{Ref: ref}}); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
 	}
 	drill.Injected(t, 1, 90)
+}
+
+// Two deals that are known become one, and that is deleted before anybody read it: what
+// they have in the books is found to be owed no more.
+func TestADeletedSurvivorIsFoundByWhatItTookIn(t *testing.T) {
+	c := openCRM(t)
+	var later time.Duration
+	c.in.deps.Now = func() time.Time { return time.Now().Add(later) }
+	s := c.in.sources[0]
+	archiver := s.conn.Source.(connector.Archiver)
+	ids := c.deals(2, 1)
+	if err := s.archiveDue(t.Context(), archiver); err != nil {
+		t.Fatal(err)
+	}
+	s.pollOnce(t.Context())
+	readAll := func() {
+		t.Helper()
+		for c.count(`SELECT COUNT(*) FROM hint`) > 0 {
+			if _, err := s.fetchDue(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	readAll()
+	into := c.ask("POST", "/crm/v3/objects/deals/merge", map[string]any{"primaryObjectId": ids[0], "objectIdToMerge": ids[1]})["id"].(string)
+	c.ask("DELETE", "/crm/v3/objects/deals/"+into, nil)
+	for g, err := range archiver.Archived(t.Context(), "deal") {
+		if err != nil || g.Ref.ID == into && len(g.MergedFrom) != 2 {
+			t.Fatalf("%v, %v", g, err)
+		}
+	}
+
+	later = 25 * time.Hour
+	if err := s.archiveDue(t.Context(), archiver); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.count(`SELECT COUNT(*) FROM hint WHERE ref LIKE '%/deal/` + into + `'`); n != 1 {
+		t.Fatalf("%d hints of the survivor", n)
+	}
+	readAll()
+	if n := c.count(`SELECT COUNT(*) FROM object WHERE deleted = 1 AND ref LIKE '%/deal/` + into + `'`); n != 1 {
+		t.Error("the survivor is not known to be gone")
+	}
+	if n := c.count(`SELECT COUNT(*) FROM alias WHERE survivor LIKE '%/deal/` + into + `'`); n != 2 {
+		t.Errorf("%d records are merged into it", n)
+	}
 }

@@ -33,10 +33,13 @@ func (o *object) text(name string) string {
 	return ""
 }
 
+// propertyMerged holds the ids of what was merged into an object.
+const propertyMerged = "hs_merged_object_ids"
+
 // merged are the ids that were merged into this object.
 func (o *object) merged() []string {
 	var ids []string
-	for _, id := range strings.Split(o.text("hs_merged_object_ids"), ";") {
+	for _, id := range strings.Split(o.text(propertyMerged), ";") {
 		if id = strings.TrimSpace(id); id != "" && id != o.ID {
 			ids = append(ids, id)
 		}
@@ -91,7 +94,7 @@ func reserved(name string) bool {
 
 // asked are the properties to ask HubSpot for.
 func (s schema) asked(typ string) []string {
-	return append(slices.Clone(s[typ]), "hs_merged_object_ids")
+	return append(slices.Clone(s[typ]), propertyMerged)
 }
 
 // plain is an object as a record shows it: id, type and the schema's

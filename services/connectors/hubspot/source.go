@@ -186,36 +186,50 @@ func (s *source) gone(ctx context.Context, typ string, m missing) ([]connector.R
 // List yields the refs of all live records, by pages in the order of ids, so
 // that a record made or removed meanwhile moves no other.
 func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, error] {
-	return s.list(ctx, typ, false)
-}
-
-// Archived yields the refs of the records that were archived; HubSpot forgets
-// them after 90 days.
-func (s *source) Archived(ctx context.Context, typ string) iter.Seq2[event.Ref, error] {
-	return s.list(ctx, typ, true)
-}
-
-func (s *source) list(ctx context.Context, typ string, archived bool) iter.Seq2[event.Ref, error] {
 	return func(yield func(event.Ref, error) bool) {
+		for o, err := range s.list(ctx, typ, url.Values{}) {
+			if !yield(s.ref(typ, o.ID), err) {
+				return
+			}
+		}
+	}
+}
+
+// Archived yields the records that were archived; HubSpot forgets them after 90
+// days.
+func (s *source) Archived(ctx context.Context, typ string) iter.Seq2[connector.Gone, error] {
+	return func(yield func(connector.Gone, error) bool) {
+		for o, err := range s.list(ctx, typ, url.Values{"archived": {"true"}, "properties": {propertyMerged}}) {
+			g := connector.Gone{Ref: s.ref(typ, o.ID)}
+			for _, id := range o.merged() {
+				g.MergedFrom = append(g.MergedFrom, s.ref(typ, id))
+			}
+			if !yield(g, err) {
+				return
+			}
+		}
+	}
+}
+
+// list yields all objects of a type, by pages; with an error comes an empty one.
+func (s *source) list(ctx context.Context, typ string, q url.Values) iter.Seq2[*object, error] {
+	return func(yield func(*object, error) bool) {
+		q.Set("limit", strconv.Itoa(batchMax))
 		after := ""
 		for {
 			var page struct {
 				reply
 				Paging paging `json:"paging"`
 			}
-			q := url.Values{"limit": {strconv.Itoa(batchMax)}}
-			if archived {
-				q.Set("archived", "true")
-			}
 			if after != "" {
 				q.Set("after", after)
 			}
 			if err := s.client.read(ctx, http.MethodGet, "/crm/v3/objects/"+pathOf(typ)+"?"+q.Encode(), nil, &page); err != nil {
-				yield(event.Ref{}, fmt.Errorf("list %s: %w", typ, err))
+				yield(&object{}, fmt.Errorf("list %s: %w", typ, err))
 				return
 			}
 			for _, o := range page.Results {
-				if !yield(s.ref(typ, o.ID), nil) {
+				if !yield(o, nil) {
 					return
 				}
 			}
@@ -224,7 +238,7 @@ func (s *source) list(ctx context.Context, typ string, archived bool) iter.Seq2[
 				return
 			}
 			if next == after {
-				yield(event.Ref{}, fault.New(fault.Transient, "list %s: the cursor does not move", typ))
+				yield(&object{}, fault.New(fault.Transient, "list %s: the cursor does not move", typ))
 				return
 			}
 			after = next

@@ -123,10 +123,16 @@ type Source interface {
 // Archiver is a source whose changes do not show that a record was taken away,
 // and that can list those that were.
 type Archiver interface {
-	// Archived yields the refs of the archived or deleted records of a type, as
-	// far back as the vendor knows them; an error means that the listing is not
-	// complete.
-	Archived(ctx context.Context, typ string) iter.Seq2[event.Ref, error]
+	// Archived yields the archived or deleted records of a type, as far back as
+	// the vendor knows them; an error means that the listing is not complete.
+	Archived(ctx context.Context, typ string) iter.Seq2[Gone, error]
+}
+
+// Gone is a record that was taken away. What was merged into it before may be known
+// where it never was.
+type Gone struct {
+	Ref        event.Ref
+	MergedFrom []event.Ref
 }
 
 // Counter is a source that knows how many live records of a type there are,

@@ -52,6 +52,7 @@ type books struct {
 	bodies   map[string]string  // call -> what it asked for first
 	down     micros             // until then
 	refuses  micros             // the grant is gone until then
+	vain     int                // requests of this outage
 	locked   string             // the day through which they are closed
 }
 
@@ -84,6 +85,7 @@ func newBooks(w *site) *books {
 // item takes effect within the longest request or never.
 func (b *books) request(c connector.Call, answer func([]connector.Outcome)) {
 	b.checkFrozen(c)
+	b.checkVain()
 	w, f := b.w, &b.w.f
 	longest := b.claims.LongestRequest.Microseconds()
 	soon := w.exp(40 * milli)
@@ -312,6 +314,7 @@ func (b *books) posting(d *doc) *connector.Posting {
 func (b *books) look(l protocol.Look) protocol.LookAnswer {
 	w := b.w
 	a := protocol.LookAnswer{Key: l.Key}
+	b.checkVain()
 	switch {
 	case b.down > w.now, w.hits(w.f.lookFails, "look failed"):
 		a.Err = fault.New(fault.Transient, "no answer")

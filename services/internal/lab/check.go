@@ -170,12 +170,26 @@ func (w *site) checkLinks() {
 		}
 	}
 	for _, l := range w.db.links {
+		if l.Kind == document.CreditNoteKind {
+			w.checkCredit(l)
+		}
 		if l.Kind != document.InvoiceKind || l.State != link.Primary {
 			continue
 		}
 		ref, _ := event.ParseRef(l.OtherRef)
 		if d := w.books.byID[ref.ID]; d == nil {
 			w.violated("I5", "a link names %s, which was never made", l.OtherRef)
+		}
+	}
+}
+
+// checkCredit: a credit note is linked beside the invoice that it credits.
+func (w *site) checkCredit(note *link.Link) {
+	d := w.books.byID[refID(note.OtherRef)]
+	for _, l := range w.db.links {
+		beside := l.SourceRef == note.SourceRef && l.Kind == document.InvoiceKind && document.CreditOf+l.Part == note.Part && l.N == note.N
+		if beside && d != nil && d.credits != "" && d.credits != refID(l.OtherRef) {
+			w.violated("I5", "credit note %s credits invoice %s, and is linked as that of %s", d.id, d.credits, l.OtherRef)
 		}
 	}
 }

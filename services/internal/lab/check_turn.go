@@ -8,6 +8,7 @@ import (
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/fault"
 	"tieout.dev/services/internal/link"
@@ -89,6 +90,21 @@ func (b *books) checkFrozen(c connector.Call) {
 		return
 	}
 	b.bodies[c.Key] = string(text)
+}
+
+// vainMost is how often books that do not answer are asked, by all processes and
+// lanes in one outage: some twenty times where each pauses, a thousand where none does.
+const vainMost = 100
+
+// checkVain: books that do not answer are left in peace.
+func (b *books) checkVain() {
+	if b.down <= b.w.now && b.refuses <= b.w.now {
+		b.vain = 0
+		return
+	}
+	if b.vain++; b.vain == vainMost {
+		b.w.violated("I12", "books that do not answer were asked %d times", b.vain)
+	}
 }
 
 // checkNeeds: an invoice comes after the customer and the item that it names.
@@ -213,6 +229,13 @@ func (in *ingest) checkRead(r admission.Read, s *state) {
 	in.known[ref] = max(in.known[ref], r.No)
 	if c := s.company; c != nil && in.alias[c.ref.String()] != "" {
 		in.w.violated("I3", "read %d of %s is admitted, and names %s, which was merged away", r.No, ref, c.ref)
+	}
+}
+
+// checkNews: a read that says nothing new makes no revision, unless one was asked for.
+func (in *ingest) checkNews(r admission.Read, o admission.Object) {
+	if o.Rev > 0 && o.Hash == r.Record.Hash && !o.Deleted && !r.Record.Deleted && !r.Merges && r.Cause != event.Linked && r.Cause != event.Reissue {
+		in.w.violated("I12", "%s gets a revision for a read that says nothing new (%s)", r.Record.Ref, r.Cause)
 	}
 }
 
@@ -341,8 +364,12 @@ func (t *tables) touched(subject string) bool {
 	return false
 }
 
-// mergedHere: a slot that ended earlier in the lane names a record as merged away.
+// mergedHere: a slot that ended earlier in the lane names a record as merged away. Where
+// ingest was set back, a slot of its lost life may make the customer after that.
 func (t *tables) mergedHere(lane string, before int64, loser string) bool {
+	if t.w.ingest.floor > 0 {
+		return false
+	}
 	for _, s := range t.lanes[lane].slots {
 		if s.Seq < before && s.Subject == lane && s.state == "ended" && s.outcome != protocol.Discarded && s.outcome != protocol.Moved && slices.Contains(s.Rendering.MergedFrom, loser) {
 			return t.sure == 0 && t.recovery == nil

@@ -124,6 +124,7 @@ func (in *ingest) admit(r admission.Read, s *state) {
 			return
 		}
 		in.checkRead(r, s)
+		in.checkNews(r, o)
 		in.place(r, d, s)
 	}
 }
@@ -255,10 +256,12 @@ func (in *ingest) poll() {
 	}
 }
 
-// knows: the newest revision is what the record is now.
+// knows: the newest revision is what the record is now. One that is gone, and was never
+// read, matters where it took in what is known.
 func (in *ingest) knows(s *state) bool {
 	o := in.objects[s.ref]
-	return s.read.Deleted && (o.Rev == 0 && in.floor == 0 || o.Deleted && o.Hash != "") || !s.read.Deleted && o.Rev > 0 && o.Hash == s.read.Hash && !o.Deleted
+	unread := o.Rev == 0 && in.floor == 0 && !slices.ContainsFunc(s.read.MergedFrom, func(r event.Ref) bool { return in.objects[r].Rev > 0 })
+	return s.read.Deleted && (unread || o.Deleted && o.Hash != "") || !s.read.Deleted && o.Rev > 0 && o.Hash == s.read.Hash && !o.Deleted
 }
 
 // complete sends again what the writer does not have, and facts that were lost.

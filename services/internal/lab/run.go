@@ -233,7 +233,6 @@ func (w *world) heal() {
 // heal ends what is wrong with one target.
 func (w *site) heal() {
 	w.books.down, w.books.refuses, w.books.locked = 0, 0, ""
-	w.hold(false)
 	for _, p := range w.procs {
 		if p.alive && p.thaws > w.now {
 			p.die("frozen for too long, and killed")
@@ -252,6 +251,9 @@ func (w *site) attend() {
 // actOnAll is people acting on all that is in front of them, the n-th time.
 func (w *site) actOnAll(n int) {
 	for i, x := range w.db.openExceptions() {
+		if x.ID == w.db.alert { // the connection is found to work again without anybody
+			continue
+		}
 		if n < patience {
 			w.actOn(x, []int{0, 0, 2, 3, 5, 6, 7, 0}[(n+i)%8])
 			continue

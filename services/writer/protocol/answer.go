@@ -13,7 +13,7 @@ import (
 const maxConflicts = 5
 
 // settle takes the answer to a call. Only success is final for a call that was
-// sent more than once: an earlier copy may still land.
+// sent more than once, and so is in doubt: an earlier copy may still land.
 func (t *turn) settle(a Answer) {
 	delete(t.m.Flying, a.Call)
 	for _, o := range a.Outcomes {
@@ -37,8 +37,7 @@ func (t *turn) settle(a Answer) {
 // outcome takes the answer about one item and reports whether it stays in doubt.
 func (t *turn) outcome(c *Call, op *Op, a Answer, i int) bool {
 	if a.NotSent {
-		if c.Sends > 1 {
-			t.doubt(op, "an earlier copy may still land")
+		if c.Sends > 1 { // an earlier copy may still land
 			return true
 		}
 		t.refuse(op, "not_sent", "")
@@ -60,7 +59,6 @@ func (t *turn) outcome(c *Call, op *Op, a Answer, i int) bool {
 		return true
 	case c.Sends > 1: // nothing is known of the earlier copy, and no further one leaves
 		t.m.Spent[c.ID] = true
-		t.doubt(op, faultText(f))
 		return true
 	}
 	t.noEffect(op, f)

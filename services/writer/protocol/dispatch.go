@@ -30,9 +30,6 @@ func (t *turn) dispatch(h *Head, p *document.Part, e connector.Effect, n int64, 
 // dispatchEncoded lets the op leave: by itself for what is awaited in real
 // time, in a shared call for what is bulk.
 func (t *turn) dispatchEncoded(h *Head, p *document.Part, e connector.Effect, n int64, target string, enc connector.Encoded) verdict {
-	if len(t.eff.Send) > 0 && t.laneSends(h.Lane) && p.Mode == document.Own {
-		return partPending
-	}
 	shared := t.shares(h)
 	if !shared {
 		t.closeBatch()
@@ -115,17 +112,6 @@ func (t *turn) newOp(h *Head, p *document.Part, e connector.Effect, n int64, tar
 		op.Rev = h.Slot.Rev
 	}
 	return op
-}
-
-func (t *turn) laneSends(lane string) bool {
-	for _, c := range t.eff.Send {
-		for _, item := range c.Items {
-			if op := t.v.Ops[item.OpID]; op != nil && op.Lane == lane {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (t *turn) linkOf(n document.Need) (*link.Link, bool) {

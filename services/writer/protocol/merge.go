@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/link"
@@ -32,11 +33,13 @@ func (t *turn) merge(h *Head) {
 	}
 }
 
-// mergedAway are the links of the records that the slot names as merged away.
+// mergedAway are the links of the records that the slot names as merged away, as far
+// as they can be another's: a credit note stays with what it credits, whose part and
+// number its own link bears.
 func (t *turn) mergedAway(h *Head) (out []*link.Link) {
 	for _, loser := range h.Slot.Rendering.MergedFrom {
 		for _, l := range t.v.Merged[loser] {
-			if l.State == link.Primary {
+			if l.State == link.Primary && !strings.HasPrefix(l.Part, document.CreditOf) {
 				out = append(out, l)
 			}
 		}

@@ -151,3 +151,19 @@ func TestASupersededMergeMovesTheCustomer(t *testing.T) {
 		}
 	}
 }
+
+// An invoice of a merged record was credited: it is nobody's any more, and its credit
+// note is none of the survivor's invoice.
+func TestACreditNoteStaysWithWhatItCredits(t *testing.T) {
+	v, m := view(won(1, "a")), NewMemory()
+	first, second := merging(v)
+	second.State = link.Credited
+	note := &link.Link{Key: link.Key{SourceRef: second.SourceRef, Kind: document.CreditNoteKind, Part: document.CreditOf + "invoice"}, N: 1, OtherTarget: target, OtherRef: "quickbooks/9/credit_note/3", State: link.Primary}
+	v.Links[note.Key] = []*link.Link{note}
+	v.Merged[second.SourceRef] = append(v.Merged[second.SourceRef], note)
+	Step(v, m, Inputs{})
+	ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{stands(freshKey(first.OtherRef), "1", connector.Open)}})
+	if note.State != link.Primary || len(eff.Looks) != 0 || len(ch.Ended) != 1 {
+		t.Fatalf("the note is %s, looks %v, ended %v", note.State, eff.Looks, ch.Ended)
+	}
+}
