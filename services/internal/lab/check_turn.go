@@ -153,10 +153,16 @@ func (t *tables) op(id string) *protocol.Op {
 	return nil
 }
 
-// checkPlan: a mapping that only updates makes nothing, and a document whose
-// part a new mapping no longer names is not voided without a person.
+// checkPlan: a mapping that only updates makes nothing, a document whose part a new
+// mapping no longer names is not voided without a person, and one that a merge made
+// another record's is that one's alone.
 func (t *tables) checkPlan(o *protocol.Op) {
 	r := t.lanes[o.Lane].at(o.Seq).Rendering
+	for _, l := range t.links {
+		if l.SourceRef == o.Subject && o.Kind == document.InvoiceKind && l.OtherRef == o.TargetRef && l.Merged() {
+			t.w.violated("I3", "a %s of %s leaves for %s, which is %s's since their merge", o.Effect, o.Subject, o.TargetRef, l.AliasOf)
+		}
+	}
 	if o.Effect == connector.Create && o.Rev != 0 && r.UpdateOnly {
 		t.w.violated("I11", "a %s of %s is made by a mapping that only updates", o.Kind, o.Subject)
 	}
@@ -299,13 +305,15 @@ func (t *tables) checkDecision(e protocol.Ended) {
 	}
 }
 
-// checkMergeKept: what a superseded merge names is named by a newer revision too.
+// checkMergeKept: what a superseded merge names is named by a newer revision too, or by
+// what its record was merged into.
 func (t *tables) checkMergeKept(s *slotRow) {
 	for _, loser := range s.Rendering.MergedFrom {
 		kept := false
 		for _, lane := range t.order {
 			for _, x := range t.lanes[lane].slots {
-				kept = kept || x.Subject == s.Subject && x.Rev > s.Rev && slices.Contains(x.Rendering.MergedFrom, loser)
+				later := x.Subject == s.Subject && x.Rev > s.Rev || slices.Contains(x.Rendering.MergedFrom, s.Subject)
+				kept = kept || later && slices.Contains(x.Rendering.MergedFrom, loser)
 			}
 		}
 		if !kept {

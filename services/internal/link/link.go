@@ -46,3 +46,7 @@ type Link struct {
 
 // Live reports whether the document is wanted in the books and stands there.
 func (l Link) Live() bool { return l.State == Primary || l.State == Alias || l.State == Held }
+
+// Merged reports whether a merge made what the link leads to another record's, which
+// speaks for it from then on.
+func (l Link) Merged() bool { return l.State == Alias && l.AliasOf != "" }

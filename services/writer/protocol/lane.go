@@ -57,10 +57,11 @@ func (t *turn) move(h *Head) {
 	t.run(h)
 }
 
-// overtaken: a higher revision was carried out. A restore may have taken its op away
-// and left what a fact tells of its document.
+// overtaken: a higher revision was carried out, also where a restore took its op away
+// and left what a fact tells of its document. Or a merge made its documents another
+// record's.
 func (t *turn) overtaken(h *Head) bool {
-	return h.Overtaken || slices.ContainsFunc(t.v.Own[h.Slot.Subject], func(l *link.Link) bool { return l.Rev > h.Slot.Rev })
+	return h.Overtaken || slices.ContainsFunc(t.v.Own[h.Slot.Subject], func(l *link.Link) bool { return l.Rev > h.Slot.Rev || l.Merged() })
 }
 
 // replaced: a newer revision stands behind it, or a parked one's in any lane. That

@@ -167,3 +167,20 @@ func TestACreditNoteStaysWithWhatItCredits(t *testing.T) {
 		t.Fatalf("the note is %s, looks %v, ended %v", note.State, eff.Looks, ch.Ended)
 	}
 }
+
+// A slot of a merged record comes late, as one of a lost life: its documents are the
+// survivor's by then, and are left alone.
+func TestALateSlotOfAMergedRecordTouchesNothing(t *testing.T) {
+	for survivor, sends := range map[string]int{"": 1, "hubspot/7/deal/22": 0} {
+		v, m := view(won(2, "b")), NewMemory()
+		l := linked(v, "a")
+		if survivor != "" {
+			l.State, l.AliasOf = link.Alias, survivor
+		}
+		Step(v, m, Inputs{})
+		ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{stands(freshKey(l.OtherRef), "1", connector.Open)}})
+		if len(eff.Send) != sends || survivor != "" && l.State != link.Alias {
+			t.Errorf("merged into %q: sent %v, ended %v, the link is %s", survivor, eff.Send, ch.Ended, l.State)
+		}
+	}
+}

@@ -17,7 +17,7 @@ func (t *turn) record(h *Head, p *document.Part, l *link.Link, n int64) verdict 
 	switch {
 	case l == nil:
 		return t.match(h, p, n)
-	case p.Desired == document.Voided, l.State == link.Alias && l.AliasOf != "":
+	case p.Desired == document.Voided, l.Merged():
 		return partDone // customers and items are never taken away; the survivor speaks for an alias
 	}
 	enc, f := t.encode(h, p, connector.Update, l.N, linkedPosting(l), l.Base)

@@ -95,7 +95,7 @@ func Relink(old *link.Link, target string, c *Confirmed) *link.Link {
 	if l.OtherRef != c.OtherRef || l.OtherVersion != c.Version {
 		l.Base = nil
 	}
-	l.OtherRef, l.OtherVersion, l.State = c.OtherRef, c.Version, c.State
+	l.OtherRef, l.OtherVersion, l.State, l.AliasOf = c.OtherRef, c.Version, c.State, ""
 	l.Rev = max(l.Rev, c.Rev)
 	if c.Number != "" {
 		l.Number = c.Number
