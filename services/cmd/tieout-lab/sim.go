@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func simCommand() *cobra.Command {
 			}
 			debug.SetGCPercent(-1) // schedules are short-lived: collect rarely
 			debug.SetMemoryLimit(simMemory)
-			return simulate(o, bare)
+			return simulate(cmd.Context(), o, bare)
 		},
 	}
 	f := cmd.Flags()
@@ -96,15 +97,16 @@ func replay(seed uint64, o lab.Options, trace, bare bool) error {
 	return nil
 }
 
-func simulate(o lab.Options, bare bool) error {
+func simulate(ctx context.Context, o lab.Options, bare bool) error {
 	started := time.Now()
 	stop := progress(&o, started)
-	r, err := lab.Run(o)
+	r, err := lab.Run(ctx, o)
 	stop()
 	if err != nil {
 		return err
 	}
-	took := time.Since(started)
+	took, asked := time.Since(started), o.Seeds
+	o.Seeds = r.Played
 	s := summary{
 		Seeds: o.Seeds, Base: o.Base, Mix: o.Mix, PerSecond: int64(float64(o.Seeds) / took.Seconds()), Faults: r.Coverage.Faults, Ops: r.Coverage.Ops,
 		Posted: r.Coverage.Outcomes["posted"], Violations: r.Violations, Digest: r.Digest,
@@ -139,6 +141,9 @@ func simulate(o lab.Options, bare bool) error {
 		return err
 	}
 	fmt.Println(string(line))
+	if broken == nil && r.Played < asked {
+		return fmt.Errorf("ended after %d of %d schedules, which broke nothing", r.Played, asked)
+	}
 	return broken
 }
 

@@ -10,7 +10,7 @@ import (
 func TestFaultsOfSchedules(t *testing.T) {
 	all := NewCoverage()
 	for _, mix := range Mixes() {
-		r, err := Run(Options{Mix: mix, Base: 5000, Seeds: 60})
+		r, err := Run(t.Context(), Options{Mix: mix, Base: 5000, Seeds: 60})
 		if err != nil {
 			t.Fatal(err)
 		}

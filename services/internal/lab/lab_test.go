@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/sha256"
 	"os"
 	"strconv"
@@ -17,7 +18,7 @@ func TestSchedules(t *testing.T) {
 	}
 	for _, mix := range Mixes() {
 		t.Run(mix, func(t *testing.T) {
-			r, err := Run(Options{Mix: mix, Base: 1, Seeds: seeds})
+			r, err := Run(t.Context(), Options{Mix: mix, Base: 1, Seeds: seeds})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,8 +71,22 @@ func TestWhatBreaksIsToldAtOnce(t *testing.T) {
 		defer mu.Unlock()
 		told = append(told, bad...)
 	}}
-	r, err := Run(o)
+	r, err := Run(t.Context(), o)
 	if err != nil || len(told) == 0 || len(told) != len(r.Violations) {
 		t.Fatalf("told of %d, broken %d, %v", len(told), len(r.Violations), err)
+	}
+}
+
+// A run that is asked to end says how far it came.
+func TestARunEndsWhenAsked(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o := Options{Mix: "small", Seeds: 1000 * block, Progress: func(done uint64, _ []Violation) {
+		if done >= 4*block {
+			cancel()
+		}
+	}}
+	r, err := Run(ctx, o)
+	if err != nil || r.Played < 4*block || r.Played == o.Seeds || r.Played != uint64(r.Coverage.Seeds) {
+		t.Fatalf("played %d, counted %d, %v", r.Played, r.Coverage.Seeds, err)
 	}
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -33,6 +34,7 @@ type Options struct {
 
 // Report is what they showed.
 type Report struct {
+	Played     uint64
 	Coverage   *Coverage
 	Violations []Violation
 	// Digest is over all histories in the order of their seeds.
@@ -43,8 +45,8 @@ type Report struct {
 // in order, so the number of workers does not show.
 const block = 64
 
-// Run plays schedules on all processors.
-func Run(o Options) (*Report, error) {
+// Run plays schedules on all processors, until ctx ends.
+func Run(ctx context.Context, o Options) (*Report, error) {
 	if _, err := mixesOf(o.Mix, o.Class); err != nil {
 		return nil, err
 	}
@@ -61,13 +63,14 @@ func Run(o Options) (*Report, error) {
 				i := next
 				next++
 				mu.Unlock()
-				if i >= blocks {
+				if i >= blocks || ctx.Err() != nil {
 					break
 				}
 				from := o.Base + uint64(i)*block
 				sum, bad := playBlock(o, from, min(block, o.Base+o.Seeds-from), cover, in)
 				mu.Lock()
 				digests[i], out.Violations = sum, append(out.Violations, bad...)
+				out.Played += min(block, o.Base+o.Seeds-from)
 				if o.First && len(bad) > 0 {
 					next = blocks // those before it are under way
 				}

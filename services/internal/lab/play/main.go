@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -33,7 +34,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := lab.Run(lab.Options{Mix: args[0], Base: base, Seeds: seeds, First: args[3] == "first"})
+	r, err := lab.Run(context.Background(), lab.Options{Mix: args[0], Base: base, Seeds: seeds, First: args[3] == "first"})
 	if err != nil {
 		return err
 	}
