@@ -69,7 +69,10 @@ func (w *world) populate() {
 		}
 		r := w.newRecord("company")
 		r.name, r.strict = names[i%len(names)], strict
-		if w.f.winsWithin > 0 { // nobody is called alike
+		switch {
+		case w.f.alike:
+			r.name = names[0]
+		case w.f.winsWithin > 0: // nobody is called alike
 			r.name += " " + strconv.Itoa(i)
 		}
 		w.edited(r)

@@ -33,6 +33,7 @@ type faults struct {
 	lock                                            bool    // the books close a period
 	lasts                                           micros  // how long faults go on
 	backup, restore                                 micros  // mean intervals, 0: never
+	alike                                           bool    // all companies bear one name
 	winsWithin                                      micros  // after the start all deals are won; 0: a third of that
 	targets                                         int
 	deals, companies, edits                         int
@@ -46,7 +47,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "closed", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "strays", "hasty"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "closed", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "strays", "hasty", "alike"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -166,6 +167,10 @@ func (w *world) stress(mix string) {
 		f.products, f.companies, f.deals, f.edits, f.lasts, f.winsWithin = true, 10, 10+w.n(4), w.n(4), 10*minute, 5*second
 		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, []int{2, 5}[w.n(2)], 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0
 		f.rejected, f.crash = 0.1*w.rng.Float64(), 0.05*w.rng.Float64()
+	case "alike": // customers of one name are made at once, renamed, and merged
+		f.alike, f.companies, f.deals, f.edits, f.lasts, f.winsWithin = true, 2+w.n(2), 3+w.n(2), 2+w.n(4), 4*minute, []micros{5 * second, minute}[w.n(2)]
+		f.lostAnswer, f.late, f.renames, f.merges, f.rejects = 0.3*w.rng.Float64(), 0.5*w.rng.Float64(), 0.5, 0.3, 0
+		f.outage, f.hand, f.strict = 0, 0, 0.5
 	case "class-A", "class-B", "class-C", "class-D":
 		f.late, f.lostAnswer, f.edits, f.lasts, f.bursts = 0.2+0.3*w.rng.Float64(), 0.2*w.rng.Float64(), 3+w.n(6), 15*minute, 0.6
 		f.freeze, f.freezeMean, f.lock = 0.1*w.rng.Float64(), 15*second, w.chance(0.5)
