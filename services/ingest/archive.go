@@ -7,6 +7,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/store"
 )
 
@@ -32,7 +33,7 @@ func (s *source) watchArchive(ctx context.Context) error {
 		if err := s.archiveDue(ctx, archiver); err != nil && ctx.Err() == nil {
 			s.in.deps.Log.WarnContext(ctx, "the archived records were not listed; they are listed again", "connection", s.config.ID, "after", archiveLook, "error", err)
 		}
-		if !pause(ctx, s.in.deps.DB.Rest(archiveLook)) {
+		if !idle.For(ctx, s.in.deps.DB.Rest(archiveLook)) {
 			return nil
 		}
 	}

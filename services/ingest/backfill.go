@@ -9,6 +9,7 @@ import (
 
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/store"
 )
 
@@ -60,7 +61,7 @@ func (s *source) backfill(ctx context.Context) error {
 		if err := s.backfillOnce(ctx); err != nil && ctx.Err() == nil {
 			s.in.deps.Log.WarnContext(ctx, "the backfill goes on later", "connection", s.config.ID, "error", err)
 		}
-		if !pause(ctx, s.in.deps.DB.Rest(runIdle)) {
+		if !idle.For(ctx, s.in.deps.DB.Rest(runIdle)) {
 			return nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/store"
 )
 
@@ -27,7 +28,7 @@ type LaneHead struct {
 // what is missing. It finds a hole, a lost tail and a lost last slot alike:
 // nothing else repairs loss in Kafka.
 func (in *Ingest) complete(ctx context.Context) error {
-	for pause(ctx, in.deps.DB.Rest(completeEvery)) {
+	for idle.For(ctx, in.deps.DB.Rest(completeEvery)) {
 		if err := in.completeRound(ctx); err != nil && ctx.Err() == nil {
 			in.deps.Log.WarnContext(ctx, "lanes were not compared with the writer", "error", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/store"
 )
 
@@ -41,7 +42,7 @@ func (s *source) fetch(ctx context.Context) error {
 		case ctx.Err() != nil:
 		case err != nil:
 			s.in.deps.Log.WarnContext(ctx, "records were not read; they are read again", "connection", s.config.ID, "after", backoff, "error", err)
-			pause(ctx, backoff)
+			idle.For(ctx, backoff)
 			backoff = min(2*backoff, lastBackoff)
 			continue
 		case !worked:
@@ -98,7 +99,7 @@ func (s *source) fetchDue(ctx context.Context) (worked bool, err error) {
 // low it waits a little: a batch costs the same for one record as for many.
 func (s *source) fetchType(ctx context.Context, typ string, class event.Class) (worked bool, err error) {
 	cost := s.cost(typ)
-	if wait := min(s.share.all.Pace(s.in.deps.Now(), cost), gatherMost); wait > 0 && !pause(ctx, wait) {
+	if wait := min(s.share.all.Pace(s.in.deps.Now(), cost), gatherMost); wait > 0 && !idle.For(ctx, wait) {
 		return false, ctx.Err()
 	}
 	return s.metered(ctx, cost, class, func(ctx context.Context) (bool, error) {

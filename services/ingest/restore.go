@@ -8,6 +8,7 @@ import (
 
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/stream"
 	"tieout.dev/services/internal/trail"
@@ -88,7 +89,7 @@ func (in *Ingest) lifts(ctx context.Context) error {
 			continue
 		}
 		in.deps.Log.WarnContext(ctx, "records are not read again yet", "error", err)
-		pause(ctx, askAgain)
+		idle.For(ctx, askAgain)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/quota"
 )
@@ -80,7 +81,7 @@ func (s *source) reserve(ctx context.Context, n int, class event.Class, giveUp f
 		if giveUp != nil {
 			wait = min(wait, lookUp)
 		}
-		if !pause(ctx, wait) {
+		if !idle.For(ctx, wait) {
 			return taken{}, false, ctx.Err()
 		}
 		if giveUp != nil {

@@ -13,6 +13,7 @@ import (
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
@@ -47,7 +48,7 @@ func patiently[T any](ctx context.Context, ask func(context.Context) (T, error))
 	if fault.KindOf(err) != fault.RateLimited {
 		return got, err
 	}
-	pause(ctx, min(fault.As(err).RetryAfter, time.Minute))
+	idle.For(ctx, min(fault.As(err).RetryAfter, time.Minute))
 	return ask(ctx)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
@@ -36,7 +37,7 @@ func (w *Writer) watchGrants(ctx context.Context) {
 		if err := w.checkGrants(ctx); err != nil && ctx.Err() == nil {
 			w.deps.Log.WarnContext(ctx, "the ends of consents are looked at again later", "error", err)
 		}
-		pause(ctx, w.deps.DB.Rest(grantsEvery))
+		idle.For(ctx, w.deps.DB.Rest(grantsEvery))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/quota"
 	"tieout.dev/services/writer/protocol"
 )
@@ -61,6 +62,6 @@ func (p *pass) next(ctx context.Context) error {
 
 func (p *pass) book(ctx context.Context) error {
 	now := p.now()
-	pause(ctx, p.quota.Book(now).Sub(now))
+	idle.For(ctx, p.quota.Book(now).Sub(now))
 	return ctx.Err()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/connector"
+	"tieout.dev/services/internal/idle"
 )
 
 var tenASecond = connector.Claims{Limits: []connector.Limit{{Requests: 10, Window: time.Second}}, Guard: 5 * time.Second}
@@ -63,7 +64,7 @@ func TestACallThatIsHeldUpDoesNotLeave(t *testing.T) {
 			p := o.pass(time.Now())
 			p.guard = tenASecond.Guard
 			o.limit.all.Spend(time.Now(), 1)
-			pause(t.Context(), held)
+			idle.For(t.Context(), held)
 			if err := connector.CountRequest(p.on(context.Background())); (err == nil) != leaves || p.refused == leaves {
 				t.Errorf("held up for %s: %v, refused %t", held, err, p.refused)
 			}

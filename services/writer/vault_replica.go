@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // refreshLook is how often a replica looks whether the other one is done.
@@ -24,7 +26,7 @@ func (t *Tokens) alone(ctx context.Context) (done bool, release func(), err erro
 		if held {
 			break
 		}
-		pause(ctx, refreshLook)
+		idle.For(ctx, refreshLook)
 		if ctx.Err() != nil {
 			return false, nil, fmt.Errorf("wait for the other replica to refresh the token of %s: %w", t.connection, ctx.Err())
 		}

@@ -19,6 +19,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/meter"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
@@ -205,7 +206,7 @@ func (w *Writer) keep(ctx context.Context, account string) {
 		w.setOwner(account, nil)
 		if err != nil && ctx.Err() == nil {
 			w.deps.Log.WarnContext(ctx, "the target is taken again", "target", account, "error", err)
-			pause(ctx, retakeAfter)
+			idle.For(ctx, retakeAfter)
 		}
 	}
 }
@@ -230,14 +231,5 @@ func (w *Writer) owner(account string) *owner {
 func (w *Writer) wakeOwner(account string) {
 	if o := w.owner(account); o != nil {
 		o.wake()
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/connector/probe"
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/idle"
 )
 
 // inProcess leads requests to a company without a socket, which would stop the
@@ -24,28 +25,17 @@ type inProcess struct{ company http.Handler }
 
 func (h inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	const latency = 50 * time.Millisecond
-	if err := sleep(r.Context(), latency); err != nil {
-		return nil, err
+	if !idle.For(r.Context(), latency) {
+		return nil, r.Context().Err()
 	}
 	asked := r.Clone(context.WithoutCancel(r.Context())) // it is done, whoever waits
 	asked.RemoteAddr, asked.Host = "127.0.0.1:1", r.URL.Host
 	w := httptest.NewRecorder()
 	h.company.ServeHTTP(w, asked)
-	if err := sleep(r.Context(), latency); err != nil {
-		return nil, err
+	if !idle.For(r.Context(), latency) {
+		return nil, r.Context().Err()
 	}
 	return w.Result(), nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // company is a sandbox in a bubble and a connection to it.

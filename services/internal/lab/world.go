@@ -42,6 +42,7 @@ type Violation struct {
 	Detail    string `json:"detail"`
 }
 
+// String names the schedule and what broke.
 func (v Violation) String() string {
 	return fmt.Sprintf("seed %d class %s: %s: %s", v.Seed, v.Class, v.Invariant, v.Detail)
 }

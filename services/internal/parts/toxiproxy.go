@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // toxiproxyVersion is the last whose module can be fetched by its path.
@@ -87,7 +89,7 @@ func (t *Toxiproxy) Poison(ctx context.Context, part, toxic string, d time.Durat
 	if err := t.call(ctx, http.MethodPost, "/proxies/"+part+"/toxics", toxic); err != nil {
 		return err
 	}
-	pause(ctx, d)
+	idle.For(ctx, d)
 	return t.call(context.WithoutCancel(ctx), http.MethodDelete, "/proxies/"+part+"/toxics/harm", "")
 }
 
@@ -96,7 +98,7 @@ func (t *Toxiproxy) Cut(ctx context.Context, part string, d time.Duration) error
 	if err := t.call(ctx, http.MethodPost, "/proxies/"+part, `{"enabled":false}`); err != nil {
 		return err
 	}
-	pause(ctx, d)
+	idle.For(ctx, d)
 	return t.call(context.WithoutCancel(ctx), http.MethodPost, "/proxies/"+part, `{"enabled":true}`)
 }
 
@@ -118,14 +120,4 @@ func (t *Toxiproxy) call(ctx context.Context, method, path, body string) error {
 		return errors.Join(fmt.Errorf("toxiproxy: %s %s: %s", method, path, resp.Status), json.NewDecoder(resp.Body).Decode(&why), errors.New(why.Error))
 	}
 	return nil
-}
-
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -128,18 +128,6 @@ func (c *Client) dialAny(ctx context.Context) (conn net.Conn, address string, er
 	return nil, "", fmt.Errorf("reach a broker: %w", errors.Join(errs...))
 }
 
-// pause waits, or returns false as soon as ctx ends.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
 // backoff doubles from first to last.
 type backoff struct{ first, last, now time.Duration }
 

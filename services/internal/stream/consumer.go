@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/trace"
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/idle"
 )
 
 const (
@@ -246,7 +247,7 @@ func (m *marks) take() map[string]map[int]int64 {
 }
 
 func (c *Consumer) commitLoop(ctx context.Context, gen *kafka.Generation, m *marks) {
-	for pause(ctx, max(commitEvery, c.client.rest)) {
+	for idle.For(ctx, max(commitEvery, c.client.rest)) {
 		c.commit(ctx, gen, m)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/codes"
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/idle"
 )
 
 const (
@@ -82,7 +83,7 @@ func (c *Client) awaitTopic(ctx context.Context, topic string) (int, error) {
 		if err == nil {
 			return n, nil
 		}
-		if time.Now().After(end) || !pause(ctx, wait.next()) {
+		if time.Now().After(end) || !idle.For(ctx, wait.next()) {
 			return 0, fmt.Errorf("find %s: %w", topic, err)
 		}
 	}
@@ -153,7 +154,7 @@ func (c *Client) sendBatch(ctx context.Context, to TopicPartition, records []*Re
 			return err
 		}
 		c.log.DebugContext(ctx, "produce again", "topic", to.Topic, "partition", to.Partition, "error", err)
-		if !pause(ctx, wait.next()) {
+		if !idle.For(ctx, wait.next()) {
 			return errors.Join(ctx.Err(), err)
 		}
 	}

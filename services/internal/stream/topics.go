@@ -8,6 +8,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/trust"
 )
 
@@ -37,7 +38,7 @@ func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
 		if refused := c.refused(ctx); refused != nil {
 			return refused
 		}
-		if !pause(ctx, wait.next()) {
+		if !idle.For(ctx, wait.next()) {
 			return fmt.Errorf("make topics: %w", errors.Join(ctx.Err(), err))
 		}
 	}

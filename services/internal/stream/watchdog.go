@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // stuckAfter is how long a partition with unread records may stand still: longer
@@ -70,7 +72,7 @@ func (p *progress) still(after time.Duration) map[TopicPartition]place {
 // answers or a worker that is lost, does not hold in a new generation.
 func (c *Consumer) watchdog(ctx context.Context, p *progress) {
 	after := max(c.cfg.StuckAfter, looks*c.client.rest)
-	for pause(ctx, after/looks) {
+	for idle.For(ctx, after/looks) {
 		for at, x := range p.still(after) {
 			start, end, err := c.client.Bounds(ctx, at.Topic, at.Partition)
 			if err != nil || end <= max(x.next, start) { // its leader is away, or there is nothing to read

@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/idle"
 )
 
 const (
@@ -38,7 +39,7 @@ func (w *worker) run(reading, handling context.Context) {
 		}
 		if err != nil && reading.Err() == nil {
 			w.c.log.WarnContext(reading, "partition waits", "topic", w.at.Topic, "partition", w.at.Partition, "error", err)
-			pause(reading, wait.next())
+			idle.For(reading, wait.next())
 		}
 	}
 }
@@ -95,7 +96,7 @@ func (w *worker) handle(reading, handling context.Context, b *Batch) (bool, erro
 			return false, err
 		}
 		w.c.log.WarnContext(handling, "batch is handled again", "topic", b.Topic, "partition", b.Partition, "first", b.First, "end", b.End, "error", err)
-		if !pause(reading, wait.next()) {
+		if !idle.For(reading, wait.next()) {
 			return false, nil
 		}
 	}

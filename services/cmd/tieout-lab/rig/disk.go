@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/lab/chaos"
 )
 
@@ -74,7 +75,7 @@ func (r *Rig) fillDisk(ctx context.Context, d time.Duration) (err error) {
 			return werr
 		}
 	}
-	wait(ctx, d)
+	idle.For(ctx, d)
 	return nil
 }
 
@@ -159,7 +160,7 @@ func (r *Rig) revivePostgres(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the database does not come back: %w", err)
 		}
-		wait(ctx, 100*time.Millisecond)
+		idle.For(ctx, 100*time.Millisecond)
 	}
 }
 

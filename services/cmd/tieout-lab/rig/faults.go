@@ -14,6 +14,7 @@ import (
 
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/lab/chaos"
 	"tieout.dev/services/internal/parts"
 	"tieout.dev/services/internal/stream"
@@ -59,7 +60,7 @@ func (r *Rig) Fault(ctx context.Context, name string, dice *rand.Rand) error {
 		return r.flushAgainAndAgain(ctx)
 	case "redis-away":
 		err := redis.Stop()
-		wait(ctx, cutFor)
+		idle.For(ctx, cutFor)
 		return errors.Join(err, redis.Start(context.WithoutCancel(ctx)))
 	case "redis-slow":
 		return r.poison(ctx, "redis", `{"name":"harm","type":"latency","stream":"downstream","attributes":{"latency":2000}}`)
@@ -93,7 +94,7 @@ func (r *Rig) brokerFault(ctx context.Context, name string, dice *rand.Rand) err
 			return err
 		}
 		err = k.Kill(n)
-		wait(ctx, frozenFor)
+		idle.For(ctx, frozenFor)
 		return errors.Join(err, k.StartBroker(healing, n))
 	case "move-coordinator":
 		n, err := r.coordinator(ctx)
@@ -106,13 +107,13 @@ func (r *Rig) brokerFault(ctx context.Context, name string, dice *rand.Rand) err
 			if err := errors.Join(k.StopBroker(n), k.StartBroker(healing, n)); err != nil {
 				return err
 			}
-			wait(ctx, 2*time.Second)
+			idle.For(ctx, 2*time.Second)
 		}
 		return nil
 	case "freeze-broker":
 		n := 1 + dice.IntN(len(k.Brokers))
 		err := k.Freeze(n)
-		wait(ctx, frozenFor)
+		idle.For(ctx, frozenFor)
 		return errors.Join(err, k.Thaw(n))
 	case "cut-kafka":
 		return r.cutKafka(ctx)
@@ -145,7 +146,7 @@ func (r *Rig) setBack(ctx context.Context, service string) error {
 	if err := pg.BackUp(ctx, service, dump); err != nil {
 		return err
 	}
-	wait(ctx, lostFor)
+	idle.For(ctx, lostFor)
 	healing := context.WithoutCancel(ctx)
 	var errs []error
 	for n := range r.lab.Replicas(service) {
@@ -161,7 +162,7 @@ func (r *Rig) setBack(ctx context.Context, service string) error {
 // freeze stops a replica where it stands, and lets it go on as a zombie.
 func (r *Rig) freeze(ctx context.Context, service string, replica int) error {
 	err := r.lab.Signal(service, replica, syscall.SIGSTOP)
-	wait(ctx, frozenFor)
+	idle.For(ctx, frozenFor)
 	return errors.Join(err, r.lab.Signal(service, replica, syscall.SIGCONT))
 }
 
@@ -189,7 +190,7 @@ func (r *Rig) flushAgainAndAgain(ctx context.Context) error {
 		if err := r.lab.Parts.Redis.Flush(ctx); err != nil {
 			return err
 		}
-		wait(ctx, time.Second)
+		idle.For(ctx, time.Second)
 	}
 	return nil
 }
@@ -222,7 +223,7 @@ func (r *Rig) broker(ctx context.Context, ask func(*stream.Client) (string, erro
 		return 0, err
 	}
 	defer func() { _ = c.Close() }()
-	for end := time.Now().Add(20 * time.Second); ; wait(ctx, 500*time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); ; idle.For(ctx, 500*time.Millisecond) {
 		at, err := ask(c)
 		for n, b := range brokers {
 			if err == nil && b == at {
@@ -252,7 +253,7 @@ func (r *Rig) cutKafka(ctx context.Context) error {
 				return &chaos.SkippedError{Why: fmt.Sprintf("connections cannot be cut here: %v: %s", err, out)}
 			}
 		}
-		wait(ctx, cutFor/3)
+		idle.For(ctx, cutFor/3)
 	}
 	return nil
 }
@@ -285,14 +286,4 @@ func (r *Rig) startToxiproxy(ctx context.Context) error {
 	r.through = r.toxi.Through
 	r.closers = append(r.closers, r.toxi.Stop)
 	return nil
-}
-
-// wait waits, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // Portal is a portal and a token for it.
@@ -227,8 +229,8 @@ func (p Portal) call(ctx context.Context, method, path string, body, into any) e
 		}
 		switch {
 		case status == http.StatusTooManyRequests:
-			if err := pause(ctx, wait); err != nil {
-				return err
+			if !idle.For(ctx, wait) {
+				return ctx.Err()
 			}
 			continue
 		case status == http.StatusNotFound:
@@ -267,17 +269,6 @@ func (p Portal) send(ctx context.Context, method, path string, payload []byte) (
 		wait = time.Duration(s) * time.Second
 	}
 	return resp.StatusCode, wait, answer, err
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 func set(m map[string]string, key, value string) {

@@ -12,6 +12,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/money"
 )
 
@@ -65,7 +66,7 @@ func (b *books) Put(ctx context.Context, call connector.Call) []connector.Outcom
 	if err := b.leave(ctx); err != nil {
 		return []connector.Outcome{{Err: &fault.Error{Kind: fault.Transient, Err: err}}}
 	}
-	if wait(ctx, latency) != nil {
+	if !idle.For(ctx, latency) {
 		return []connector.Outcome{{Err: fault.New(fault.InDoubt, "no answer")}}
 	}
 	b.mu.Lock()
@@ -77,7 +78,7 @@ func (b *books) Put(ctx context.Context, call connector.Call) []connector.Outcom
 		return []connector.Outcome{{Err: fault.New(fault.InDoubt, "503")}}
 	}
 	p, err := b.do(call)
-	if wait(ctx, latency) != nil {
+	if !idle.For(ctx, latency) {
 		return []connector.Outcome{{Err: fault.New(fault.InDoubt, "no answer")}}
 	}
 	if err != nil {
@@ -178,15 +179,4 @@ func (b *books) standing() (out []*record) {
 		}
 	}
 	return out
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/internal/idle"
 )
 
 // Setup is the connection that is measured, and what its documents are made of.
@@ -195,21 +196,9 @@ func (r *run) outlive(ctx context.Context, first *shot) (err error) {
 	if r.report.Claimed != connector.KeyRemembered || r.KeyWait <= 0 || r.twice != same {
 		return nil
 	}
-	if err := rest(ctx, r.KeyWait); err != nil {
-		return err
+	if !idle.For(ctx, r.KeyWait) {
+		return ctx.Err()
 	}
 	r.later, err = r.again(ctx, first, first.call)
 	return err
-}
-
-// rest waits, unless ctx ends.
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/idle"
 )
 
 // shot is a document that the books were asked to make, once.
@@ -99,7 +100,7 @@ func (r *run) put(ctx context.Context, call connector.Call, patience time.Durati
 		out := r.putOnce(ctx, call, patience, x)
 		f := fault.As(out.Err)
 		busy := f != nil && (f.Kind == fault.RateLimited || f.Kind == fault.Transient)
-		if !busy || try == mostTries || rest(ctx, min(max(f.RetryAfter, time.Second), mostWait)) != nil {
+		if !busy || try == mostTries || !idle.For(ctx, min(max(f.RetryAfter, time.Second), mostWait)) {
 			return out
 		}
 	}
@@ -203,8 +204,8 @@ func (r *run) watch(ctx context.Context, x *shot) error {
 		if now.Before(due) && next.After(due) { // the first look that can prove something
 			next = due.Add(time.Millisecond)
 		}
-		if err := rest(ctx, next.Sub(now)); err != nil {
-			return err
+		if !idle.For(ctx, next.Sub(now)) {
+			return ctx.Err()
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/idle"
 )
 
 const (
@@ -98,7 +99,7 @@ func (r *run) unseen() {
 func (r *run) takeOne(ctx context.Context, t thing) error {
 	var err error
 	for try := range takeBackTries {
-		if try > 0 && rest(ctx, time.Second) != nil {
+		if try > 0 && !idle.For(ctx, time.Second) {
 			break
 		}
 		var now connector.Posting

@@ -21,6 +21,7 @@ import (
 	"tieout.dev/services/cmd/tieout/crm"
 	"tieout.dev/services/cmd/tieout/world"
 	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/run"
 )
@@ -217,7 +218,7 @@ func (b *bubble) transport(h *host) *http.Transport {
 type thinking struct{ b *bubble }
 
 func (t *thinking) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet && !pause(r.Context(), t.b.think) {
+	if r.Method != http.MethodGet && !idle.For(r.Context(), t.b.think) {
 		return nil, r.Context().Err()
 	}
 	return t.b.client.Transport.RoundTrip(r)
@@ -233,7 +234,7 @@ func (b *bubble) ready(ctx context.Context) error {
 		if werr == nil && ierr == nil && owned(w) && polled(i) {
 			return nil
 		}
-		if !pause(ctx, time.Second) {
+		if !idle.For(ctx, time.Second) {
 			return fmt.Errorf("not ready: %w", errors.Join(ctx.Err(), werr, ierr))
 		}
 	}

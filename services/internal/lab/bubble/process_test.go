@@ -18,6 +18,7 @@ import (
 
 	"tieout.dev/services/cmd/assembly"
 	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/run"
 	"tieout.dev/services/writer"
 )
@@ -144,22 +145,11 @@ func (p *process) work(ctx context.Context, built *assembly.Built) error {
 	defer preparing.Wait()
 	if built.Prepare != nil {
 		preparing.Go(func() {
-			for built.Prepare(ctx) != nil && pause(ctx, 5*time.Second) {
+			for built.Prepare(ctx) != nil && idle.For(ctx, 5*time.Second) {
 			}
 		})
 	}
 	return run.Services(ctx, built.Service)
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 func (p *process) close() error {

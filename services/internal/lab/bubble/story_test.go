@@ -16,6 +16,7 @@ import (
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/cmd/tieout/books"
 	"tieout.dev/services/cmd/tieout/crm"
+	"tieout.dev/services/internal/idle"
 )
 
 // story is what a script or a seed does to a bubble. Records have the names
@@ -230,7 +231,7 @@ func (s *story) fault(system string, fault map[string]any) (end func() error, er
 // later does something at its time, while the story goes on.
 func (s *story) later(d time.Duration, do func() error) {
 	s.running.Go(func() {
-		if !pause(s.ctx, d) {
+		if !idle.For(s.ctx, d) {
 			return
 		}
 		if err := do(); err != nil && s.ctx.Err() == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/idle"
 )
 
 const (
@@ -60,7 +61,7 @@ func Run(ctx context.Context, stack Stack, o Options) (*Report, error) {
 			r.queue(ctx, s, queues[s], dice)
 			for ctx.Err() == nil && r.now().Before(end) {
 				r.die(ctx, s, step{}, dice)
-				pause(ctx, extraKillEvery)
+				idle.For(ctx, extraKillEvery)
 			}
 		})
 	}
@@ -77,7 +78,7 @@ func (r *run) queue(ctx context.Context, service string, steps []step, dice *ran
 		if ctx.Err() != nil {
 			return
 		}
-		pause(ctx, time.Duration(dice.Int64N(int64(restMost))))
+		idle.For(ctx, time.Duration(dice.Int64N(int64(restMost))))
 		r.o.Say("%s: %d of %d: %s", service, i+1, len(steps), s)
 		r.die(ctx, service, s, dice)
 	}
@@ -146,7 +147,7 @@ func (r *run) meet(ctx context.Context, service string, o crash.Order) (time.Tim
 	}
 	nudged := time.Time{}
 	var nudge error
-	for end := r.now().Add(obeyWithin); ctx.Err() == nil && r.now().Before(end); pause(ctx, look) {
+	for end := r.now().Add(obeyWithin); ctx.Err() == nil && r.now().Before(end); idle.For(ctx, look) {
 		if at, err := r.stack.Obeyed(service); err != nil || !at.IsZero() {
 			return at, err
 		}
@@ -165,7 +166,7 @@ func (r *run) meet(ctx context.Context, service string, o crash.Order) (time.Tim
 // thaw lets a frozen process go on as a zombie: longer than a group's session
 // lasts, and than any guard, somebody else had its work.
 func (r *run) thaw(ctx context.Context, service string) {
-	pause(ctx, frozenFor)
+	idle.For(ctx, frozenFor)
 	if err := r.stack.Thaw(service); err != nil {
 		r.trouble("thaw %s: %v", service, err)
 	}
@@ -177,7 +178,7 @@ func (r *run) thaw(ctx context.Context, service string) {
 // processes of the service taking work again.
 func (r *run) watch(ctx context.Context, service string, died time.Time) {
 	var before []int64
-	for end := died.Add(backWithin); r.now().Before(end); pause(ctx, look) {
+	for end := died.Add(backWithin); r.now().Before(end); idle.For(ctx, look) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -231,7 +232,7 @@ func (r *run) faults(ctx context.Context) error {
 	list := slices.DeleteFunc(slices.Clone(r.o.Faults), func(name string) bool { return name == FreezeAtPoints })
 	dice.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for _, name := range list {
-		pause(ctx, betweenFaults)
+		idle.For(ctx, betweenFaults)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -265,13 +266,4 @@ func (r *run) trouble(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	r.o.Say("%s", text)
 	r.note(func(x *Report) { x.Troubles = append(x.Troubles, text) })
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
