@@ -57,19 +57,31 @@ func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 }
 
 // moved ends an event where it stands and gives its revision another place,
-// after the same slots, unless a later one is on its way.
+// after the same slots, unless a later one is on its way. Where its customer was
+// merged away since, the record is read again: its place is behind the merge, and it
+// names another customer. What was pushed stands in no source, and cannot be.
 func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64) error {
 	e := s.event
-	var later bool
-	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM event WHERE route = $1 AND ref = $2 AND (rev > $3 OR rev = $3 AND slot_no > $4)) OR EXISTS (SELECT 1 FROM alias WHERE ref = $2)`, e.Route, e.Ref.String(), e.Rev, e.SlotNo).Scan(&later); err != nil {
+	var later, merged bool
+	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM event WHERE route = $1 AND ref = $2 AND (rev > $3 OR rev = $3 AND slot_no > $4)) OR EXISTS (SELECT 1 FROM alias WHERE ref = $2),
+		EXISTS (SELECT 1 FROM alias WHERE ref = $5)`, e.Route, e.Ref.String(), e.Rev, e.SlotNo, e.Lane).Scan(&later, &merged)
+	if err != nil {
 		return err
 	}
+	if merged && !later {
+		if merged, err = readable(tx, e); err != nil {
+			return err
+		}
+	}
 	outcome := "moved"
-	if later {
+	if later || merged {
 		outcome = "superseded"
 	}
 	if err := endEvent(tx, e.ID, outcome, life); err != nil || later {
 		return err
+	}
+	if merged {
+		return in.askFor(tx, e.Ref, event.Requeue, e.Class)
 	}
 	route, ok := in.deps.Registry.Route(e.Route)
 	if !ok {
@@ -77,6 +89,26 @@ func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64
 	}
 	e.SlotNo, e.Render, e.Cause = e.SlotNo+1, 1, event.Requeue
 	return in.place(ctx, tx, route, e, s.trace)
+}
+
+// readable reports whether the revision of an event was read from its source.
+func readable(tx *store.Tx, e *event.Event) (bool, error) {
+	var body []byte
+	if err := tx.QueryRow(`SELECT body FROM event WHERE route = $1 AND ref = $2 AND rev = $3 ORDER BY slot_no LIMIT 1`, e.Route, e.Ref.String(), e.Rev).Scan(&body); err != nil {
+		return false, err
+	}
+	first, err := event.Decode(body)
+	return err == nil && first.Cause != event.Push, err
+}
+
+// askFor has a record read, and admitted whether or not it says anything new.
+func (in *Ingest) askFor(tx *store.Tx, ref event.Ref, cause event.Cause, class event.Class) error {
+	s := in.sourceOf(ref)
+	if s == nil {
+		return nil
+	}
+	signal(s.due)
+	return putHint(tx, s.config.ID, ref, cause, class, "")
 }
 
 func endEvent(tx *store.Tx, id, outcome string, life int64) error {
@@ -109,10 +141,5 @@ func (in *Ingest) reissue(tx *store.Tx, f *trail.Fact) error {
 	if err != nil {
 		return nil
 	}
-	s := in.sourceOf(ref)
-	if s == nil {
-		return nil
-	}
-	signal(s.due)
-	return putHint(tx, s.config.ID, ref, event.Reissue, event.Bulk, "")
+	return in.askFor(tx, ref, event.Reissue, event.Bulk)
 }

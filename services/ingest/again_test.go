@@ -117,3 +117,28 @@ func TestAReissueReadsTheRecordAgain(t *testing.T) {
 		t.Errorf("%d hints", n)
 	}
 }
+
+// The customer of a requeued revision was merged away: the record is read again, and
+// admitted behind the merge though it says nothing new. What was pushed is in no source,
+// and keeps its revision.
+func TestARequeueBehindItsCustomersMergeIsReadAgain(t *testing.T) {
+	w := open(t)
+	into := parse("hubspot/1/company/99")
+	w.portal.put("7", "a", customer)
+	w.run()
+	w.deliver("secret", "7")
+	w.until("the deal is admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef("7").String()) == 1 })
+	pushed := w.admitted(one)
+	w.merge(parse(customer), into, 0)
+
+	first := w.newest("7")
+	w.fact(trail.Fact{Type: "slot.requeued", SourceEventID: first.ID})
+	w.until("it is admitted again", func() bool { return w.newest("7").Rev == 2 })
+	if got, again := w.outcome(first.ID), w.newest("7"); got != "superseded" || again.Lane != into.String() {
+		t.Errorf("it ended %q, and stands in lane %s", got, again.Lane)
+	}
+	w.fact(trail.Fact{Type: "slot.requeued", SourceEventID: pushed})
+	if again := w.newest("a1"); w.outcome(pushed) != "moved" || again.SlotNo != 2 || again.Rev != 1 {
+		t.Errorf("what was pushed ended %q, its newest is revision %d, slot %d", w.outcome(pushed), again.Rev, again.SlotNo)
+	}
+}

@@ -116,14 +116,13 @@ func (in *Ingest) firstLink(tx *store.Tx, f *trail.Fact) error {
 	if err != nil {
 		return err
 	}
-	s := in.sourceOf(ref)
-	if s == nil || into == f.Subject {
+	if into == f.Subject {
 		return nil // the event's own record is at its newest slot already
 	}
 	if ref, err = event.ParseRef(into); err != nil {
 		return err
 	}
-	return putHint(tx, s.config.ID, ref, event.Linked, event.Realtime, "")
+	return in.askFor(tx, ref, event.Linked, event.Realtime)
 }
 
 // posting is the record of a write-back: what the books confirmed, as RFC 8785

@@ -70,14 +70,12 @@ func (in *Ingest) readAgain(tx *store.Tx, which string, arg string) error {
 		return err
 	}
 	for _, e := range held {
-		s := in.sourceOf(e.Ref)
-		if s == nil || e.Cause == event.Push {
+		if e.Cause == event.Push {
 			continue
 		}
-		if err := putHint(tx, s.config.ID, e.Ref, event.Linked, event.Realtime, ""); err != nil {
+		if err := in.askFor(tx, e.Ref, event.Linked, event.Realtime); err != nil {
 			return err
 		}
-		signal(s.due)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ type Decision struct {
 const DeletedHash = "deleted"
 
 // Decide compares a read with what is known. The hash is compared with the
-// last one only, so A, B, A are three revisions; link and reissue ask for a
+// last one only, so A, B, A are three revisions; link, reissue and requeue ask for a
 // revision without a change.
 func Decide(o Object, r Read) Decision {
 	hash := r.Record.Hash
@@ -90,7 +90,9 @@ func Decide(o Object, r Read) Decision {
 	return Decision{Verdict: Admit, Object: next, Type: typeOf(r.Record)}
 }
 
-func forced(c event.Cause) bool { return c == event.Linked || c == event.Reissue }
+func forced(c event.Cause) bool {
+	return c == event.Linked || c == event.Reissue || c == event.Requeue
+}
 
 func typeOf(r connector.Record) event.Type {
 	switch {

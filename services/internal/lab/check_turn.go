@@ -240,7 +240,7 @@ func (in *ingest) checkRead(r admission.Read, s *state) {
 
 // checkNews: a read that says nothing new makes no revision, unless one was asked for.
 func (in *ingest) checkNews(r admission.Read, o admission.Object) {
-	if o.Rev > 0 && o.Hash == r.Record.Hash && !o.Deleted && !r.Record.Deleted && !r.Merges && r.Cause != event.Linked && r.Cause != event.Reissue {
+	if o.Rev > 0 && o.Hash == r.Record.Hash && !o.Deleted && !r.Record.Deleted && !r.Merges && r.Cause != event.Linked && r.Cause != event.Reissue && r.Cause != event.Requeue {
 		in.w.violated("I12", "%s gets a revision for a read that says nothing new (%s)", r.Record.Ref, r.Cause)
 	}
 }

@@ -325,6 +325,11 @@ func (in *ingest) move(e *admitted) {
 		e.outcome = "superseded"
 		return
 	}
+	if in.alias[e.lane] != "" { // its customer was merged away: it names another one now
+		e.outcome = "superseded"
+		in.hint(e.ref, event.Requeue)
+		return
+	}
 	e.outcome = "moved"
 	again := *e
 	again.outcome, again.life, again.slotNo, again.render, again.cause = "", 0, e.slotNo+1, 1, event.Requeue
