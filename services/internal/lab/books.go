@@ -53,6 +53,8 @@ type books struct {
 	down     micros             // until then
 	refuses  micros             // the grant is gone until then
 	vain     int                // requests of this outage
+	large    int                // calls that carried more
+	most     int                // items that a call may carry, whatever is claimed
 	locked   string             // the day through which they are closed
 }
 
@@ -72,6 +74,10 @@ func newBooks(w *site) *books {
 		BatchSize: w.f.batch, LockDates: w.f.lock,
 		Match: map[document.Kind][]string{document.CustomerKind: {connector.ByName}, document.ItemKind: {connector.ByName}, document.InvoiceKind: {connector.ByMark}},
 	}
+	b.most = max(1, w.f.batch)
+	if _, draw := w.luck.of("fewer items"); draw < 0.3 {
+		b.most = max(1, w.f.batch/2)
+	}
 	if w.class == connector.KeyRemembered {
 		b.claims.KeyLife = 24 * time.Hour
 		if w.chance(0.5) {
@@ -80,6 +86,9 @@ func newBooks(w *site) *books {
 	}
 	return b
 }
+
+// tooMany is what the books say of a call that carries too many items.
+const tooMany = "too many items"
 
 // request is one call on its way: what becomes of it is decided here, and each
 // item takes effect within the longest request or never.
@@ -104,6 +113,9 @@ func (b *books) request(c connector.Call, answer func([]connector.Outcome)) {
 		w.after(soon, func() { answer(all(fault.New(fault.InDoubt, "503"))) })
 	case b.refuses > w.now:
 		w.after(soon, func() { answer(all(fault.New(fault.Unauthorized, "the grant is gone"))) })
+	case len(c.Items) > b.most && w.hits(1, "batch too large"):
+		b.checkLarge()
+		w.after(soon, func() { answer(all(&fault.Error{Kind: fault.Rejected, Field: fault.FieldBatch, Text: tooMany})) })
 	case w.hits(f.throttle, "throttled"):
 		w.after(soon, func() {
 			answer(all(&fault.Error{Kind: fault.RateLimited, RetryAfter: time.Duration(1+w.n(30)) * time.Second}))

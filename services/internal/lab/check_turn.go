@@ -107,6 +107,17 @@ func (b *books) checkVain() {
 	}
 }
 
+// largeMost is how many calls carry more than the books take before each process has
+// learned that: some three.
+const largeMost = 30
+
+// checkLarge: what the books say of a call that carries too much is remembered.
+func (b *books) checkLarge() {
+	if b.large++; b.large == largeMost {
+		b.w.violated("I12", "%d calls carried more than the books take", b.large)
+	}
+}
+
 // checkNeeds: an invoice comes after the customer and the item that it names.
 func (b *books) checkNeeds(made *doc) {
 	for _, d := range b.docs {
@@ -343,7 +354,7 @@ func (b *books) checkLinked(f *protocol.Fact) {
 	}
 }
 
-// checkParked: what the connection does is no record's fault, and nobody is asked whose
+// checkParked: what the connection or a batch does is no record's fault, and nobody is asked whose
 // a customer is where a merge that ended says so.
 func (t *tables) checkParked(e *exception.Exception) {
 	if e.Lane == "" {
@@ -354,6 +365,9 @@ func (t *tables) checkParked(e *exception.Exception) {
 	}
 	if e.Kind == exception.Conflict && strings.HasSuffix(e.Reason, "by a person") && t.sure == 0 && t.recovery == nil && !t.touched(e.Subject) {
 		t.w.violated("I8", "%s is in front of a person, and nobody was at its documents: %s", e.Subject, e.Reason)
+	}
+	if strings.Contains(e.Reason, tooMany) {
+		t.w.violated("I8", "%s is in front of a person, since it left with others: %s", e.Subject, e.Reason)
 	}
 	for _, k := range []fault.Kind{fault.Transient, fault.Unauthorized, fault.RateLimited} {
 		if strings.HasPrefix(e.Reason, string(k)) {

@@ -47,7 +47,7 @@ type faults struct {
 
 // Mixes are the named blends of faults.
 func Mixes() []string {
-	return []string{"all", "small", "reads", "kafka", "merge", "people", "closed", "hold", "zombies", "batch", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "strays", "hasty", "alike"}
+	return []string{"all", "small", "reads", "kafka", "merge", "people", "closed", "hold", "zombies", "batch", "halves", "class-A", "class-B", "class-C", "class-D", "restore", "late-life", "strays", "hasty", "alike"}
 }
 
 // classes that a mix plays; a schedule picks one by its seed.
@@ -163,10 +163,13 @@ func (w *world) stress(mix string) {
 		f.operator, f.hasty, f.products, f.companies, f.deals, f.edits = second, 0.9, true, 10, 10+w.n(4), w.n(4)
 		f.rejected, f.lostAnswer, f.late, f.lasts, f.winsWithin = 0.3+0.2*w.rng.Float64(), 0.1, 0.5, 5*minute, 4*minute
 		f.hand, f.outage, f.lookFails, f.lostRequest, f.throttle, f.freeze, f.bulk = 0, 0, 0, 0, 0, 0, 0
-	case "batch": // many customers in bulk at once, so that calls hold several documents
+	case "batch", "halves": // many customers in bulk at once, so that calls hold several documents
 		f.products, f.companies, f.deals, f.edits, f.lasts, f.winsWithin = true, 10, 10+w.n(4), w.n(4), 10*minute, 5*second
 		f.bulk, f.batch, f.half, f.shuffled, f.rejects = 1, []int{2, 5}[w.n(2)], 0.6*w.rng.Float64(), 0.6*w.rng.Float64(), 0
 		f.rejected, f.crash = 0.1*w.rng.Float64(), 0.05*w.rng.Float64()
+		if mix == "halves" { // an item's doubt lasts, while another one of its call has left again
+			f.late, f.lostRequest, f.lookFails, f.crash, f.freeze, f.half, f.batch, f.shuffled = 0.8, 0, 0.5, 0, 0, 0.9, 5, 0
+		}
 	case "alike": // customers of one name are made at once, renamed, and merged
 		f.alike, f.companies, f.deals, f.edits, f.lasts, f.winsWithin = true, 2+w.n(2), 3+w.n(2), 2+w.n(4), 4*minute, []micros{5 * second, minute}[w.n(2)]
 		f.lostAnswer, f.late, f.renames, f.merges, f.rejects = 0.3*w.rng.Float64(), 0.5*w.rng.Float64(), 0.5, 0.3, 0
