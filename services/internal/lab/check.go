@@ -24,9 +24,13 @@ func (b *books) checkOne(made *doc) {
 }
 
 // checkOrder is I3: what reaches the books of one record never goes back to an
-// older revision, and own documents of a lane come in the order of its slots.
+// older revision, and own documents of a lane come in the order of its slots. A copy
+// lands late where a person freed the name that kept it out.
 func (b *books) checkOrder(item connector.Item, d *doc) {
 	b.effects[item.OpID]++
+	if !d.kind.Financial() && b.freed(d) {
+		return
+	}
 	for _, o := range b.w.db.ops {
 		if o.ID != item.OpID || o.Rev == 0 {
 			continue
@@ -198,7 +202,12 @@ func (w *site) checkCredit(note *link.Link) {
 // the need of it away, or where a person put its twin out of use while its create
 // was in doubt, and so freed the name.
 func (w *site) strayMaster(d *doc) bool {
-	return w.db.life > 1 || slices.ContainsFunc(w.books.docs, func(x *doc) bool { return x != d && x.mark == d.mark && x.byHand })
+	return w.db.life > 1 || w.books.freed(d)
+}
+
+// freed: a person put the twin of a customer or an item out of use.
+func (b *books) freed(d *doc) bool {
+	return slices.ContainsFunc(b.docs, func(x *doc) bool { return x != d && x.mark == d.mark && x.byHand })
 }
 
 func (w *site) linked(ref string) bool {

@@ -267,6 +267,9 @@ func (t *tables) checkHalf(e protocol.Ended) {
 		return
 	}
 	_, _, overtaken, _ := t.Around(&s.Slot)
+	for _, l := range t.links { // or was handed what is merged into it
+		overtaken = overtaken || l.SourceRef == s.Subject && l.Rev > s.Rev
+	}
 	for _, o := range t.ops {
 		if o.Lane == e.Lane && o.Seq == e.Seq && o.Rev != 0 && o.State == protocol.Done && !overtaken {
 			t.w.violated("I2", "slot %d of lane %s has an effect and ended superseded, and no newer revision has one", e.Seq, laneID(e.Lane))
@@ -376,14 +379,23 @@ func (t *tables) checkParked(e *exception.Exception) {
 	}
 }
 
-// touched: a person was at what stands in the books for a record.
+// touched: a person was at what stands in the books for a record, or a copy that nobody
+// counted carried out what the books then refused.
 func (t *tables) touched(subject string) bool {
 	for _, l := range t.links {
-		if d := t.w.books.byID[refID(l.OtherRef)]; l.SourceRef == subject && d != nil && d.byHand {
+		d := t.w.books.byID[refID(l.OtherRef)]
+		if l.SourceRef == subject && d != nil && (d.byHand || t.carriedOut(d, l.OtherRef)) {
 			return true
 		}
 	}
 	return false
+}
+
+// carriedOut: a document says what a refused update asked for.
+func (t *tables) carriedOut(d *doc, ref string) bool {
+	return slices.ContainsFunc(t.ops, func(o *protocol.Op) bool {
+		return o.TargetRef == ref && o.State == protocol.Refused && o.Effect == connector.Update && d.says(o.Fields)
+	})
 }
 
 // mergedHere: a slot that ended earlier in the lane names a record as merged away. Where

@@ -719,3 +719,23 @@ func TestASharedCallWithARefusedItemDoesNotLeaveAgain(t *testing.T) {
 		}
 	}
 }
+
+// Customer and item of one slot leave in one call, and the books refuse both: one
+// exception asks, and it stays open.
+func TestTwoRefusedItemsOfASlotAskOnce(t *testing.T) {
+	v, m := bulk(1), NewMemory()
+	h := v.Heads[0]
+	h.Slot.Rendering.Parts = append([]document.Part{
+		{Name: "customer", Kind: document.CustomerKind, Mode: document.Ensure, Desired: document.Issued, Subject: "hubspot/7/company/7", Party: &document.Party{DisplayName: "Acme"}},
+		{Name: "item", Kind: document.ItemKind, Mode: document.Ensure, Desired: document.Issued, Subject: "hubspot/7/product/7", Item: &document.Item{Name: "Widget"}},
+	}, h.Slot.Rendering.Parts...)
+	_, eff := found(t, v, m)
+	if len(eff.Send) != 1 || len(eff.Send[0].Items) != 2 {
+		t.Fatalf("sent %+v", eff.Send)
+	}
+	no := connector.Outcome{Err: fault.New(fault.Rejected, "no")}
+	ch, _ := Step(v, m, Inputs{Answers: []Answer{{Call: eff.Send[0].ID, Outcomes: []connector.Outcome{no, no}}}})
+	if len(ch.Opened) != 1 || len(ch.Acted) != 0 || h.State != Parked || h.Exception != ch.Opened[0].ID {
+		t.Fatalf("opened %+v, acted %+v, the lane is %s for %q", ch.Opened, ch.Acted, h.State, h.Exception)
+	}
+}

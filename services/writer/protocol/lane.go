@@ -215,15 +215,24 @@ func (t *turn) anyOp(h *Head, a, b OpState) bool {
 
 // park puts the head in front of a person and holds the lane.
 func (t *turn) park(h *Head, k exception.Kind, field, reason string, f *fault.Error) verdict {
+	delete(t.m.Agreed, h.place())
+	t.setLane(h, Parked, t.ask(h, k, field, reason, f), 0)
+	return partBlocked
+}
+
+// ask opens an exception in place of the one that the head has. What was opened in
+// this turn already, as for another item of the same call, asks for both.
+func (t *turn) ask(h *Head, k exception.Kind, field, reason string, f *fault.Error) (id string) {
+	e := t.exception(h, k, field, reason, f)
+	if h.Exception == e.ID {
+		return e.ID
+	}
 	if h.Exception != "" { // what it waited for before is no longer the matter
 		t.release(h.Slot, h.Exception, "replaced", reason)
 	}
-	delete(t.m.Agreed, h.place())
-	e := t.exception(h, k, field, reason, f)
 	t.ch.Opened = append(t.ch.Opened, e)
 	t.fact(Fact{Type: "exception.opened", Slot: h.Slot, Outcome: string(k), Detail: reason, Except: e.ID})
-	t.setLane(h, Parked, e.ID, 0)
-	return partBlocked
+	return e.ID
 }
 
 func (t *turn) exception(h *Head, k exception.Kind, field, reason string, f *fault.Error) exception.Exception {

@@ -118,14 +118,9 @@ func (t *turn) refused(h *Head, p *document.Part, k exception.Kind, field, reaso
 // setAside opens an exception and lets the lane go on. The subject's next
 // revision replaces what was set aside.
 func (t *turn) setAside(h *Head, k exception.Kind, field, reason string, f *fault.Error) verdict {
-	if h.Exception != "" { // it was in front of a person before
-		t.release(h.Slot, h.Exception, "replaced", reason)
-	}
-	e := t.exception(h, k, field, reason, f)
-	t.ch.Opened = append(t.ch.Opened, e)
-	t.fact(Fact{Type: "exception.opened", Slot: h.Slot, Outcome: string(k), Detail: reason, Except: e.ID})
-	t.ch.Ended = append(t.ch.Ended, Ended{Lane: h.Lane, Seq: h.Slot.Seq, Outcome: Aside, Exception: e.ID})
-	t.fact(Fact{Type: "slot.aside", Slot: h.Slot, Outcome: string(Aside), Except: e.ID})
+	id := t.ask(h, k, field, reason, f)
+	t.ch.Ended = append(t.ch.Ended, Ended{Lane: h.Lane, Seq: h.Slot.Seq, Outcome: Aside, Exception: id})
+	t.fact(Fact{Type: "slot.aside", Slot: h.Slot, Outcome: string(Aside), Except: id})
 	t.next(h)
 	return partBlocked
 }
