@@ -97,7 +97,7 @@ func everyday() []mutant {
 		{"only a mark is only a mark", planFile, "len(changes) == 1 && changes[0] == changeNote && t.onlyMark", "len(changes) == 1 && t.onlyMark", "closed"},
 		{"what was credited is not owed", answerFile, "if op.Kind == document.CreditNoteKind {", "if false {", "closed"},
 		{"a superseded merge moves links", laneFile, "\t\tif h.AfterMet {\n\t\t\tt.merge(h)", "\t\tif false {\n\t\t\tt.merge(h)", "merge"},
-		{"an agreement answers one question", laneFile, "\tdelete(t.m.Agreed, h.place())\n\te := t.exception", "\te := t.exception", "closed"},
+		{"an agreement answers one question", laneFile, "\tdelete(t.m.Agreed, h.place())\n\tt.setLane(h, Parked", "\tt.setLane(h, Parked", "closed"},
 		{"conflict looks again", answerFile, "\tt.forget(op)\n\th := t.headOf(op)", "\th := t.headOf(op)", "people"},
 	}
 }
