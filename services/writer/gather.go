@@ -138,15 +138,21 @@ func relink(tx *store.Tx, target string, f *trail.Fact) error {
 	if c == nil {
 		return nil
 	}
-	links, err := (tables{tx, target}).links(`source_ref = $1 AND other_target = $2 AND kind = $3 AND part = $4 AND n = $5`, c.SourceRef, target, string(c.Kind), c.Part, c.N)
-	if err != nil {
-		return err
+	var failed error
+	of := func(k link.Key, n int64) *link.Link {
+		links, err := (tables{tx, target}).links(`source_ref = $1 AND other_target = $2 AND kind = $3 AND part = $4 AND n = $5`, k.SourceRef, target, string(k.Kind), k.Part, n)
+		failed = errors.Join(failed, err)
+		if len(links) == 0 {
+			return nil
+		}
+		return links[0]
 	}
-	var old *link.Link
-	if len(links) > 0 {
-		old = links[0]
+	for _, l := range protocol.Relinked(of, target, c) {
+		if failed == nil {
+			failed = putLink(tx, l)
+		}
 	}
-	return putLink(tx, protocol.Relink(old, target, c))
+	return failed
 }
 
 // confirmedBy is what a fact says of a document, or nil.

@@ -118,6 +118,7 @@ func (w *site) actOn(x *excRow, choice int) {
 	switch {
 	case x.Lane == "":
 		c.Action = protocol.Retry
+		w.books.vain-- // asked once more, by a person
 	case x.Seq == 0: // two customers to be merged: done by hand
 		c.Lane, c.Action = "", protocol.Retry
 	case w.actOnRecovery(x, &c):

@@ -199,13 +199,17 @@ func (w *site) gather(r *protocol.Recovery, facts int) {
 }
 
 func (t *tables) relink(c *protocol.Confirmed) {
-	var old *link.Link
-	for _, l := range t.links {
-		if l.Key == c.Key && l.N == c.N {
-			old = l
+	of := func(k link.Key, n int64) *link.Link {
+		for _, l := range t.links {
+			if l.Key == k && l.N == n {
+				return l
+			}
 		}
+		return nil
 	}
-	t.putLink(protocol.Relink(old, t.w.target, c))
+	for _, l := range protocol.Relinked(of, t.w.target, c) {
+		t.putLink(l)
+	}
 }
 
 // Past implements protocol.Tables.

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"strings"
+
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/exception"
@@ -83,6 +85,22 @@ type Confirmed struct {
 	Version, Number string
 	State           link.State
 	MappingHash     string
+}
+
+// Relinked are the links that a later fact corrects: that to its document, and where
+// this is a credit note, that to the invoice which it takes back.
+func Relinked(of func(link.Key, int64) *link.Link, target string, c *Confirmed) []*link.Link {
+	out := []*link.Link{Relink(of(c.Key, c.N), target, c)}
+	part, credits := strings.CutPrefix(c.Part, document.CreditOf)
+	if !credits || c.State != link.Primary {
+		return out
+	}
+	if l := of(link.Key{SourceRef: c.SourceRef, Kind: document.InvoiceKind, Part: part}, c.N); l != nil && l.Live() {
+		x := *l
+		x.State = link.Credited
+		out = append(out, &x)
+	}
+	return out
 }
 
 // Relink corrects a link by a later fact. What the document says is not in the

@@ -248,6 +248,30 @@ func TestFactsRebuildLinks(t *testing.T) {
 	}
 }
 
+// A fact tells of a credit note: what it takes back is owed no more, also where the
+// fact that says so itself is lost.
+func TestAFactOfACreditNoteEndsWhatItCredits(t *testing.T) {
+	for state, want := range map[link.State]link.State{link.Primary: link.Credited, link.Gone: link.Primary} {
+		invoice := linked(view(won(1, "a")), "a")
+		note := &Confirmed{Key: link.Key{SourceRef: deal, Kind: document.CreditNoteKind, Part: document.CreditOf + "invoice"}, N: 1, OtherRef: "quickbooks/9/credit_note/3", State: state}
+		of := func(k link.Key, n int64) *link.Link {
+			if k == invoice.Key && n == invoice.N {
+				return invoice
+			}
+			return nil
+		}
+		got := invoice
+		for _, l := range Relinked(of, target, note) {
+			if l.Key == invoice.Key {
+				got = l
+			}
+		}
+		if got.State != want {
+			t.Errorf("the credit note is %s, and the invoice %s", state, got.State)
+		}
+	}
+}
+
 // The names of a record's parts stand in its renderings: nothing is looked for
 // before all of them are here.
 func TestAllSlotsOfARecordFirst(t *testing.T) {
