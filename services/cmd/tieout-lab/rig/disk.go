@@ -102,7 +102,10 @@ func (r *Rig) failSync(ctx context.Context, d time.Duration) error {
 	go func() { ended <- cmd.Wait() }() // received below
 	select {
 	case err := <-ended:
-		return &chaos.SkippedError{Why: fmt.Sprintf("strace may not watch the database here: %v", err)}
+		if err != nil {
+			return &chaos.SkippedError{Why: fmt.Sprintf("strace may not watch the database here: %v", err)}
+		}
+		return r.revivePostgres(ctx) // all that it watched has stopped, as it must
 	case <-time.After(d):
 	}
 	_ = cmd.Process.Signal(os.Interrupt) // it lets go of what it holds
