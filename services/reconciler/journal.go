@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 )
@@ -32,10 +33,8 @@ func (r *Reconciler) whole(ctx context.Context) error {
 		if r.deps.Now().After(deadline) {
 			return fmt.Errorf("the journal lacks %d of the writer's facts and nothing was compared: look at the lag of the consumer group tieout-%s, then reconcile again", behind, Name)
 		}
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, journalLook) {
 			return ctx.Err()
-		case <-time.After(journalLook):
 		}
 	}
 }

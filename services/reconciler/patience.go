@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/idle"
 )
 
 const (
@@ -32,10 +33,8 @@ func patiently[T any](ctx context.Context, r *Reconciler, read func() (T, error)
 			return out, err
 		}
 		r.deps.Log.InfoContext(ctx, "a vendor is asked again", "in", wait, "error", err)
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, wait) {
 			return out, ctx.Err()
-		case <-time.After(wait):
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
 	"tieout.dev/services/reconciler/match"
@@ -42,10 +43,8 @@ func (r *Reconciler) reconcile(ctx context.Context, entity, period string) (run 
 			return run, nil, err
 		}
 		if one.Unexplained() {
-			select {
-			case <-ctx.Done():
+			if !idle.For(ctx, r.deps.LookAgain) {
 				return run, nil, ctx.Err()
-			case <-time.After(r.deps.LookAgain):
 			}
 			if one, err = r.look(ctx, t.entity, t.account, period, one.OpenIDs()); err != nil {
 				return run, nil, err

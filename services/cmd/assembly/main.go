@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/config"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/telemetry"
 )
 
@@ -87,12 +88,5 @@ const (
 // again waits before the next try, and returns false when ctx ends.
 func (w *wait) again(ctx context.Context) bool {
 	w.now = min(max(2*w.now, firstWait), lastWait)
-	t := time.NewTimer(w.now)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	return idle.For(ctx, w.now)
 }

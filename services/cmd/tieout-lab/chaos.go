@@ -19,6 +19,7 @@ import (
 	"tieout.dev/services/cmd/tieout-lab/rig"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/drill"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/lab/chaos"
 	"tieout.dev/services/internal/lab/verify"
 )
@@ -200,12 +201,7 @@ func judge(ctx context.Context, dir string, r *rig.Rig, report *chaos.Report, sa
 			return nil
 		}
 		say("not at rest: %s", restless(results, violations, err))
-		timer := time.NewTimer(restLook)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		idle.For(ctx, restLook)
 	}
 }
 

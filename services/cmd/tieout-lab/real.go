@@ -15,6 +15,7 @@ import (
 
 	"tieout.dev/services/cmd/tieout-lab/lab"
 	"tieout.dev/services/cmd/tieout/endpoints"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/parts"
 )
 
@@ -201,12 +202,8 @@ func waitGone(ctx context.Context, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
 	defer cancel()
 	for syscall.Kill(pid, 0) == nil {
-		timer := time.NewTimer(100 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !idle.For(ctx, 100*time.Millisecond) {
 			return fmt.Errorf("pid %d does not end: %w", pid, ctx.Err())
-		case <-timer.C:
 		}
 	}
 	return nil

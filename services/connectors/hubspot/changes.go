@@ -12,6 +12,7 @@ import (
 
 	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/fault"
+	"tieout.dev/services/internal/idle"
 )
 
 const (
@@ -275,10 +276,8 @@ func (s *source) search(ctx context.Context, typ, sort string, filters []conditi
 		if err == nil || f.Kind != fault.RateLimited || f.RetryAfter > 10*time.Second || try == searchTries {
 			return page, served, err
 		}
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, max(f.RetryAfter, 10*time.Millisecond)) {
 			return nil, time.Time{}, ctx.Err()
-		case <-time.After(max(f.RetryAfter, 10*time.Millisecond)):
 		}
 	}
 }

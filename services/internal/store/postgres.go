@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/trust"
 )
 
@@ -206,12 +207,8 @@ func reconnecting(ctx context.Context, do func() error) error {
 		if err == nil || !away(err) || ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !idle.For(ctx, wait) {
 			return errors.Join(ctx.Err(), err)
-		case <-timer.C:
 		}
 		wait = min(2*wait, time.Second)
 	}

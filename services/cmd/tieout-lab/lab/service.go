@@ -18,6 +18,7 @@ import (
 	"tieout.dev/services/cmd/tieout/world"
 	"tieout.dev/services/internal/config"
 	"tieout.dev/services/internal/crash"
+	"tieout.dev/services/internal/idle"
 	"tieout.dev/services/internal/parts"
 )
 
@@ -265,12 +266,8 @@ func (s *service) await(ctx context.Context) error {
 		if gaveUp != nil {
 			return gaveUp
 		}
-		timer := time.NewTimer(50 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !idle.For(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("%s is not ready: %s (see %s): %w", s.label(), why, s.logPath(), ctx.Err())
-		case <-timer.C:
 		}
 	}
 }

@@ -101,15 +101,14 @@ func (r *Rig) failSync(ctx context.Context, d time.Duration) error {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }() // received below
 	select {
-	case err := <-ended:
+	case err := <-ended: // where all that it watched has stopped, as it must, there is none
 		if err != nil {
 			return &chaos.SkippedError{Why: fmt.Sprintf("strace may not watch the database here: %v", err)}
 		}
-		return r.revivePostgres(ctx) // all that it watched has stopped, as it must
 	case <-time.After(d):
+		_ = cmd.Process.Signal(os.Interrupt) // it lets go of what it holds
+		<-ended
 	}
-	_ = cmd.Process.Signal(os.Interrupt) // it lets go of what it holds
-	<-ended
 	return r.revivePostgres(ctx)
 }
 

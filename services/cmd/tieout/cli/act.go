@@ -10,6 +10,8 @@ import (
 	"time"
 
 	controlv1 "tieout.dev/proto/control/v1"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // outcomeWithin is how long a person waits to hear what became of an action: the
@@ -89,10 +91,8 @@ func (c clients) hear(ctx context.Context, commands []string, v *actView) error 
 		if len(commands) == 0 || time.Now().After(end) {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, look) {
 			return ctx.Err()
-		case <-time.After(look):
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "tieout.dev/proto/control/v1"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // entryView is one audit entry; its names are promises.
@@ -132,10 +134,8 @@ func (a *app) tailAudit(ctx context.Context, follow bool) error {
 			return nil
 		}
 		r.Limit = searchTail
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, time.Second) {
 			return nil
-		case <-time.After(time.Second):
 		}
 	}
 }

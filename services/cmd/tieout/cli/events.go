@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	controlv1 "tieout.dev/proto/control/v1"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // eventView is an event and how it ended; its names are promises.
@@ -98,10 +100,8 @@ func (a *app) tailEvents(ctx context.Context, r *controlv1.ListEventsRequest, fo
 		if !follow {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, time.Second) {
 			return nil
-		case <-time.After(time.Second):
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "tieout.dev/proto/control/v1"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // look is how often the state is asked for while waiting.
@@ -79,10 +81,8 @@ func (a *app) runWait(ctx context.Context, w waiting) error {
 		if err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, look) {
 			return a.waited(open, nil)
-		case <-time.After(look):
 		}
 	}
 }
@@ -109,10 +109,8 @@ func patiently(ctx context.Context, ask func() error) error {
 		if err == nil || status.Code(err) != codes.Unavailable || time.Now().After(end) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, look) {
 			return err
-		case <-time.After(look):
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // watchEvery is how often a watched list is asked for again.
@@ -27,10 +29,8 @@ func (a *app) watched(cmd *cobra.Command) *cobra.Command {
 			if told := errors.As(err, &f) && f.silent; !watch || err != nil && !told {
 				return err
 			}
-			select {
-			case <-cmd.Context().Done():
+			if !idle.For(cmd.Context(), watchEvery) {
 				return nil
-			case <-time.After(watchEvery):
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"tieout.dev/services/cmd/tieout/crm"
 	"tieout.dev/services/cmd/tieout/endpoints"
 	"tieout.dev/services/internal/control"
+	"tieout.dev/services/internal/idle"
 )
 
 // ErrUnexplained says that the two sides differ without a cause.
@@ -172,10 +173,8 @@ func (t *Teller) rest(ctx context.Context) error {
 			t.endMoving()
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, look) {
 			return fmt.Errorf("things did not come to rest: %w", ctx.Err())
-		case <-time.After(look):
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc"
 
 	controlv1 "tieout.dev/proto/control/v1"
+
+	"tieout.dev/services/internal/idle"
 )
 
 // Ready waits until every target has an owner and the CRM was listed once. Each
@@ -23,10 +25,8 @@ func Ready(ctx context.Context, conn grpc.ClientConnInterface) error {
 		if werr == nil && ierr == nil && owned(w, seen) && polled(i) {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !idle.For(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("the services are not ready: %w", errors.Join(ctx.Err(), werr, ierr))
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
