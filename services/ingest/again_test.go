@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/drill"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
@@ -58,17 +57,9 @@ func TestARequeueKeepsWhatItFollows(t *testing.T) {
 	w := open(t)
 	w.portal.put("7", "a", customer)
 	w.run()
-	admitted := func(id string) {
-		t.Helper()
-		w.deliver("secret", id)
-		w.until("deal "+id+" is admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef(id).String()) == 1 })
-	}
-	admitted("7")
-	merged := connector.Record{Ref: dealRef("9"), Customer: event.Ref{System: "hubspot", Account: "1", Type: "company", ID: "6"}, Data: []byte("{}"), Hash: "a", MergedFrom: []event.Ref{dealRef("7")}}
-	w.portal.mu.Lock()
-	w.portal.records["9"] = merged
-	w.portal.mu.Unlock()
-	admitted("9")
+	w.read("7", 1)
+	w.portal.put("9", "a", "hubspot/1/company/6", dealRef("7"))
+	w.read("9", 1)
 	first := w.newest("9")
 	w.fact(trail.Fact{Type: "slot.requeued", SourceEventID: first.ID})
 	again := w.newest("9")
@@ -126,8 +117,7 @@ func TestARequeueBehindItsCustomersMergeIsReadAgain(t *testing.T) {
 	into := parse("hubspot/1/company/99")
 	w.portal.put("7", "a", customer)
 	w.run()
-	w.deliver("secret", "7")
-	w.until("the deal is admitted", func() bool { return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef("7").String()) == 1 })
+	w.read("7", 1)
 	pushed := w.admitted(one)
 	w.merge(parse(customer), into, 0)
 

@@ -132,9 +132,15 @@ func anyLive(tx *store.Tx, of []event.Ref) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		if o.Rev == 0 || o.Deleted {
+			continue
+		}
 		into, err := survivor(tx, ref.String())
-		if err != nil || o.Rev > 0 && !o.Deleted && into == ref.String() {
-			return err == nil, err
+		if err != nil {
+			return false, err
+		}
+		if into == ref.String() {
+			return true, nil
 		}
 	}
 	return false, nil

@@ -10,28 +10,40 @@ import (
 	"tieout.dev/services/internal/store"
 )
 
-// A deletion that no webhook told and no search shows is found within a day,
-// once, and a listing that breaks off is begun again.
-func TestArchivedRecordsAreFoundWithinADay(t *testing.T) {
+// openArchive is a CRM whose deals were all read, and whose archive was looked at for
+// the first time; the clock of ingest is ahead by later.
+func openArchive(t *testing.T, later *time.Duration, deals, companies int) (*crm, connector.Archiver, []string) {
+	t.Helper()
 	c := openCRM(t)
-	var later time.Duration
-	c.in.deps.Now = func() time.Time { return time.Now().Add(later) }
+	c.in.deps.Now = func() time.Time { return time.Now().Add(*later) }
 	s := c.in.sources[0]
 	archiver := s.conn.Source.(connector.Archiver)
-	ids := c.deals(120, 3)
+	ids := c.deals(deals, companies)
 	if err := s.archiveDue(t.Context(), archiver); err != nil {
 		t.Fatal(err)
 	}
-	hinted := func() int64 { return c.count(`SELECT COUNT(*) FROM hint`) }
 	s.pollOnce(t.Context())
-	if _, err := s.fetchDue(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for hinted() > 0 {
-		if _, err := s.fetchDue(t.Context()); err != nil {
-			t.Fatal(err)
+	c.readHinted()
+	return c, archiver, ids
+}
+
+// readHinted reads what is hinted at.
+func (c *crm) readHinted() {
+	c.t.Helper()
+	for c.count(`SELECT COUNT(*) FROM hint`) > 0 {
+		if _, err := c.in.sources[0].fetchDue(c.t.Context()); err != nil {
+			c.t.Fatal(err)
 		}
 	}
+}
+
+// A deletion that no webhook told and no search shows is found within a day,
+// once, and a listing that breaks off is begun again.
+func TestArchivedRecordsAreFoundWithinADay(t *testing.T) {
+	var later time.Duration
+	c, archiver, ids := openArchive(t, &later, 120, 3)
+	s := c.in.sources[0]
+	hinted := func() int64 { return c.count(`SELECT COUNT(*) FROM hint`) }
 	for _, id := range ids[:110] {
 		c.ask("DELETE", "/crm/v3/objects/deals/"+id, nil)
 	}
@@ -53,11 +65,7 @@ func TestArchivedRecordsAreFoundWithinADay(t *testing.T) {
 			t.Fatalf("after %s: %d records to be read, %v; want %d", step.after, hinted(), err, step.want)
 		}
 	}
-	for hinted() > 0 {
-		if _, err := s.fetchDue(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.readHinted()
 	if n := c.count(`SELECT COUNT(*) FROM object WHERE deleted = 1`); n != 110 {
 		t.Errorf("%d records are known to be gone", n)
 	}
@@ -97,25 +105,9 @@ func TestMergedAwayRecordsAreNoDeletions(t *testing.T) {
 // Two deals that are known become one, and that is deleted before anybody read it: what
 // they have in the books is found to be owed no more.
 func TestADeletedSurvivorIsFoundByWhatItTookIn(t *testing.T) {
-	c := openCRM(t)
 	var later time.Duration
-	c.in.deps.Now = func() time.Time { return time.Now().Add(later) }
+	c, archiver, ids := openArchive(t, &later, 2, 1)
 	s := c.in.sources[0]
-	archiver := s.conn.Source.(connector.Archiver)
-	ids := c.deals(2, 1)
-	if err := s.archiveDue(t.Context(), archiver); err != nil {
-		t.Fatal(err)
-	}
-	s.pollOnce(t.Context())
-	readAll := func() {
-		t.Helper()
-		for c.count(`SELECT COUNT(*) FROM hint`) > 0 {
-			if _, err := s.fetchDue(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	readAll()
 	into := c.ask("POST", "/crm/v3/objects/deals/merge", map[string]any{"primaryObjectId": ids[0], "objectIdToMerge": ids[1]})["id"].(string)
 	c.ask("DELETE", "/crm/v3/objects/deals/"+into, nil)
 	for g, err := range archiver.Archived(t.Context(), "deal") {
@@ -131,7 +123,7 @@ func TestADeletedSurvivorIsFoundByWhatItTookIn(t *testing.T) {
 	if n := c.count(`SELECT COUNT(*) FROM hint WHERE ref LIKE '%/deal/` + into + `'`); n != 1 {
 		t.Fatalf("%d hints of the survivor", n)
 	}
-	readAll()
+	c.readHinted()
 	if n := c.count(`SELECT COUNT(*) FROM object WHERE deleted = 1 AND ref LIKE '%/deal/` + into + `'`); n != 1 {
 		t.Error("the survivor is not known to be gone")
 	}

@@ -42,11 +42,11 @@ type portal struct {
 	fetched int
 }
 
-func (p *portal) put(id, content, customer string) {
+func (p *portal) put(id, content, customer string, mergedFrom ...event.Ref) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ref := dealRef(id)
-	p.records[id] = connector.Record{Ref: ref, Version: content, ChangedAt: time.Now(), Customer: parse(customer), Data: []byte(`{"v":"` + content + `"}`), Hash: content}
+	p.records[id] = connector.Record{Ref: ref, Version: content, ChangedAt: time.Now(), Customer: parse(customer), Data: []byte(`{"v":"` + content + `"}`), Hash: content, MergedFrom: mergedFrom}
 }
 
 func (p *portal) Changes(_ context.Context, _, _ string) iter.Seq2[connector.Change, error] {

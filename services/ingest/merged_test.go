@@ -33,39 +33,26 @@ func TestMergesAreRemembered(t *testing.T) {
 	w.portal.put("7", "a", customer)
 	w.portal.put("8", "a", customer)
 	w.run()
-	count := func(id string) int64 {
-		return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef(id).String())
-	}
-	read := func(id string, want int64) {
-		t.Helper()
-		w.deliver("secret", id)
-		w.until("deal "+id+" is admitted", func() bool { return count(id) == want && w.count(`SELECT COUNT(*) FROM hint`) == 0 })
-	}
-	read("7", 1)
-	read("8", 1)
+	w.read("7", 1)
+	w.read("8", 1)
 	w.portal.put("8", "b", "hubspot/1/company/6") // and its older slot stands where it was
-	read("8", 2)
-	w.portal.put("9", "a", customer)
-	w.portal.mu.Lock()
-	r := w.portal.records["9"]
-	r.MergedFrom = []event.Ref{dealRef("7"), dealRef("8")}
-	w.portal.records["9"] = r
-	w.portal.mu.Unlock()
-	read("9", 1)
+	w.read("8", 2)
+	w.portal.put("9", "a", customer, dealRef("7"), dealRef("8"))
+	w.read("9", 1)
 	merged := []string{dealRef("7").String(), dealRef("8").String()}
 	after := []event.LaneSeq{{Lane: customer, Seq: 1}, {Lane: customer, Seq: 2}, {Lane: "hubspot/1/company/6", Seq: 1}}
 	if e := w.newest("9"); e.Type != event.Merge || !slices.Equal(e.MergedFrom, merged) || !slices.Equal(e.After, after) {
 		t.Errorf("the merge is %s of %v after %v", e.Type, e.MergedFrom, e.After)
 	}
 	w.portal.put("9", "b", customer) // and the source says no more of the merge
-	read("9", 2)
+	w.read("9", 2)
 	if e := w.newest("9"); !slices.Equal(e.MergedFrom, merged) {
 		t.Errorf("the next revision names %v", e.MergedFrom)
 	}
 	w.portal.put("7", "read before it was merged", customer)
 	w.deliver("secret", "7")
 	w.until("it is read", func() bool { return w.count(`SELECT COUNT(*) FROM hint`) == 0 })
-	if n := count("7"); n != 1 {
+	if n := w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef("7").String()); n != 1 {
 		t.Errorf("a merged deal has %d events", n)
 	}
 }
@@ -106,6 +93,15 @@ func TestALinkOfAMergedRecordAsksForItsSurvivor(t *testing.T) {
 	if n := hints("7"); n != 1 {
 		t.Errorf("linked by a slot of the merged deal: %d hints of the survivor", n)
 	}
+}
+
+// read has a deal read until so many events of it are admitted.
+func (w *world) read(id string, events int64) {
+	w.t.Helper()
+	w.deliver("secret", id)
+	w.until("deal "+id+" is admitted", func() bool {
+		return w.count(`SELECT COUNT(*) FROM event WHERE ref = $1`, dealRef(id).String()) == events && w.count(`SELECT COUNT(*) FROM hint`) == 0
+	})
 }
 
 // merge notes that a record became another one, and by which read that was found.

@@ -106,7 +106,7 @@ func simulate(ctx context.Context, o lab.Options, bare bool) error {
 		return err
 	}
 	took, asked := time.Since(started), o.Seeds
-	o.Seeds = r.Played
+	o.Seeds = uint64(r.Coverage.Seeds)
 	s := summary{
 		Seeds: o.Seeds, Base: o.Base, Mix: o.Mix, PerSecond: int64(float64(o.Seeds) / took.Seconds()), Faults: r.Coverage.Faults, Ops: r.Coverage.Ops,
 		Posted: r.Coverage.Outcomes["posted"], Violations: r.Violations, Digest: r.Digest,
@@ -141,8 +141,8 @@ func simulate(ctx context.Context, o lab.Options, bare bool) error {
 		return err
 	}
 	fmt.Println(string(line))
-	if broken == nil && r.Played < asked {
-		return fmt.Errorf("ended after %d of %d schedules, which broke nothing", r.Played, asked)
+	if broken == nil && o.Seeds < asked {
+		return fmt.Errorf("ended after %d of %d schedules, which broke nothing", o.Seeds, asked)
 	}
 	return broken
 }

@@ -129,10 +129,7 @@ func (s *source) record(a *aggregate, related map[string]any) connector.Record {
 	data["merged_ids"] = texts(merged)
 	r := connector.Record{
 		Ref: s.ref(a.typ, a.object.ID), Version: version(a.typ, a.object), ChangedAt: modified(a.typ, a.object),
-		Deleted: a.object.Archived, CreatedAt: a.object.CreatedAt, QualifiedAt: qualified(a),
-	}
-	for _, id := range merged {
-		r.MergedFrom = append(r.MergedFrom, s.ref(a.typ, id))
+		Deleted: a.object.Archived, CreatedAt: a.object.CreatedAt, QualifiedAt: qualified(a), MergedFrom: s.refs(a.typ, merged),
 	}
 	if a.typ == typeDeal {
 		s.addDeal(a, data)
@@ -246,6 +243,13 @@ func primaries(list []end) []string {
 
 func (s *source) ref(typ, id string) event.Ref {
 	return event.Ref{System: System, Account: s.account, Type: typ, ID: id}
+}
+
+func (s *source) refs(typ string, ids []string) (out []event.Ref) {
+	for _, id := range ids {
+		out = append(out, s.ref(typ, id))
+	}
+	return out
 }
 
 // flexID is an id that HubSpot writes as a number or as a string.

@@ -200,11 +200,7 @@ func (s *source) List(ctx context.Context, typ string) iter.Seq2[event.Ref, erro
 func (s *source) Archived(ctx context.Context, typ string) iter.Seq2[connector.Gone, error] {
 	return func(yield func(connector.Gone, error) bool) {
 		for o, err := range s.list(ctx, typ, url.Values{"archived": {"true"}, "properties": {propertyMerged}}) {
-			g := connector.Gone{Ref: s.ref(typ, o.ID)}
-			for _, id := range o.merged() {
-				g.MergedFrom = append(g.MergedFrom, s.ref(typ, id))
-			}
-			if !yield(g, err) {
+			if !yield(connector.Gone{Ref: s.ref(typ, o.ID), MergedFrom: s.refs(typ, o.merged())}, err) {
 				return
 			}
 		}

@@ -34,7 +34,6 @@ type Options struct {
 
 // Report is what they showed.
 type Report struct {
-	Played     uint64
 	Coverage   *Coverage
 	Violations []Violation
 	// Digest is over all histories in the order of their seeds.
@@ -70,7 +69,6 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 				sum, bad := playBlock(o, from, min(block, o.Base+o.Seeds-from), cover, in)
 				mu.Lock()
 				digests[i], out.Violations = sum, append(out.Violations, bad...)
-				out.Played += min(block, o.Base+o.Seeds-from)
 				if o.First && len(bad) > 0 {
 					next = blocks // those before it are under way
 				}

@@ -67,7 +67,7 @@ func (t *turn) alias(h *Head, l *link.Link) {
 func (t *turn) handOver(h *Head, l *link.Link, p *connector.Posting) {
 	moved := *l
 	moved.Key = link.Key{SourceRef: h.Slot.Subject, Kind: l.Kind, Part: l.Part}
-	moved.N, moved.State, moved.AliasOf, moved.Rev = t.nextOf(moved.Key), link.Primary, "", h.Slot.Rev // revisions are of one record
+	moved.N, moved.State, moved.Rev = t.nextOf(moved.Key), link.Primary, h.Slot.Rev // revisions are of one record
 	t.alias(h, l)
 	t.newLink(&moved)
 	t.v.Owners[moved.OtherRef] = moved.Key

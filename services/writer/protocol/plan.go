@@ -49,14 +49,21 @@ func (t *turn) part(h *Head, p *document.Part) verdict {
 
 // live returns the part's live link and the number that a new document has.
 func (t *turn) live(p *document.Part) (*link.Link, int64) {
-	var n int64
-	for _, l := range t.v.Links[link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}] {
+	key := link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}
+	for _, l := range t.v.Links[key] {
 		if l.Live() {
 			return l, l.N
 		}
+	}
+	return nil, t.nextOf(key)
+}
+
+// nextOf is the number that a part's next document takes.
+func (t *turn) nextOf(key link.Key) (n int64) {
+	for _, l := range t.v.Links[key] {
 		n = max(n, l.N)
 	}
-	return nil, n + 1
+	return n + 1
 }
 
 // ensure: a live link means done; else one create by whichever lane comes

@@ -30,23 +30,13 @@ func (t *turn) recallPart(h *Head, p document.Part, accepted bool) verdict {
 	}
 	var twins []connector.Posting
 	for n, misses := int64(1), 0; misses < beyond; n++ {
-		l := known[n]
-		if l != nil {
+		if l := known[n]; l != nil {
 			misses = 0
-			if v := t.recallKnown(h, &p, l, accepted); v != partDone {
-				return v
-			}
-			same, v := t.twinsOf(&p, l, opaque)
+			same, v := t.recallNumber(h, &p, l, accepted)
 			if v != partDone {
 				return v
 			}
 			twins = append(twins, same...)
-			if !l.Live() {
-				continue
-			}
-			if v := t.recallCredit(h, &p, n, accepted); v != partDone {
-				return v
-			}
 			continue
 		}
 		if opaque {
@@ -72,17 +62,29 @@ func (t *turn) recallPart(h *Head, p document.Part, accepted bool) verdict {
 	return partDone
 }
 
+// recallNumber looks at what is there of a number that a link has: its document, what
+// else bears its mark, and its credit note.
+func (t *turn) recallNumber(h *Head, p *document.Part, l *link.Link, accepted bool) (twins []connector.Posting, v verdict) {
+	if v = t.recallKnown(h, p, l, accepted); v != partDone {
+		return nil, v
+	}
+	if twins, v = t.twinsOf(p, l); v != partDone || !l.Live() {
+		return twins, v
+	}
+	return twins, t.recallCredit(h, p, l.N, accepted)
+}
+
 // twinsOf searches what bears the mark of a link whose own document bears another:
 // in one life a merge handed that over as this number, and in a later one, which had
 // not heard of it, the record's own document took the number.
-func (t *turn) twinsOf(p *document.Part, l *link.Link, opaque bool) (twins []connector.Posting, v verdict) {
+func (t *turn) twinsOf(p *document.Part, l *link.Link) (twins []connector.Posting, v verdict) {
 	mark := document.Mark(t.v.Target, p.Subject, p.Name, l.N)
 	if l.Live() && l.State != link.Held {
 		if cur, v := t.readLinked(l); v != partDone || cur != nil && cur.Mark == mark {
 			return nil, v
 		}
 	}
-	if opaque {
+	if t.v.Claims.Ambiguity[p.Kind] == connector.Opaque {
 		return nil, partDone // a person said that nothing is missing
 	}
 	a, v := t.markLooked(p, mark)
@@ -95,14 +97,6 @@ func (t *turn) twinsOf(p *document.Part, l *link.Link, opaque bool) (twins []con
 		}
 	}
 	return twins, partDone
-}
-
-// nextOf is the number that a part's next document takes.
-func (t *turn) nextOf(key link.Key) (n int64) {
-	for _, l := range t.v.Links[key] {
-		n = max(n, l.N)
-	}
-	return n + 1
 }
 
 // recallKnown reads the document that a live link names. Void is what somebody
