@@ -43,7 +43,7 @@ func (t *turn) move(h *Head) {
 		if h.AfterMet {
 			t.merge(h) // what stands between it and the newer one needs the customer already
 		}
-		t.end(h, Superseded)
+		t.end(h, superseded(h))
 		return
 	case h.State == Parked && !t.takeOver(h):
 		return
@@ -68,6 +68,15 @@ func (t *turn) overtaken(h *Head) bool {
 // of a merge may go as well: each later one names all that was merged.
 func (t *turn) replaced(h *Head) bool {
 	return h.NewerHere && h.AfterMet && !t.hasDone(h) || h.State == Parked && h.NewerAny
+}
+
+// superseded is how a head ends that a newer revision makes superfluous: that a person
+// discarded it in a life that is lost is told as they said it.
+func superseded(h *Head) Outcome {
+	if h.Past != nil && h.Past.Ended == Discarded {
+		return Discarded
+	}
+	return Superseded
 }
 
 // run works through the parts in order. Ensure parts of one slot go together;

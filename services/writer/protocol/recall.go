@@ -157,6 +157,34 @@ func (t *turn) markLooked(p *document.Part, mark string) (*LookAnswer, verdict) 
 	return t.looked(Look{Key: "recall|" + mark, Kind: p.Kind, Probe: &connector.Probe{Kind: p.Kind, Mark: mark, Since: t.lostSince()}})
 }
 
+// recallBeyond searches what a record whose end is told may hold behind the documents
+// that are known: a person may have had one issued anew in a life that came after that
+// end. Nobody is asked, since the end stands; what is not clear is for reconciliation.
+func (t *turn) recallBeyond(h *Head) verdict {
+	if h.Past.Absorbed || h.Past.Ended != Posted && h.Past.Ended != Unchanged {
+		return partDone
+	}
+	for _, p := range t.pastParts(h) {
+		if t.v.Claims.Ambiguity[p.Kind] == connector.Opaque {
+			continue
+		}
+		key := link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}
+		for n, misses := t.nextOf(key), 0; misses < beyond; n++ {
+			a, v := t.markLooked(&p, document.Mark(t.v.Target, p.Subject, p.Name, n))
+			if v != partDone {
+				return v
+			}
+			misses++
+			if a != nil && len(a.Postings) == 1 {
+				misses = 0
+				t.relink(h, &p, n, &a.Postings[0], false)
+				t.endBefore(key, n)
+			}
+		}
+	}
+	return partDone
+}
+
 // recallMasters searches the customer and the items that a slot made in the life that
 // is lost: renamed since, nothing but their mark tells whose they are.
 func (t *turn) recallMasters(h *Head) verdict {

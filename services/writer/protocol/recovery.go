@@ -146,7 +146,7 @@ func (t *turn) past(h *Head) bool {
 	case p == nil, merges && !h.AfterMet:
 		return false
 	case p.Ended != "":
-		if t.recallMasters(h) != partDone {
+		if t.recallMasters(h) != partDone || t.recallBeyond(h) != partDone {
 			return true
 		}
 		t.merge(h)

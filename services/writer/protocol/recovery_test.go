@@ -147,7 +147,7 @@ func TestAnEndedSlotsOpIsClosed(t *testing.T) {
 	v.Ops, v.OpIDs, v.Calls = first.Ops, first.OpIDs, []*Call{c}
 	c.State, c.FirstSent = CallDoubt, 0
 	v.Heads[0].Past.Ended = Posted
-	ch, _ := Step(v, m, Inputs{})
+	ch, _ := found(t, v, m)
 	if c.State != CallSettled || first.Ops[c.Items[0].OpID].State != Done || len(ch.Ended) != 1 {
 		t.Fatalf("call %s, op %s, ended %v", c.State, first.Ops[c.Items[0].OpID].State, ch.Ended)
 	}
@@ -312,8 +312,48 @@ func TestTheEndOfAMergeIsTakenOverAfterWhatItFollows(t *testing.T) {
 		h.AfterMet, h.Slot.Rendering.Type, h.Slot.Rendering.MergedFrom = met, event.Delete, []string{"hubspot/7/deal/29"}
 		v, m := restored(h)
 		v.Heads[0].Past.Ended = Unchanged
-		if ch, _ := Step(v, m, Inputs{}); len(ch.Ended) != want {
+		if ch, _ := found(t, v, m); len(ch.Ended) != want {
 			t.Errorf("what it follows has ended: %v; ended %v", met, ch.Ended)
+		}
+	}
+}
+
+// A merge that a person discarded in the life that is lost, and whose documents a fact
+// says are a newer revision's, is told as discarded and not as superseded.
+func TestWhatAPersonDiscardedStaysDiscarded(t *testing.T) {
+	for told, want := range map[Outcome]Outcome{Discarded: Discarded, Unchanged: Superseded} {
+		h := won(1, "a")
+		h.AfterMet, h.Overtaken, h.Slot.Rendering.MergedFrom = false, true, []string{"hubspot/7/deal/29"}
+		v, m := restored(h)
+		v.Heads[0].Past.Ended = told
+		if ch, _ := Step(v, m, Inputs{}); len(ch.Ended) != 1 || ch.Ended[0].Outcome != want {
+			t.Errorf("told %s: ended %v", told, ch.Ended)
+		}
+	}
+}
+
+// A person had a document issued anew in a second lost life, for a slot whose end in the
+// first one is told: it is found by its mark, and nobody is asked, whatever is there.
+func TestWhatWasIssuedAnewBehindAToldEndIsFound(t *testing.T) {
+	anew := func(id string) *connector.Posting {
+		p := posting("a", connector.Open)
+		p.Mark, p.Ref.ID = document.Mark(target, deal, "invoice", 2), id
+		return p
+	}
+	for what, x := range map[string]struct {
+		end   Outcome
+		books []*connector.Posting
+		links int
+	}{
+		"posted": {Posted, []*connector.Posting{anew("2")}, 2}, "unchanged": {Unchanged, []*connector.Posting{anew("2")}, 2},
+		"nothing": {Posted, nil, 1}, "twice": {Posted, []*connector.Posting{anew("2"), anew("3")}, 1}, "discarded": {Discarded, []*connector.Posting{anew("2")}, 1},
+	} {
+		v, m := restored(won(1, "a"))
+		v.Heads[0].Past.Ended = x.end
+		old := linked(v, "a")
+		ch, eff := found(t, v, m, x.books...)
+		if len(eff.Send)+len(ch.Opened) != 0 || len(ch.Ended) != 1 || ch.Ended[0].Outcome != x.end || len(v.Links[old.Key]) != x.links || old.Live() != (x.links == 1) {
+			t.Errorf("%s: sent %v, opened %v, ended %v, links %d", what, eff.Send, ch.Opened, ch.Ended, len(v.Links[old.Key]))
 		}
 	}
 }
