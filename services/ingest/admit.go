@@ -41,6 +41,12 @@ func (in *Ingest) admitRecord(ctx context.Context, tx *store.Tx, s *source, h hi
 	if into != ref.String() { // read before it was merged away: its survivor speaks for it
 		return false, countRun(tx, h.Run, "duplicate")
 	}
+	if r.Record.Absent && o.Pushed {
+		if r.Record, err = asPushed(tx, ref, o); err != nil {
+			return false, err
+		}
+		r.Pushed = true
+	}
 	if r.Record.MergedFrom, r.Merges, err = mergedFrom(tx, r.Record); err != nil {
 		return false, err
 	}
@@ -382,19 +388,19 @@ func traceID(parent string) string {
 
 func loadObject(tx *store.Tx, ref event.Ref) (admission.Object, error) {
 	var o admission.Object
-	var deleted, qualified int64
-	err := tx.QueryRow(`SELECT rev, hash, vendor_version, read_no, deleted, qualified FROM object WHERE ref = $1`, ref.String()).Scan(&o.Rev, &o.Hash, &o.Version, &o.ReadNo, &deleted, &qualified)
+	var deleted, qualified, pushed int64
+	err := tx.QueryRow(`SELECT rev, hash, vendor_version, read_no, deleted, qualified, pushed FROM object WHERE ref = $1`, ref.String()).Scan(&o.Rev, &o.Hash, &o.Version, &o.ReadNo, &deleted, &qualified, &pushed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return admission.Object{}, nil
 	}
-	o.Deleted, o.Qualified = deleted == 1, qualified == 1
+	o.Deleted, o.Qualified, o.Pushed = deleted == 1, qualified == 1, pushed == 1
 	return o, err
 }
 
 func storeObject(tx *store.Tx, ref event.Ref, o admission.Object) error {
-	_, err := tx.Exec(`INSERT INTO object (ref, rev, hash, vendor_version, read_no, deleted, qualified) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (ref) DO UPDATE SET rev = $2, hash = $3, vendor_version = $4, read_no = $5, deleted = $6, qualified = $7`,
-		ref.String(), o.Rev, o.Hash, o.Version, o.ReadNo, flag(o.Deleted), flag(o.Qualified))
+	_, err := tx.Exec(`INSERT INTO object (ref, rev, hash, vendor_version, read_no, deleted, qualified, pushed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (ref) DO UPDATE SET rev = $2, hash = $3, vendor_version = $4, read_no = $5, deleted = $6, qualified = $7, pushed = $8`,
+		ref.String(), o.Rev, o.Hash, o.Version, o.ReadNo, flag(o.Deleted), flag(o.Qualified), flag(o.Pushed))
 	return err
 }
 

@@ -59,7 +59,7 @@ func (in *Ingest) requeued(ctx context.Context, tx *store.Tx, f *trail.Fact) err
 // moved ends an event where it stands and gives its revision another place,
 // after the same slots, unless a later one is on its way. Where its customer was
 // merged away since, the record is read again: its place is behind the merge, and it
-// names another customer. What was pushed stands in no source, and cannot be.
+// names another customer.
 func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64) error {
 	e := s.event
 	var later, merged bool
@@ -67,11 +67,6 @@ func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64
 		EXISTS (SELECT 1 FROM alias WHERE ref = $5)`, e.Route, e.Ref.String(), e.Rev, e.SlotNo, e.Lane).Scan(&later, &merged)
 	if err != nil {
 		return err
-	}
-	if merged && !later {
-		if merged, err = readable(tx, e); err != nil {
-			return err
-		}
 	}
 	outcome := "moved"
 	if later || merged {
@@ -89,16 +84,6 @@ func (in *Ingest) moved(ctx context.Context, tx *store.Tx, s *stored, life int64
 	}
 	e.SlotNo, e.Render, e.Cause = e.SlotNo+1, 1, event.Requeue
 	return in.place(ctx, tx, route, e, s.trace)
-}
-
-// readable reports whether the revision of an event was read from its source.
-func readable(tx *store.Tx, e *event.Event) (bool, error) {
-	var body []byte
-	if err := tx.QueryRow(`SELECT body FROM event WHERE route = $1 AND ref = $2 AND rev = $3 ORDER BY slot_no LIMIT 1`, e.Route, e.Ref.String(), e.Rev).Scan(&body); err != nil {
-		return false, err
-	}
-	first, err := event.Decode(body)
-	return err == nil && first.Cause != event.Push, err
 }
 
 // askFor has a record read, and admitted whether or not it says anything new.

@@ -77,9 +77,11 @@ func (p *portal) Fetch(_ context.Context, _ string, ids []string) ([]connector.R
 	}
 	var out []connector.Record
 	for _, id := range ids {
-		if r, ok := p.records[id]; ok {
-			out = append(out, r)
+		r, ok := p.records[id]
+		if !ok {
+			r = connector.Record{Ref: dealRef(id), Deleted: true, Absent: true, ChangedAt: time.Now(), Data: []byte(`{}`)}
 		}
+		out = append(out, r)
 	}
 	return out, nil
 }

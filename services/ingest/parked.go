@@ -70,7 +70,11 @@ func (in *Ingest) readAgain(tx *store.Tx, which string, arg string) error {
 		return err
 	}
 	for _, e := range held {
-		if e.Cause == event.Push {
+		o, err := loadObject(tx, e.Ref)
+		if err != nil {
+			return err
+		}
+		if o.Pushed {
 			continue
 		}
 		if err := in.askFor(tx, e.Ref, event.Linked, event.Realtime); err != nil {

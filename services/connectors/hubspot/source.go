@@ -178,7 +178,7 @@ func (s *source) gone(ctx context.Context, typ string, m missing) ([]connector.R
 		if !m.listed[id] && !still.listed[id] {
 			return nil, fault.New(fault.Transient, "HubSpot answered neither %s %s nor that it is missing", typ, id)
 		}
-		out = append(out, connector.Record{Ref: s.ref(typ, id), Deleted: true, ChangedAt: s.now().UTC(), Data: canonical(map[string]any{"id": id, "type": typ})})
+		out = append(out, connector.Record{Ref: s.ref(typ, id), Deleted: true, Absent: true, ChangedAt: s.now().UTC(), Data: canonical(map[string]any{"id": id, "type": typ})})
 	}
 	return out, nil
 }

@@ -141,10 +141,10 @@ func TestGoneIsSaidByHubSpotOnly(t *testing.T) {
 	s := newStage(t, nil)
 	w := s.world()
 	s.call("DELETE", "/crm/v3/objects/deals/"+w.deal, nil)
-	if r := s.fetch("deal", w.deal); !r.Deleted || text(decoded(t, r.Data), "dealname") != "First" {
+	if r := s.fetch("deal", w.deal); !r.Deleted || r.Absent || text(decoded(t, r.Data), "dealname") != "First" {
 		t.Errorf("archived: %+v", r)
 	}
-	if r := s.fetch("deal", "77"); !r.Deleted || r.Ref.ID != "77" {
+	if r := s.fetch("deal", "77"); !r.Deleted || !r.Absent || r.Ref.ID != "77" {
 		t.Errorf("unknown: %+v", r)
 	}
 	other := s.create("deals", props{"dealname": "x"})

@@ -19,6 +19,8 @@ type Object struct {
 	Deleted bool
 	// Qualified: it was something to be booked when it was read last.
 	Qualified bool
+	// Pushed: a caller handed it over, and no read has found it in its source since.
+	Pushed bool
 }
 
 // Read is a record as one numbered read brought it. Numbers are handed out
@@ -27,6 +29,8 @@ type Read struct {
 	No     int64
 	Record connector.Record
 	Cause  event.Cause
+	// Pushed: the record is as a caller handed it over.
+	Pushed bool
 	// Merges: the source names records as merged into this one that were not known
 	// to be; the record itself may say what it said before.
 	Merges bool
@@ -77,7 +81,7 @@ func Decide(o Object, r Read) Decision {
 	switch {
 	case same && !forced(r.Cause):
 		o.ReadNo = max(o.ReadNo, r.No)
-		o.Version, o.Qualified = r.Record.Version, !r.Record.QualifiedAt.IsZero()
+		o.Version, o.Qualified, o.Pushed = r.Record.Version, !r.Record.QualifiedAt.IsZero(), r.Pushed
 		return Decision{Verdict: Duplicate, Object: o}
 	case r.No < o.ReadNo, r.Merged > 0 && r.No <= r.Merged:
 		return Decision{Verdict: Stale, Object: o}
@@ -86,7 +90,7 @@ func Decide(o Object, r Read) Decision {
 	case r.Record.Problem != "" && !r.Record.Deleted:
 		return Decision{Verdict: Unusable, Object: o}
 	}
-	next := Object{Rev: max(o.Rev, r.Floor) + 1, Hash: hash, Version: r.Record.Version, ReadNo: max(o.ReadNo, r.No), Deleted: r.Record.Deleted, Qualified: !r.Record.QualifiedAt.IsZero()}
+	next := Object{Rev: max(o.Rev, r.Floor) + 1, Hash: hash, Version: r.Record.Version, ReadNo: max(o.ReadNo, r.No), Deleted: r.Record.Deleted, Qualified: !r.Record.QualifiedAt.IsZero(), Pushed: r.Pushed}
 	return Decision{Verdict: Admit, Object: next, Type: typeOf(r.Record)}
 }
 

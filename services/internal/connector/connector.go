@@ -178,7 +178,9 @@ type Record struct {
 	// not known. A route's cut-off is judged by both.
 	CreatedAt, QualifiedAt time.Time
 	Deleted                bool
-	MergedFrom             []event.Ref
+	// Absent: it counts as deleted since the source knows no such record, archived or not.
+	Absent     bool
+	MergedFrom []event.Ref
 	// Customer is the object's customer as the source names it: its lane.
 	Customer event.Ref
 	// Data is RFC 8785 JSON of the aggregate, numbers as decimal strings.
