@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"tieout.dev/services/ingest/admission"
-	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/crash"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
@@ -206,30 +205,6 @@ func (in *Ingest) admitOne(ctx context.Context, tx *store.Tx, p *pushed, no int6
 		out.EventIDs = append(out.EventIDs, e.GetEventId())
 	}
 	return out, err
-}
-
-// asPushed is a record that its source does not know, as its caller last handed it
-// over. Where the database was set back since, that may not be what was said last.
-func asPushed(tx *store.Tx, ref event.Ref, o admission.Object) (connector.Record, error) {
-	r := connector.Record{Ref: ref, Version: o.Version, Hash: o.Hash}
-	var body []byte
-	err := tx.QueryRow(`SELECT body FROM event WHERE ref = $1 AND rev = $2 ORDER BY slot_no DESC LIMIT 1`, ref.String(), o.Rev).Scan(&body)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && o.Hash == "" {
-		r.Problem = "it was pushed, and what was said of it last is not here any more: have it pushed again"
-		return r, nil
-	}
-	if err != nil {
-		return r, err
-	}
-	e, err := event.Decode(body)
-	if err != nil {
-		return r, err
-	}
-	r.ChangedAt, r.Data, r.Related = e.OccurredAt, e.Data, e.Related
-	if e.Customer != ref.String() { // else it has none, and stands in its own lane
-		r.Customer, err = event.ParseRef(e.Customer)
-	}
-	return r, err
 }
 
 // keyed is the answer that was given under a key, nil if none was.

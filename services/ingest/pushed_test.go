@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
+	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 	"tieout.dev/services/internal/trail"
@@ -75,5 +78,44 @@ func TestWhatWasPushedBeforeARestoreIsAskedOfItsCaller(t *testing.T) {
 	w.admitted(one)
 	if n := w.count(`SELECT COUNT(*) FROM exception WHERE state = 'open'`); n != 0 || w.newest("a1").Rev == 1 {
 		t.Errorf("pushed again: revision %d, %d open", w.newest("a1").Rev, n)
+	}
+}
+
+// What stands in no source is told page by page, as it was pushed; once a read found it
+// there it is the source's.
+func TestWhatWasPushedIsListed(t *testing.T) {
+	w := open(t)
+	w.run()
+	for _, id := range []string{"a1", "a2", "a3"} {
+		w.admitted(strings.Replace(one, "a1", id, 1))
+	}
+	w.portal.put("a2", "a", customer)
+	if err := w.db.Write(t.Context(), func(tx *store.Tx) error {
+		return w.in.askFor(tx, dealRef("a2"), event.Change, event.Realtime)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.until("it was read", func() bool { return w.newest("a2").Rev == 2 })
+	var got []string
+	for _, typ := range []string{"deal", "", "company"} {
+		r := &controlv1.ListPushedRequest{Account: "hubspot/1", Type: typ, Limit: 1}
+		for {
+			page, err := w.in.Server().ListPushed(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range page.GetItems() {
+				got = append(got, x.GetRef()+" of "+x.GetCustomer())
+				if string(x.GetData()) != `{"amount":"12.5","customer":"company/5","id":"`+x.GetRef()[len(x.GetRef())-2:]+`"}` || x.GetOccurredAt().AsTime().IsZero() {
+					t.Errorf("%s: %s", x.GetRef(), x.GetData())
+				}
+			}
+			if r.Next = page.GetNext(); r.Next == "" {
+				break
+			}
+		}
+	}
+	if want := []string{"hubspot/1/deal/a1 of " + theLane, "hubspot/1/deal/a3 of " + theLane}; !slices.Equal(got, append(want, want...)) {
+		t.Errorf("%v", got)
 	}
 }

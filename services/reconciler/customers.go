@@ -50,7 +50,8 @@ func (r *Reconciler) inBooks(ctx context.Context, target string) (out []string, 
 	return out, nil
 }
 
-// live are the records like one, of its type and account, that the source has.
+// live are the records like one, of its type and account, that the source has, and
+// those that were pushed or that such a record names as its customer.
 func (r *Reconciler) live(ctx context.Context, like event.Ref) (map[string]bool, error) {
 	conn, ok := r.deps.Registry.ByAccount(like.AccountRef())
 	src := r.deps.Sources[conn.ID]
@@ -61,6 +62,13 @@ func (r *Reconciler) live(ctx context.Context, like event.Ref) (map[string]bool,
 	out := map[string]bool{}
 	for _, ref := range refs {
 		out[ref.String()] = true
+	}
+	if err != nil {
+		return nil, err
+	}
+	pushed, err := r.deps.Pushed(ctx, conn.Account, "")
+	for _, rec := range pushed {
+		out[rec.Ref.String()], out[rec.Customer.String()] = true, true
 	}
 	return out, err
 }

@@ -99,6 +99,32 @@ func (r *Reconciler) records(ctx context.Context, route registry.Route) ([]match
 			out = append(out, wants...)
 		}
 	}
+	pushed, err := r.pushed(ctx, route, refs)
+	return append(out, pushed...), err
+}
+
+// pushed are the records of a route's type that the source does not have.
+func (r *Reconciler) pushed(ctx context.Context, route registry.Route, listed []event.Ref) ([]match.Source, error) {
+	conn, _ := r.deps.Registry.Connection(route.Connection)
+	records, err := r.deps.Pushed(ctx, conn.Account, route.Type)
+	if err != nil {
+		return nil, fmt.Errorf("ask what was pushed of %s: %w", route.Connection, err)
+	}
+	there := map[event.Ref]bool{}
+	for _, ref := range listed {
+		there[ref] = true
+	}
+	var out []match.Source
+	for _, rec := range records {
+		if there[rec.Ref] {
+			continue // the source has it by now
+		}
+		wants, err := r.wants(ctx, route, rec)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, wants...)
+	}
 	return out, nil
 }
 

@@ -44,6 +44,9 @@ type Deps struct {
 	Open func(ctx context.Context) (map[string]string, error)
 	// Told asks the writer for the last fact that it has told in each stream.
 	Told func(ctx context.Context) ([]trail.Head, error)
+	// Pushed asks ingest for the records of an account, of one type or of all, that
+	// callers handed over and the source does not have.
+	Pushed func(ctx context.Context, account, typ string) ([]connector.Record, error)
 	// Recheck has ingest read and admit a source record again; its documents are
 	// to stand in the target's books, whatever the route's cut-off.
 	Recheck func(ctx context.Context, ref, target string) error

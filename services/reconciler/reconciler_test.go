@@ -48,6 +48,7 @@ type vendors struct {
 	asked    int // how often the writer was asked what it has told
 	mu       sync.Mutex
 	deals    map[int]int64 // net; negative: the record is unusable
+	pushed   map[int]bool  // deals that are not in the CRM
 	invoices []connector.Posting
 	// companies of the CRM, customers of the books
 	companies []int
@@ -71,7 +72,7 @@ func (v *vendors) listDeals(yield func(event.Ref, error) bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for n := range v.deals {
-		if !yield(deal(n), nil) {
+		if !v.pushed[n] && !yield(deal(n), nil) {
 			return
 		}
 	}
@@ -306,6 +307,15 @@ func newWorld(t *testing.T) *world {
 			defer v.mu.Unlock()
 			v.asked++
 			return told, err
+		},
+		Pushed: func(context.Context, string, string) ([]connector.Record, error) {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			var out []connector.Record
+			for n := range v.pushed {
+				out = append(out, connector.Record{Ref: deal(n), Customer: event.Ref{System: "hubspot", Account: "1", Type: "company", ID: fmt.Sprint(n)}})
+			}
+			return out, nil
 		},
 		Recheck: func(_ context.Context, ref, target string) error {
 			w.mu.Lock()

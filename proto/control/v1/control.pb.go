@@ -1597,6 +1597,216 @@ func (x *GetRecordResponse) GetAdmittedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// ListPushedRequest says which.
+type ListPushedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Account of the source, as system/account.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Object type; empty for all.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// Most records to return; 0 for the usual number.
+	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Token of the page to go on with.
+	Next          string `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPushedRequest) Reset() {
+	*x = ListPushedRequest{}
+	mi := &file_control_v1_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPushedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPushedRequest) ProtoMessage() {}
+
+func (x *ListPushedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPushedRequest.ProtoReflect.Descriptor instead.
+func (*ListPushedRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListPushedRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ListPushedRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ListPushedRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListPushedRequest) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+// PushedRecord is a record as its caller last handed it over.
+type PushedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Source ref.
+	Ref string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Ref of its customer; its own where it has none.
+	Customer string `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"`
+	// RFC 8785 JSON.
+	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// Snapshots of related records by ref, RFC 8785 JSON.
+	Related []byte `protobuf:"bytes,4,opt,name=related,proto3" json:"related,omitempty"`
+	// When it occurred, as the caller said.
+	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushedRecord) Reset() {
+	*x = PushedRecord{}
+	mi := &file_control_v1_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushedRecord) ProtoMessage() {}
+
+func (x *PushedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushedRecord.ProtoReflect.Descriptor instead.
+func (*PushedRecord) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PushedRecord) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+func (x *PushedRecord) GetCustomer() string {
+	if x != nil {
+		return x.Customer
+	}
+	return ""
+}
+
+func (x *PushedRecord) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *PushedRecord) GetRelated() []byte {
+	if x != nil {
+		return x.Related
+	}
+	return nil
+}
+
+func (x *PushedRecord) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
+// ListPushedResponse is a page of them.
+type ListPushedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The records.
+	Items []*PushedRecord `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Token of the next page; empty where this is the last.
+	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPushedResponse) Reset() {
+	*x = ListPushedResponse{}
+	mi := &file_control_v1_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPushedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPushedResponse) ProtoMessage() {}
+
+func (x *ListPushedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPushedResponse.ProtoReflect.Descriptor instead.
+func (*ListPushedResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListPushedResponse) GetItems() []*PushedRecord {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListPushedResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 // RepublishRequest names a lane and a number.
 type RepublishRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1612,7 +1822,7 @@ type RepublishRequest struct {
 
 func (x *RepublishRequest) Reset() {
 	*x = RepublishRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[22]
+	mi := &file_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1834,7 @@ func (x *RepublishRequest) String() string {
 func (*RepublishRequest) ProtoMessage() {}
 
 func (x *RepublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[22]
+	mi := &file_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1847,7 @@ func (x *RepublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepublishRequest.ProtoReflect.Descriptor instead.
 func (*RepublishRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RepublishRequest) GetTarget() string {
@@ -1672,7 +1882,7 @@ type RepublishResponse struct {
 
 func (x *RepublishResponse) Reset() {
 	*x = RepublishResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[23]
+	mi := &file_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1894,7 @@ func (x *RepublishResponse) String() string {
 func (*RepublishResponse) ProtoMessage() {}
 
 func (x *RepublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[23]
+	mi := &file_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1907,7 @@ func (x *RepublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepublishResponse.ProtoReflect.Descriptor instead.
 func (*RepublishResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RepublishResponse) GetEvents() int64 {
@@ -1716,7 +1926,7 @@ type WriterStatusRequest struct {
 
 func (x *WriterStatusRequest) Reset() {
 	*x = WriterStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[24]
+	mi := &file_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1938,7 @@ func (x *WriterStatusRequest) String() string {
 func (*WriterStatusRequest) ProtoMessage() {}
 
 func (x *WriterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[24]
+	mi := &file_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1951,7 @@ func (x *WriterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriterStatusRequest.ProtoReflect.Descriptor instead.
 func (*WriterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 // WriterStatusResponse is the status of writer.
@@ -1769,7 +1979,7 @@ type WriterStatusResponse struct {
 
 func (x *WriterStatusResponse) Reset() {
 	*x = WriterStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[25]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1991,7 @@ func (x *WriterStatusResponse) String() string {
 func (*WriterStatusResponse) ProtoMessage() {}
 
 func (x *WriterStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[25]
+	mi := &file_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2004,7 @@ func (x *WriterStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriterStatusResponse.ProtoReflect.Descriptor instead.
 func (*WriterStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WriterStatusResponse) GetService() *ServiceState {
@@ -1884,7 +2094,7 @@ type TargetState struct {
 
 func (x *TargetState) Reset() {
 	*x = TargetState{}
-	mi := &file_control_v1_control_proto_msgTypes[26]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2106,7 @@ func (x *TargetState) String() string {
 func (*TargetState) ProtoMessage() {}
 
 func (x *TargetState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[26]
+	mi := &file_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2119,7 @@ func (x *TargetState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetState.ProtoReflect.Descriptor instead.
 func (*TargetState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TargetState) GetConnection() string {
@@ -2010,7 +2220,7 @@ type ListExceptionsRequest struct {
 
 func (x *ListExceptionsRequest) Reset() {
 	*x = ListExceptionsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[27]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2232,7 @@ func (x *ListExceptionsRequest) String() string {
 func (*ListExceptionsRequest) ProtoMessage() {}
 
 func (x *ListExceptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[27]
+	mi := &file_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2245,7 @@ func (x *ListExceptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExceptionsRequest.ProtoReflect.Descriptor instead.
 func (*ListExceptionsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListExceptionsRequest) GetId() string {
@@ -2093,7 +2303,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_control_v1_control_proto_msgTypes[28]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2315,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[28]
+	mi := &file_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2328,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Held) GetCount() int64 {
@@ -2194,7 +2404,7 @@ type Exception struct {
 
 func (x *Exception) Reset() {
 	*x = Exception{}
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2416,7 @@ func (x *Exception) String() string {
 func (*Exception) ProtoMessage() {}
 
 func (x *Exception) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[29]
+	mi := &file_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2429,7 @@ func (x *Exception) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exception.ProtoReflect.Descriptor instead.
 func (*Exception) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Exception) GetId() string {
@@ -2414,7 +2624,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2636,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[30]
+	mi := &file_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2649,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Refusal) GetAction() string {
@@ -2483,7 +2693,7 @@ type ListExceptionsResponse struct {
 
 func (x *ListExceptionsResponse) Reset() {
 	*x = ListExceptionsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2705,7 @@ func (x *ListExceptionsResponse) String() string {
 func (*ListExceptionsResponse) ProtoMessage() {}
 
 func (x *ListExceptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[31]
+	mi := &file_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2718,7 @@ func (x *ListExceptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExceptionsResponse.ProtoReflect.Descriptor instead.
 func (*ListExceptionsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListExceptionsResponse) GetItems() []*Exception {
@@ -2553,7 +2763,7 @@ type ActRequest struct {
 
 func (x *ActRequest) Reset() {
 	*x = ActRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +2775,7 @@ func (x *ActRequest) String() string {
 func (*ActRequest) ProtoMessage() {}
 
 func (x *ActRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[32]
+	mi := &file_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +2788,7 @@ func (x *ActRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActRequest.ProtoReflect.Descriptor instead.
 func (*ActRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ActRequest) GetId() string {
@@ -2659,7 +2869,7 @@ type ActResponse struct {
 
 func (x *ActResponse) Reset() {
 	*x = ActResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +2881,7 @@ func (x *ActResponse) String() string {
 func (*ActResponse) ProtoMessage() {}
 
 func (x *ActResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[33]
+	mi := &file_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +2894,7 @@ func (x *ActResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActResponse.ProtoReflect.Descriptor instead.
 func (*ActResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ActResponse) GetCommands() []string {
@@ -2719,7 +2929,7 @@ type ListCommandsRequest struct {
 
 func (x *ListCommandsRequest) Reset() {
 	*x = ListCommandsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2941,7 @@ func (x *ListCommandsRequest) String() string {
 func (*ListCommandsRequest) ProtoMessage() {}
 
 func (x *ListCommandsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[34]
+	mi := &file_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2954,7 @@ func (x *ListCommandsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCommandsRequest.ProtoReflect.Descriptor instead.
 func (*ListCommandsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListCommandsRequest) GetIds() []string {
@@ -2772,7 +2982,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2994,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[35]
+	mi := &file_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +3007,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Command) GetId() string {
@@ -2839,7 +3049,7 @@ type ListCommandsResponse struct {
 
 func (x *ListCommandsResponse) Reset() {
 	*x = ListCommandsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2851,7 +3061,7 @@ func (x *ListCommandsResponse) String() string {
 func (*ListCommandsResponse) ProtoMessage() {}
 
 func (x *ListCommandsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[36]
+	mi := &file_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2864,7 +3074,7 @@ func (x *ListCommandsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCommandsResponse.ProtoReflect.Descriptor instead.
 func (*ListCommandsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListCommandsResponse) GetItems() []*Command {
@@ -2885,7 +3095,7 @@ type ResolveRefRequest struct {
 
 func (x *ResolveRefRequest) Reset() {
 	*x = ResolveRefRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3107,7 @@ func (x *ResolveRefRequest) String() string {
 func (*ResolveRefRequest) ProtoMessage() {}
 
 func (x *ResolveRefRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[37]
+	mi := &file_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3120,7 @@ func (x *ResolveRefRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRefRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRefRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ResolveRefRequest) GetRef() string {
@@ -2931,7 +3141,7 @@ type ResolveRefResponse struct {
 
 func (x *ResolveRefResponse) Reset() {
 	*x = ResolveRefResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3153,7 @@ func (x *ResolveRefResponse) String() string {
 func (*ResolveRefResponse) ProtoMessage() {}
 
 func (x *ResolveRefResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[38]
+	mi := &file_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3166,7 @@ func (x *ResolveRefResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRefResponse.ProtoReflect.Descriptor instead.
 func (*ResolveRefResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ResolveRefResponse) GetRef() string {
@@ -2981,7 +3191,7 @@ type ListLanesRequest struct {
 
 func (x *ListLanesRequest) Reset() {
 	*x = ListLanesRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2993,7 +3203,7 @@ func (x *ListLanesRequest) String() string {
 func (*ListLanesRequest) ProtoMessage() {}
 
 func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[39]
+	mi := &file_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3006,7 +3216,7 @@ func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLanesRequest.ProtoReflect.Descriptor instead.
 func (*ListLanesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListLanesRequest) GetRef() string {
@@ -3067,7 +3277,7 @@ type LaneView struct {
 
 func (x *LaneView) Reset() {
 	*x = LaneView{}
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3289,7 @@ func (x *LaneView) String() string {
 func (*LaneView) ProtoMessage() {}
 
 func (x *LaneView) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[40]
+	mi := &file_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3302,7 @@ func (x *LaneView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneView.ProtoReflect.Descriptor instead.
 func (*LaneView) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LaneView) GetTarget() string {
@@ -3206,7 +3416,7 @@ type ListLanesResponse struct {
 
 func (x *ListLanesResponse) Reset() {
 	*x = ListLanesResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3428,7 @@ func (x *ListLanesResponse) String() string {
 func (*ListLanesResponse) ProtoMessage() {}
 
 func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[41]
+	mi := &file_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3441,7 @@ func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLanesResponse.ProtoReflect.Descriptor instead.
 func (*ListLanesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListLanesResponse) GetItems() []*LaneView {
@@ -3267,7 +3477,7 @@ type ActOnConnectionRequest struct {
 
 func (x *ActOnConnectionRequest) Reset() {
 	*x = ActOnConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3279,7 +3489,7 @@ func (x *ActOnConnectionRequest) String() string {
 func (*ActOnConnectionRequest) ProtoMessage() {}
 
 func (x *ActOnConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[42]
+	mi := &file_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3292,7 +3502,7 @@ func (x *ActOnConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActOnConnectionRequest.ProtoReflect.Descriptor instead.
 func (*ActOnConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ActOnConnectionRequest) GetConnection() string {
@@ -3341,7 +3551,7 @@ type ActOnConnectionResponse struct {
 
 func (x *ActOnConnectionResponse) Reset() {
 	*x = ActOnConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +3563,7 @@ func (x *ActOnConnectionResponse) String() string {
 func (*ActOnConnectionResponse) ProtoMessage() {}
 
 func (x *ActOnConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[43]
+	mi := &file_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +3576,7 @@ func (x *ActOnConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActOnConnectionResponse.ProtoReflect.Descriptor instead.
 func (*ActOnConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ActOnConnectionResponse) GetCommand() string {
@@ -3389,7 +3599,7 @@ type ListLinksRequest struct {
 
 func (x *ListLinksRequest) Reset() {
 	*x = ListLinksRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3401,7 +3611,7 @@ func (x *ListLinksRequest) String() string {
 func (*ListLinksRequest) ProtoMessage() {}
 
 func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[44]
+	mi := &file_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3414,7 +3624,7 @@ func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListLinksRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListLinksRequest) GetSourceRef() string {
@@ -3456,7 +3666,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3678,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[45]
+	mi := &file_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3691,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Link) GetSourceRef() string {
@@ -3551,7 +3761,7 @@ type ListLinksResponse struct {
 
 func (x *ListLinksResponse) Reset() {
 	*x = ListLinksResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3773,7 @@ func (x *ListLinksResponse) String() string {
 func (*ListLinksResponse) ProtoMessage() {}
 
 func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[46]
+	mi := &file_control_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3786,7 @@ func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListLinksResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListLinksResponse) GetItems() []*Link {
@@ -3595,7 +3805,7 @@ type OpenRefsRequest struct {
 
 func (x *OpenRefsRequest) Reset() {
 	*x = OpenRefsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3607,7 +3817,7 @@ func (x *OpenRefsRequest) String() string {
 func (*OpenRefsRequest) ProtoMessage() {}
 
 func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[47]
+	mi := &file_control_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3620,7 +3830,7 @@ func (x *OpenRefsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRefsRequest.ProtoReflect.Descriptor instead.
 func (*OpenRefsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 // OpenRef is a record that is on its way.
@@ -3636,7 +3846,7 @@ type OpenRef struct {
 
 func (x *OpenRef) Reset() {
 	*x = OpenRef{}
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3648,7 +3858,7 @@ func (x *OpenRef) String() string {
 func (*OpenRef) ProtoMessage() {}
 
 func (x *OpenRef) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[48]
+	mi := &file_control_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3661,7 +3871,7 @@ func (x *OpenRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRef.ProtoReflect.Descriptor instead.
 func (*OpenRef) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *OpenRef) GetRef() string {
@@ -3693,7 +3903,7 @@ type OpenRefsResponse struct {
 
 func (x *OpenRefsResponse) Reset() {
 	*x = OpenRefsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3705,7 +3915,7 @@ func (x *OpenRefsResponse) String() string {
 func (*OpenRefsResponse) ProtoMessage() {}
 
 func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[49]
+	mi := &file_control_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3718,7 +3928,7 @@ func (x *OpenRefsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRefsResponse.ProtoReflect.Descriptor instead.
 func (*OpenRefsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *OpenRefsResponse) GetItems() []*OpenRef {
@@ -3748,7 +3958,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3760,7 +3970,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[50]
+	mi := &file_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +3983,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *TokenRequest) GetConnection() string {
@@ -3801,7 +4011,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3813,7 +4023,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[51]
+	mi := &file_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3826,7 +4036,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TokenResponse) GetAccessToken() string {
@@ -3851,7 +4061,7 @@ type LaneHead struct {
 
 func (x *LaneHead) Reset() {
 	*x = LaneHead{}
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3863,7 +4073,7 @@ func (x *LaneHead) String() string {
 func (*LaneHead) ProtoMessage() {}
 
 func (x *LaneHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[52]
+	mi := &file_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3876,7 +4086,7 @@ func (x *LaneHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneHead.ProtoReflect.Descriptor instead.
 func (*LaneHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *LaneHead) GetTarget() string {
@@ -3911,7 +4121,7 @@ type SlotHeadsRequest struct {
 
 func (x *SlotHeadsRequest) Reset() {
 	*x = SlotHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[53]
+	mi := &file_control_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3923,7 +4133,7 @@ func (x *SlotHeadsRequest) String() string {
 func (*SlotHeadsRequest) ProtoMessage() {}
 
 func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[53]
+	mi := &file_control_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3936,7 +4146,7 @@ func (x *SlotHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsRequest.ProtoReflect.Descriptor instead.
 func (*SlotHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SlotHeadsRequest) GetLanes() []*LaneHead {
@@ -3957,7 +4167,7 @@ type SlotHeadsResponse struct {
 
 func (x *SlotHeadsResponse) Reset() {
 	*x = SlotHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[54]
+	mi := &file_control_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3969,7 +4179,7 @@ func (x *SlotHeadsResponse) String() string {
 func (*SlotHeadsResponse) ProtoMessage() {}
 
 func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[54]
+	mi := &file_control_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3982,7 +4192,7 @@ func (x *SlotHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotHeadsResponse.ProtoReflect.Descriptor instead.
 func (*SlotHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SlotHeadsResponse) GetLanes() []*LaneHead {
@@ -4001,7 +4211,7 @@ type AuditStatusRequest struct {
 
 func (x *AuditStatusRequest) Reset() {
 	*x = AuditStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[55]
+	mi := &file_control_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4013,7 +4223,7 @@ func (x *AuditStatusRequest) String() string {
 func (*AuditStatusRequest) ProtoMessage() {}
 
 func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[55]
+	mi := &file_control_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4026,7 +4236,7 @@ func (x *AuditStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusRequest.ProtoReflect.Descriptor instead.
 func (*AuditStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 // AuditStatusResponse is the status of audit.
@@ -4044,7 +4254,7 @@ type AuditStatusResponse struct {
 
 func (x *AuditStatusResponse) Reset() {
 	*x = AuditStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[56]
+	mi := &file_control_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4056,7 +4266,7 @@ func (x *AuditStatusResponse) String() string {
 func (*AuditStatusResponse) ProtoMessage() {}
 
 func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[56]
+	mi := &file_control_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4069,7 +4279,7 @@ func (x *AuditStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatusResponse.ProtoReflect.Descriptor instead.
 func (*AuditStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AuditStatusResponse) GetService() *ServiceState {
@@ -4104,7 +4314,7 @@ type JourneyRequest struct {
 
 func (x *JourneyRequest) Reset() {
 	*x = JourneyRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[57]
+	mi := &file_control_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4116,7 +4326,7 @@ func (x *JourneyRequest) String() string {
 func (*JourneyRequest) ProtoMessage() {}
 
 func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[57]
+	mi := &file_control_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4129,7 +4339,7 @@ func (x *JourneyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyRequest.ProtoReflect.Descriptor instead.
 func (*JourneyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *JourneyRequest) GetId() string {
@@ -4160,7 +4370,7 @@ type JourneyDocument struct {
 
 func (x *JourneyDocument) Reset() {
 	*x = JourneyDocument{}
-	mi := &file_control_v1_control_proto_msgTypes[58]
+	mi := &file_control_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4172,7 +4382,7 @@ func (x *JourneyDocument) String() string {
 func (*JourneyDocument) ProtoMessage() {}
 
 func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[58]
+	mi := &file_control_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4185,7 +4395,7 @@ func (x *JourneyDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyDocument.ProtoReflect.Descriptor instead.
 func (*JourneyDocument) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *JourneyDocument) GetRef() string {
@@ -4255,7 +4465,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_control_v1_control_proto_msgTypes[59]
+	mi := &file_control_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4267,7 +4477,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[59]
+	mi := &file_control_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4280,7 +4490,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Step) GetAt() *timestamppb.Timestamp {
@@ -4358,7 +4568,7 @@ type JourneyResponse struct {
 
 func (x *JourneyResponse) Reset() {
 	*x = JourneyResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[60]
+	mi := &file_control_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4370,7 +4580,7 @@ func (x *JourneyResponse) String() string {
 func (*JourneyResponse) ProtoMessage() {}
 
 func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[60]
+	mi := &file_control_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4383,7 +4593,7 @@ func (x *JourneyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JourneyResponse.ProtoReflect.Descriptor instead.
 func (*JourneyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *JourneyResponse) GetSubject() string {
@@ -4436,7 +4646,7 @@ type StreamHead struct {
 
 func (x *StreamHead) Reset() {
 	*x = StreamHead{}
-	mi := &file_control_v1_control_proto_msgTypes[61]
+	mi := &file_control_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4448,7 +4658,7 @@ func (x *StreamHead) String() string {
 func (*StreamHead) ProtoMessage() {}
 
 func (x *StreamHead) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[61]
+	mi := &file_control_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,7 +4671,7 @@ func (x *StreamHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHead.ProtoReflect.Descriptor instead.
 func (*StreamHead) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *StreamHead) GetStream() string {
@@ -4496,7 +4706,7 @@ type StreamHeadsRequest struct {
 
 func (x *StreamHeadsRequest) Reset() {
 	*x = StreamHeadsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[62]
+	mi := &file_control_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4508,7 +4718,7 @@ func (x *StreamHeadsRequest) String() string {
 func (*StreamHeadsRequest) ProtoMessage() {}
 
 func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[62]
+	mi := &file_control_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4521,7 +4731,7 @@ func (x *StreamHeadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsRequest.ProtoReflect.Descriptor instead.
 func (*StreamHeadsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *StreamHeadsRequest) GetStreams() []*StreamHead {
@@ -4542,7 +4752,7 @@ type StreamHeadsResponse struct {
 
 func (x *StreamHeadsResponse) Reset() {
 	*x = StreamHeadsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[63]
+	mi := &file_control_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4554,7 +4764,7 @@ func (x *StreamHeadsResponse) String() string {
 func (*StreamHeadsResponse) ProtoMessage() {}
 
 func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[63]
+	mi := &file_control_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4567,7 +4777,7 @@ func (x *StreamHeadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHeadsResponse.ProtoReflect.Descriptor instead.
 func (*StreamHeadsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *StreamHeadsResponse) GetStreams() []*StreamHead {
@@ -4590,7 +4800,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[64]
+	mi := &file_control_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4602,7 +4812,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[64]
+	mi := &file_control_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4615,7 +4825,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ReconcileRequest) GetEntity() string {
@@ -4647,7 +4857,7 @@ type Side struct {
 
 func (x *Side) Reset() {
 	*x = Side{}
-	mi := &file_control_v1_control_proto_msgTypes[65]
+	mi := &file_control_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4659,7 +4869,7 @@ func (x *Side) String() string {
 func (*Side) ProtoMessage() {}
 
 func (x *Side) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[65]
+	mi := &file_control_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4672,7 +4882,7 @@ func (x *Side) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Side.ProtoReflect.Descriptor instead.
 func (*Side) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Side) GetCount() int64 {
@@ -4709,7 +4919,7 @@ type Explained struct {
 
 func (x *Explained) Reset() {
 	*x = Explained{}
-	mi := &file_control_v1_control_proto_msgTypes[66]
+	mi := &file_control_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4721,7 +4931,7 @@ func (x *Explained) String() string {
 func (*Explained) ProtoMessage() {}
 
 func (x *Explained) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[66]
+	mi := &file_control_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4734,7 +4944,7 @@ func (x *Explained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explained.ProtoReflect.Descriptor instead.
 func (*Explained) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Explained) GetCause() string {
@@ -4774,7 +4984,7 @@ type ReconcileRow struct {
 
 func (x *ReconcileRow) Reset() {
 	*x = ReconcileRow{}
-	mi := &file_control_v1_control_proto_msgTypes[67]
+	mi := &file_control_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4786,7 +4996,7 @@ func (x *ReconcileRow) String() string {
 func (*ReconcileRow) ProtoMessage() {}
 
 func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[67]
+	mi := &file_control_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4799,7 +5009,7 @@ func (x *ReconcileRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRow.ProtoReflect.Descriptor instead.
 func (*ReconcileRow) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ReconcileRow) GetKind() string {
@@ -4880,7 +5090,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_control_v1_control_proto_msgTypes[68]
+	mi := &file_control_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4892,7 +5102,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[68]
+	mi := &file_control_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4905,7 +5115,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Break) GetId() string {
@@ -4989,7 +5199,7 @@ type ListBreaksRequest struct {
 
 func (x *ListBreaksRequest) Reset() {
 	*x = ListBreaksRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[69]
+	mi := &file_control_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5001,7 +5211,7 @@ func (x *ListBreaksRequest) String() string {
 func (*ListBreaksRequest) ProtoMessage() {}
 
 func (x *ListBreaksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[69]
+	mi := &file_control_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5014,7 +5224,7 @@ func (x *ListBreaksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreaksRequest.ProtoReflect.Descriptor instead.
 func (*ListBreaksRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListBreaksRequest) GetRef() string {
@@ -5035,7 +5245,7 @@ type ListBreaksResponse struct {
 
 func (x *ListBreaksResponse) Reset() {
 	*x = ListBreaksResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[70]
+	mi := &file_control_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5047,7 +5257,7 @@ func (x *ListBreaksResponse) String() string {
 func (*ListBreaksResponse) ProtoMessage() {}
 
 func (x *ListBreaksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[70]
+	mi := &file_control_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5060,7 +5270,7 @@ func (x *ListBreaksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreaksResponse.ProtoReflect.Descriptor instead.
 func (*ListBreaksResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListBreaksResponse) GetItems() []*Break {
@@ -5091,7 +5301,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[71]
+	mi := &file_control_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5103,7 +5313,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[71]
+	mi := &file_control_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5116,7 +5326,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ReconcileResponse) GetRun() string {
@@ -5174,7 +5384,7 @@ type LastReportRequest struct {
 
 func (x *LastReportRequest) Reset() {
 	*x = LastReportRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[72]
+	mi := &file_control_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5186,7 +5396,7 @@ func (x *LastReportRequest) String() string {
 func (*LastReportRequest) ProtoMessage() {}
 
 func (x *LastReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[72]
+	mi := &file_control_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5199,7 +5409,7 @@ func (x *LastReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastReportRequest.ProtoReflect.Descriptor instead.
 func (*LastReportRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *LastReportRequest) GetEntity() string {
@@ -5237,7 +5447,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[73]
+	mi := &file_control_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5249,7 +5459,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[73]
+	mi := &file_control_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5262,7 +5472,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RepairRequest) GetIds() []string {
@@ -5318,7 +5528,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[74]
+	mi := &file_control_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5330,7 +5540,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[74]
+	mi := &file_control_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5343,7 +5553,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{74}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RepairResponse) GetIds() []string {
@@ -5362,7 +5572,7 @@ type ReconcilerStatusRequest struct {
 
 func (x *ReconcilerStatusRequest) Reset() {
 	*x = ReconcilerStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[75]
+	mi := &file_control_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5374,7 +5584,7 @@ func (x *ReconcilerStatusRequest) String() string {
 func (*ReconcilerStatusRequest) ProtoMessage() {}
 
 func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[75]
+	mi := &file_control_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5387,7 +5597,7 @@ func (x *ReconcilerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{75}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{78}
 }
 
 // ReconcilerStatusResponse is the status of reconciler.
@@ -5401,7 +5611,7 @@ type ReconcilerStatusResponse struct {
 
 func (x *ReconcilerStatusResponse) Reset() {
 	*x = ReconcilerStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[76]
+	mi := &file_control_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5413,7 +5623,7 @@ func (x *ReconcilerStatusResponse) String() string {
 func (*ReconcilerStatusResponse) ProtoMessage() {}
 
 func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[76]
+	mi := &file_control_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5426,7 +5636,7 @@ func (x *ReconcilerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcilerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ReconcilerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{76}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ReconcilerStatusResponse) GetService() *ServiceState {
@@ -5447,7 +5657,7 @@ type GetMappingRequest struct {
 
 func (x *GetMappingRequest) Reset() {
 	*x = GetMappingRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[77]
+	mi := &file_control_v1_control_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5459,7 +5669,7 @@ func (x *GetMappingRequest) String() string {
 func (*GetMappingRequest) ProtoMessage() {}
 
 func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[77]
+	mi := &file_control_v1_control_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5472,7 +5682,7 @@ func (x *GetMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingRequest.ProtoReflect.Descriptor instead.
 func (*GetMappingRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{77}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GetMappingRequest) GetName() string {
@@ -5499,7 +5709,7 @@ type MappingRule struct {
 
 func (x *MappingRule) Reset() {
 	*x = MappingRule{}
-	mi := &file_control_v1_control_proto_msgTypes[78]
+	mi := &file_control_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5511,7 +5721,7 @@ func (x *MappingRule) String() string {
 func (*MappingRule) ProtoMessage() {}
 
 func (x *MappingRule) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[78]
+	mi := &file_control_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5524,7 +5734,7 @@ func (x *MappingRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingRule.ProtoReflect.Descriptor instead.
 func (*MappingRule) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{78}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *MappingRule) GetName() string {
@@ -5568,7 +5778,7 @@ type GetMappingResponse struct {
 
 func (x *GetMappingResponse) Reset() {
 	*x = GetMappingResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[79]
+	mi := &file_control_v1_control_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5580,7 +5790,7 @@ func (x *GetMappingResponse) String() string {
 func (*GetMappingResponse) ProtoMessage() {}
 
 func (x *GetMappingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[79]
+	mi := &file_control_v1_control_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5593,7 +5803,7 @@ func (x *GetMappingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMappingResponse.ProtoReflect.Descriptor instead.
 func (*GetMappingResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{79}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetMappingResponse) GetMapping() *MappingState {
@@ -5637,7 +5847,7 @@ type SearchRequest struct {
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[80]
+	mi := &file_control_v1_control_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5649,7 +5859,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[80]
+	mi := &file_control_v1_control_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5662,7 +5872,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{80}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *SearchRequest) GetCustomer() string {
@@ -5767,7 +5977,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_control_v1_control_proto_msgTypes[81]
+	mi := &file_control_v1_control_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5779,7 +5989,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[81]
+	mi := &file_control_v1_control_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5792,7 +6002,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{81}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Entry) GetEventId() string {
@@ -5913,7 +6123,7 @@ type SearchResponse struct {
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[82]
+	mi := &file_control_v1_control_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5925,7 +6135,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[82]
+	mi := &file_control_v1_control_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5938,7 +6148,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{82}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *SearchResponse) GetItems() []*Entry {
@@ -5966,7 +6176,7 @@ type GetDocumentRequest struct {
 
 func (x *GetDocumentRequest) Reset() {
 	*x = GetDocumentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[83]
+	mi := &file_control_v1_control_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5978,7 +6188,7 @@ func (x *GetDocumentRequest) String() string {
 func (*GetDocumentRequest) ProtoMessage() {}
 
 func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[83]
+	mi := &file_control_v1_control_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5991,7 +6201,7 @@ func (x *GetDocumentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentRequest.ProtoReflect.Descriptor instead.
 func (*GetDocumentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{83}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *GetDocumentRequest) GetRef() string {
@@ -6014,7 +6224,7 @@ type DocumentField struct {
 
 func (x *DocumentField) Reset() {
 	*x = DocumentField{}
-	mi := &file_control_v1_control_proto_msgTypes[84]
+	mi := &file_control_v1_control_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6026,7 +6236,7 @@ func (x *DocumentField) String() string {
 func (*DocumentField) ProtoMessage() {}
 
 func (x *DocumentField) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[84]
+	mi := &file_control_v1_control_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6039,7 +6249,7 @@ func (x *DocumentField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentField.ProtoReflect.Descriptor instead.
 func (*DocumentField) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{84}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *DocumentField) GetName() string {
@@ -6087,7 +6297,7 @@ type DocumentPart struct {
 
 func (x *DocumentPart) Reset() {
 	*x = DocumentPart{}
-	mi := &file_control_v1_control_proto_msgTypes[85]
+	mi := &file_control_v1_control_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6099,7 +6309,7 @@ func (x *DocumentPart) String() string {
 func (*DocumentPart) ProtoMessage() {}
 
 func (x *DocumentPart) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[85]
+	mi := &file_control_v1_control_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6112,7 +6322,7 @@ func (x *DocumentPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentPart.ProtoReflect.Descriptor instead.
 func (*DocumentPart) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{85}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *DocumentPart) GetPart() string {
@@ -6207,7 +6417,7 @@ type GetDocumentResponse struct {
 
 func (x *GetDocumentResponse) Reset() {
 	*x = GetDocumentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[86]
+	mi := &file_control_v1_control_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6219,7 +6429,7 @@ func (x *GetDocumentResponse) String() string {
 func (*GetDocumentResponse) ProtoMessage() {}
 
 func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[86]
+	mi := &file_control_v1_control_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6232,7 +6442,7 @@ func (x *GetDocumentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDocumentResponse.ProtoReflect.Descriptor instead.
 func (*GetDocumentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{86}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetDocumentResponse) GetItems() []*DocumentPart {
@@ -6265,7 +6475,7 @@ type TransformStatusRequest struct {
 
 func (x *TransformStatusRequest) Reset() {
 	*x = TransformStatusRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[87]
+	mi := &file_control_v1_control_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6277,7 +6487,7 @@ func (x *TransformStatusRequest) String() string {
 func (*TransformStatusRequest) ProtoMessage() {}
 
 func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[87]
+	mi := &file_control_v1_control_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6290,7 +6500,7 @@ func (x *TransformStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusRequest.ProtoReflect.Descriptor instead.
 func (*TransformStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{87}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{90}
 }
 
 // MappingState is a mapping in force.
@@ -6308,7 +6518,7 @@ type MappingState struct {
 
 func (x *MappingState) Reset() {
 	*x = MappingState{}
-	mi := &file_control_v1_control_proto_msgTypes[88]
+	mi := &file_control_v1_control_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6320,7 +6530,7 @@ func (x *MappingState) String() string {
 func (*MappingState) ProtoMessage() {}
 
 func (x *MappingState) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[88]
+	mi := &file_control_v1_control_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6333,7 +6543,7 @@ func (x *MappingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingState.ProtoReflect.Descriptor instead.
 func (*MappingState) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{88}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *MappingState) GetName() string {
@@ -6370,7 +6580,7 @@ type TransformStatusResponse struct {
 
 func (x *TransformStatusResponse) Reset() {
 	*x = TransformStatusResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[89]
+	mi := &file_control_v1_control_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6382,7 +6592,7 @@ func (x *TransformStatusResponse) String() string {
 func (*TransformStatusResponse) ProtoMessage() {}
 
 func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[89]
+	mi := &file_control_v1_control_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6395,7 +6605,7 @@ func (x *TransformStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformStatusResponse.ProtoReflect.Descriptor instead.
 func (*TransformStatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{89}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *TransformStatusResponse) GetService() *ServiceState {
@@ -6425,7 +6635,7 @@ type ListNotificationsRequest struct {
 
 func (x *ListNotificationsRequest) Reset() {
 	*x = ListNotificationsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[90]
+	mi := &file_control_v1_control_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6437,7 +6647,7 @@ func (x *ListNotificationsRequest) String() string {
 func (*ListNotificationsRequest) ProtoMessage() {}
 
 func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[90]
+	mi := &file_control_v1_control_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6450,7 +6660,7 @@ func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsRequest.ProtoReflect.Descriptor instead.
 func (*ListNotificationsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{90}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ListNotificationsRequest) GetLimit() int32 {
@@ -6480,7 +6690,7 @@ type ListNotificationsResponse struct {
 
 func (x *ListNotificationsResponse) Reset() {
 	*x = ListNotificationsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[91]
+	mi := &file_control_v1_control_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6492,7 +6702,7 @@ func (x *ListNotificationsResponse) String() string {
 func (*ListNotificationsResponse) ProtoMessage() {}
 
 func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[91]
+	mi := &file_control_v1_control_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6505,7 +6715,7 @@ func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsResponse.ProtoReflect.Descriptor instead.
 func (*ListNotificationsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{91}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ListNotificationsResponse) GetItems() []*Notification {
@@ -6551,7 +6761,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_control_v1_control_proto_msgTypes[92]
+	mi := &file_control_v1_control_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6563,7 +6773,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[92]
+	mi := &file_control_v1_control_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6576,7 +6786,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{92}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *Notification) GetId() string {
@@ -6658,7 +6868,7 @@ type TestNotificationRequest struct {
 
 func (x *TestNotificationRequest) Reset() {
 	*x = TestNotificationRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[93]
+	mi := &file_control_v1_control_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6670,7 +6880,7 @@ func (x *TestNotificationRequest) String() string {
 func (*TestNotificationRequest) ProtoMessage() {}
 
 func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[93]
+	mi := &file_control_v1_control_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6683,7 +6893,7 @@ func (x *TestNotificationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationRequest.ProtoReflect.Descriptor instead.
 func (*TestNotificationRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{93}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{96}
 }
 
 // TestNotificationResponse says how each channel did.
@@ -6697,7 +6907,7 @@ type TestNotificationResponse struct {
 
 func (x *TestNotificationResponse) Reset() {
 	*x = TestNotificationResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[94]
+	mi := &file_control_v1_control_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6709,7 +6919,7 @@ func (x *TestNotificationResponse) String() string {
 func (*TestNotificationResponse) ProtoMessage() {}
 
 func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[94]
+	mi := &file_control_v1_control_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6722,7 +6932,7 @@ func (x *TestNotificationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestNotificationResponse.ProtoReflect.Descriptor instead.
 func (*TestNotificationResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{94}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *TestNotificationResponse) GetItems() []*ChannelResult {
@@ -6745,7 +6955,7 @@ type ChannelResult struct {
 
 func (x *ChannelResult) Reset() {
 	*x = ChannelResult{}
-	mi := &file_control_v1_control_proto_msgTypes[95]
+	mi := &file_control_v1_control_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6757,7 +6967,7 @@ func (x *ChannelResult) String() string {
 func (*ChannelResult) ProtoMessage() {}
 
 func (x *ChannelResult) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[95]
+	mi := &file_control_v1_control_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6770,7 +6980,7 @@ func (x *ChannelResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelResult.ProtoReflect.Descriptor instead.
 func (*ChannelResult) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{95}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *ChannelResult) GetChannel() string {
@@ -6802,7 +7012,7 @@ type BeginConsentRequest struct {
 
 func (x *BeginConsentRequest) Reset() {
 	*x = BeginConsentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[96]
+	mi := &file_control_v1_control_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6814,7 +7024,7 @@ func (x *BeginConsentRequest) String() string {
 func (*BeginConsentRequest) ProtoMessage() {}
 
 func (x *BeginConsentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[96]
+	mi := &file_control_v1_control_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6827,7 +7037,7 @@ func (x *BeginConsentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginConsentRequest.ProtoReflect.Descriptor instead.
 func (*BeginConsentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{96}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *BeginConsentRequest) GetConnection() string {
@@ -6868,7 +7078,7 @@ type BeginConsentResponse struct {
 
 func (x *BeginConsentResponse) Reset() {
 	*x = BeginConsentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[97]
+	mi := &file_control_v1_control_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6880,7 +7090,7 @@ func (x *BeginConsentResponse) String() string {
 func (*BeginConsentResponse) ProtoMessage() {}
 
 func (x *BeginConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[97]
+	mi := &file_control_v1_control_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6893,7 +7103,7 @@ func (x *BeginConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginConsentResponse.ProtoReflect.Descriptor instead.
 func (*BeginConsentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{97}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *BeginConsentResponse) GetUrl() string {
@@ -6943,7 +7153,7 @@ type FinishConsentRequest struct {
 
 func (x *FinishConsentRequest) Reset() {
 	*x = FinishConsentRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[98]
+	mi := &file_control_v1_control_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6955,7 +7165,7 @@ func (x *FinishConsentRequest) String() string {
 func (*FinishConsentRequest) ProtoMessage() {}
 
 func (x *FinishConsentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[98]
+	mi := &file_control_v1_control_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6968,7 +7178,7 @@ func (x *FinishConsentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishConsentRequest.ProtoReflect.Descriptor instead.
 func (*FinishConsentRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{98}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *FinishConsentRequest) GetConnection() string {
@@ -7025,7 +7235,7 @@ type FinishConsentResponse struct {
 
 func (x *FinishConsentResponse) Reset() {
 	*x = FinishConsentResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[99]
+	mi := &file_control_v1_control_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7037,7 +7247,7 @@ func (x *FinishConsentResponse) String() string {
 func (*FinishConsentResponse) ProtoMessage() {}
 
 func (x *FinishConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[99]
+	mi := &file_control_v1_control_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7050,7 +7260,7 @@ func (x *FinishConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishConsentResponse.ProtoReflect.Descriptor instead.
 func (*FinishConsentResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{99}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *FinishConsentResponse) GetAccount() string {
@@ -7099,7 +7309,7 @@ type TestConnectionRequest struct {
 
 func (x *TestConnectionRequest) Reset() {
 	*x = TestConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[100]
+	mi := &file_control_v1_control_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7111,7 +7321,7 @@ func (x *TestConnectionRequest) String() string {
 func (*TestConnectionRequest) ProtoMessage() {}
 
 func (x *TestConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[100]
+	mi := &file_control_v1_control_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7124,7 +7334,7 @@ func (x *TestConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectionRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{100}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *TestConnectionRequest) GetConnection() string {
@@ -7151,7 +7361,7 @@ type ConnectionCheck struct {
 
 func (x *ConnectionCheck) Reset() {
 	*x = ConnectionCheck{}
-	mi := &file_control_v1_control_proto_msgTypes[101]
+	mi := &file_control_v1_control_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7163,7 +7373,7 @@ func (x *ConnectionCheck) String() string {
 func (*ConnectionCheck) ProtoMessage() {}
 
 func (x *ConnectionCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[101]
+	mi := &file_control_v1_control_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7176,7 +7386,7 @@ func (x *ConnectionCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionCheck.ProtoReflect.Descriptor instead.
 func (*ConnectionCheck) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{101}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ConnectionCheck) GetName() string {
@@ -7220,7 +7430,7 @@ type TestConnectionResponse struct {
 
 func (x *TestConnectionResponse) Reset() {
 	*x = TestConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[102]
+	mi := &file_control_v1_control_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7232,7 +7442,7 @@ func (x *TestConnectionResponse) String() string {
 func (*TestConnectionResponse) ProtoMessage() {}
 
 func (x *TestConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[102]
+	mi := &file_control_v1_control_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7245,7 +7455,7 @@ func (x *TestConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectionResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{102}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *TestConnectionResponse) GetAccount() string {
@@ -7277,7 +7487,7 @@ type PrepareConnectionRequest struct {
 
 func (x *PrepareConnectionRequest) Reset() {
 	*x = PrepareConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[103]
+	mi := &file_control_v1_control_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7289,7 +7499,7 @@ func (x *PrepareConnectionRequest) String() string {
 func (*PrepareConnectionRequest) ProtoMessage() {}
 
 func (x *PrepareConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[103]
+	mi := &file_control_v1_control_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7302,7 +7512,7 @@ func (x *PrepareConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareConnectionRequest.ProtoReflect.Descriptor instead.
 func (*PrepareConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{103}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *PrepareConnectionRequest) GetConnection() string {
@@ -7339,7 +7549,7 @@ type PrepareConnectionResponse struct {
 
 func (x *PrepareConnectionResponse) Reset() {
 	*x = PrepareConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[104]
+	mi := &file_control_v1_control_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7351,7 +7561,7 @@ func (x *PrepareConnectionResponse) String() string {
 func (*PrepareConnectionResponse) ProtoMessage() {}
 
 func (x *PrepareConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[104]
+	mi := &file_control_v1_control_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7364,7 +7574,7 @@ func (x *PrepareConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareConnectionResponse.ProtoReflect.Descriptor instead.
 func (*PrepareConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{104}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *PrepareConnectionResponse) GetItems() []string {
@@ -7407,7 +7617,7 @@ type ProbeConnectionRequest struct {
 
 func (x *ProbeConnectionRequest) Reset() {
 	*x = ProbeConnectionRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[105]
+	mi := &file_control_v1_control_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7419,7 +7629,7 @@ func (x *ProbeConnectionRequest) String() string {
 func (*ProbeConnectionRequest) ProtoMessage() {}
 
 func (x *ProbeConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[105]
+	mi := &file_control_v1_control_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7432,7 +7642,7 @@ func (x *ProbeConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeConnectionRequest.ProtoReflect.Descriptor instead.
 func (*ProbeConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{105}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *ProbeConnectionRequest) GetConnection() string {
@@ -7506,7 +7716,7 @@ type ProbeConnectionResponse struct {
 
 func (x *ProbeConnectionResponse) Reset() {
 	*x = ProbeConnectionResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[106]
+	mi := &file_control_v1_control_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7518,7 +7728,7 @@ func (x *ProbeConnectionResponse) String() string {
 func (*ProbeConnectionResponse) ProtoMessage() {}
 
 func (x *ProbeConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[106]
+	mi := &file_control_v1_control_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7531,7 +7741,7 @@ func (x *ProbeConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeConnectionResponse.ProtoReflect.Descriptor instead.
 func (*ProbeConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{106}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ProbeConnectionResponse) GetAccount() string {
@@ -7586,7 +7796,7 @@ type ProbedKind struct {
 
 func (x *ProbedKind) Reset() {
 	*x = ProbedKind{}
-	mi := &file_control_v1_control_proto_msgTypes[107]
+	mi := &file_control_v1_control_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7598,7 +7808,7 @@ func (x *ProbedKind) String() string {
 func (*ProbedKind) ProtoMessage() {}
 
 func (x *ProbedKind) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[107]
+	mi := &file_control_v1_control_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7611,7 +7821,7 @@ func (x *ProbedKind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbedKind.ProtoReflect.Descriptor instead.
 func (*ProbedKind) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{107}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *ProbedKind) GetKind() string {
@@ -7716,7 +7926,7 @@ type ProbeFinding struct {
 
 func (x *ProbeFinding) Reset() {
 	*x = ProbeFinding{}
-	mi := &file_control_v1_control_proto_msgTypes[108]
+	mi := &file_control_v1_control_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7728,7 +7938,7 @@ func (x *ProbeFinding) String() string {
 func (*ProbeFinding) ProtoMessage() {}
 
 func (x *ProbeFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[108]
+	mi := &file_control_v1_control_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7741,7 +7951,7 @@ func (x *ProbeFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeFinding.ProtoReflect.Descriptor instead.
 func (*ProbeFinding) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{108}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *ProbeFinding) GetClaim() string {
@@ -7815,7 +8025,7 @@ type ProbeLeft struct {
 
 func (x *ProbeLeft) Reset() {
 	*x = ProbeLeft{}
-	mi := &file_control_v1_control_proto_msgTypes[109]
+	mi := &file_control_v1_control_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7827,7 +8037,7 @@ func (x *ProbeLeft) String() string {
 func (*ProbeLeft) ProtoMessage() {}
 
 func (x *ProbeLeft) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[109]
+	mi := &file_control_v1_control_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7840,7 +8050,7 @@ func (x *ProbeLeft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeLeft.ProtoReflect.Descriptor instead.
 func (*ProbeLeft) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{109}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *ProbeLeft) GetRef() string {
@@ -7875,7 +8085,7 @@ type MarkRestoredRequest struct {
 
 func (x *MarkRestoredRequest) Reset() {
 	*x = MarkRestoredRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[110]
+	mi := &file_control_v1_control_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7887,7 +8097,7 @@ func (x *MarkRestoredRequest) String() string {
 func (*MarkRestoredRequest) ProtoMessage() {}
 
 func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[110]
+	mi := &file_control_v1_control_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7900,7 +8110,7 @@ func (x *MarkRestoredRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRestoredRequest.ProtoReflect.Descriptor instead.
 func (*MarkRestoredRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{110}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *MarkRestoredRequest) GetActor() string {
@@ -7921,7 +8131,7 @@ type MarkRestoredResponse struct {
 
 func (x *MarkRestoredResponse) Reset() {
 	*x = MarkRestoredResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[111]
+	mi := &file_control_v1_control_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7933,7 +8143,7 @@ func (x *MarkRestoredResponse) String() string {
 func (*MarkRestoredResponse) ProtoMessage() {}
 
 func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[111]
+	mi := &file_control_v1_control_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7946,7 +8156,7 @@ func (x *MarkRestoredResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRestoredResponse.ProtoReflect.Descriptor instead.
 func (*MarkRestoredResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{111}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *MarkRestoredResponse) GetIncarnation() int64 {
@@ -7974,7 +8184,7 @@ type ReopenRequest struct {
 
 func (x *ReopenRequest) Reset() {
 	*x = ReopenRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[112]
+	mi := &file_control_v1_control_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7986,7 +8196,7 @@ func (x *ReopenRequest) String() string {
 func (*ReopenRequest) ProtoMessage() {}
 
 func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[112]
+	mi := &file_control_v1_control_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7999,7 +8209,7 @@ func (x *ReopenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenRequest.ProtoReflect.Descriptor instead.
 func (*ReopenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{112}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *ReopenRequest) GetTarget() string {
@@ -8053,7 +8263,7 @@ type ReopenedEvent struct {
 
 func (x *ReopenedEvent) Reset() {
 	*x = ReopenedEvent{}
-	mi := &file_control_v1_control_proto_msgTypes[113]
+	mi := &file_control_v1_control_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8065,7 +8275,7 @@ func (x *ReopenedEvent) String() string {
 func (*ReopenedEvent) ProtoMessage() {}
 
 func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[113]
+	mi := &file_control_v1_control_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8078,7 +8288,7 @@ func (x *ReopenedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenedEvent.ProtoReflect.Descriptor instead.
 func (*ReopenedEvent) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{113}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *ReopenedEvent) GetEventId() string {
@@ -8141,7 +8351,7 @@ type ReopenResponse struct {
 
 func (x *ReopenResponse) Reset() {
 	*x = ReopenResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[114]
+	mi := &file_control_v1_control_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8153,7 +8363,7 @@ func (x *ReopenResponse) String() string {
 func (*ReopenResponse) ProtoMessage() {}
 
 func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[114]
+	mi := &file_control_v1_control_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8166,7 +8376,7 @@ func (x *ReopenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenResponse.ProtoReflect.Descriptor instead.
 func (*ReopenResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{114}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ReopenResponse) GetEvents() []*ReopenedEvent {
@@ -8189,7 +8399,7 @@ type LaneTopsRequest struct {
 
 func (x *LaneTopsRequest) Reset() {
 	*x = LaneTopsRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[115]
+	mi := &file_control_v1_control_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8201,7 +8411,7 @@ func (x *LaneTopsRequest) String() string {
 func (*LaneTopsRequest) ProtoMessage() {}
 
 func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[115]
+	mi := &file_control_v1_control_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8214,7 +8424,7 @@ func (x *LaneTopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneTopsRequest.ProtoReflect.Descriptor instead.
 func (*LaneTopsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{115}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *LaneTopsRequest) GetAfterTarget() string {
@@ -8242,7 +8452,7 @@ type LaneTopsResponse struct {
 
 func (x *LaneTopsResponse) Reset() {
 	*x = LaneTopsResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[116]
+	mi := &file_control_v1_control_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8254,7 +8464,7 @@ func (x *LaneTopsResponse) String() string {
 func (*LaneTopsResponse) ProtoMessage() {}
 
 func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[116]
+	mi := &file_control_v1_control_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8267,7 +8477,7 @@ func (x *LaneTopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneTopsResponse.ProtoReflect.Descriptor instead.
 func (*LaneTopsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{116}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *LaneTopsResponse) GetLanes() []*LaneHead {
@@ -8292,7 +8502,7 @@ type FactsAfterRequest struct {
 
 func (x *FactsAfterRequest) Reset() {
 	*x = FactsAfterRequest{}
-	mi := &file_control_v1_control_proto_msgTypes[117]
+	mi := &file_control_v1_control_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8304,7 +8514,7 @@ func (x *FactsAfterRequest) String() string {
 func (*FactsAfterRequest) ProtoMessage() {}
 
 func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[117]
+	mi := &file_control_v1_control_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8317,7 +8527,7 @@ func (x *FactsAfterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsAfterRequest.ProtoReflect.Descriptor instead.
 func (*FactsAfterRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{117}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *FactsAfterRequest) GetStreamPrefix() string {
@@ -8353,7 +8563,7 @@ type FactsAfterResponse struct {
 
 func (x *FactsAfterResponse) Reset() {
 	*x = FactsAfterResponse{}
-	mi := &file_control_v1_control_proto_msgTypes[118]
+	mi := &file_control_v1_control_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8365,7 +8575,7 @@ func (x *FactsAfterResponse) String() string {
 func (*FactsAfterResponse) ProtoMessage() {}
 
 func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_control_proto_msgTypes[118]
+	mi := &file_control_v1_control_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8378,7 +8588,7 @@ func (x *FactsAfterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsAfterResponse.ProtoReflect.Descriptor instead.
 func (*FactsAfterResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_control_proto_rawDescGZIP(), []int{118}
+	return file_control_v1_control_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *FactsAfterResponse) GetFacts() [][]byte {
@@ -8521,7 +8731,22 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"source_url\x18\x05 \x01(\tR\tsourceUrl\x12;\n" +
 	"\vadmitted_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"admittedAt\"Y\n" +
+	"admittedAt\"k\n" +
+	"\x11ListPushedRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\"\xa7\x01\n" +
+	"\fPushedRecord\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x1a\n" +
+	"\bcustomer\x18\x02 \x01(\tR\bcustomer\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x18\n" +
+	"\arelated\x18\x04 \x01(\fR\arelated\x12;\n" +
+	"\voccurred_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\"X\n" +
+	"\x12ListPushedResponse\x12.\n" +
+	"\x05items\x18\x01 \x03(\v2\x18.control.v1.PushedRecordR\x05items\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"Y\n" +
 	"\x10RepublishRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x19\n" +
@@ -9027,7 +9252,7 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x05known\x18\x02 \x03(\v2\x16.control.v1.StreamHeadR\x05known\x12,\n" +
 	"\x05after\x18\x03 \x01(\v2\x16.control.v1.StreamHeadR\x05after\"*\n" +
 	"\x12FactsAfterResponse\x12\x14\n" +
-	"\x05facts\x18\x01 \x03(\fR\x05facts2\xa9\t\n" +
+	"\x05facts\x18\x01 \x03(\fR\x05facts2\xf6\t\n" +
 	"\rIngestService\x12Q\n" +
 	"\fIngestStatus\x12\x1f.control.v1.IngestStatusRequest\x1a .control.v1.IngestStatusResponse\x129\n" +
 	"\x04Poll\x12\x17.control.v1.PollRequest\x1a\x18.control.v1.PollResponse\x12B\n" +
@@ -9043,7 +9268,9 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\bActOnRun\x12\x1b.control.v1.ActOnRunRequest\x1a\x1c.control.v1.ActOnRunResponse\x12K\n" +
 	"\n" +
 	"ListEvents\x12\x1d.control.v1.ListEventsRequest\x1a\x1e.control.v1.ListEventsResponse\x12H\n" +
-	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse\x12?\n" +
+	"\tGetRecord\x12\x1c.control.v1.GetRecordRequest\x1a\x1d.control.v1.GetRecordResponse\x12K\n" +
+	"\n" +
+	"ListPushed\x12\x1d.control.v1.ListPushedRequest\x1a\x1e.control.v1.ListPushedResponse\x12?\n" +
 	"\x06Reopen\x12\x19.control.v1.ReopenRequest\x1a\x1a.control.v1.ReopenResponse\x12Q\n" +
 	"\fMarkRestored\x12\x1f.control.v1.MarkRestoredRequest\x1a .control.v1.MarkRestoredResponse2\xfc\v\n" +
 	"\rWriterService\x12Q\n" +
@@ -9105,7 +9332,7 @@ func file_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_control_v1_control_proto_rawDescData
 }
 
-var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 120)
+var file_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 123)
 var file_control_v1_control_proto_goTypes = []any{
 	(*ServiceState)(nil),              // 0: control.v1.ServiceState
 	(*IngestStatusRequest)(nil),       // 1: control.v1.IngestStatusRequest
@@ -9129,309 +9356,316 @@ var file_control_v1_control_proto_goTypes = []any{
 	(*ListEventsResponse)(nil),        // 19: control.v1.ListEventsResponse
 	(*GetRecordRequest)(nil),          // 20: control.v1.GetRecordRequest
 	(*GetRecordResponse)(nil),         // 21: control.v1.GetRecordResponse
-	(*RepublishRequest)(nil),          // 22: control.v1.RepublishRequest
-	(*RepublishResponse)(nil),         // 23: control.v1.RepublishResponse
-	(*WriterStatusRequest)(nil),       // 24: control.v1.WriterStatusRequest
-	(*WriterStatusResponse)(nil),      // 25: control.v1.WriterStatusResponse
-	(*TargetState)(nil),               // 26: control.v1.TargetState
-	(*ListExceptionsRequest)(nil),     // 27: control.v1.ListExceptionsRequest
-	(*Held)(nil),                      // 28: control.v1.Held
-	(*Exception)(nil),                 // 29: control.v1.Exception
-	(*Refusal)(nil),                   // 30: control.v1.Refusal
-	(*ListExceptionsResponse)(nil),    // 31: control.v1.ListExceptionsResponse
-	(*ActRequest)(nil),                // 32: control.v1.ActRequest
-	(*ActResponse)(nil),               // 33: control.v1.ActResponse
-	(*ListCommandsRequest)(nil),       // 34: control.v1.ListCommandsRequest
-	(*Command)(nil),                   // 35: control.v1.Command
-	(*ListCommandsResponse)(nil),      // 36: control.v1.ListCommandsResponse
-	(*ResolveRefRequest)(nil),         // 37: control.v1.ResolveRefRequest
-	(*ResolveRefResponse)(nil),        // 38: control.v1.ResolveRefResponse
-	(*ListLanesRequest)(nil),          // 39: control.v1.ListLanesRequest
-	(*LaneView)(nil),                  // 40: control.v1.LaneView
-	(*ListLanesResponse)(nil),         // 41: control.v1.ListLanesResponse
-	(*ActOnConnectionRequest)(nil),    // 42: control.v1.ActOnConnectionRequest
-	(*ActOnConnectionResponse)(nil),   // 43: control.v1.ActOnConnectionResponse
-	(*ListLinksRequest)(nil),          // 44: control.v1.ListLinksRequest
-	(*Link)(nil),                      // 45: control.v1.Link
-	(*ListLinksResponse)(nil),         // 46: control.v1.ListLinksResponse
-	(*OpenRefsRequest)(nil),           // 47: control.v1.OpenRefsRequest
-	(*OpenRef)(nil),                   // 48: control.v1.OpenRef
-	(*OpenRefsResponse)(nil),          // 49: control.v1.OpenRefsResponse
-	(*TokenRequest)(nil),              // 50: control.v1.TokenRequest
-	(*TokenResponse)(nil),             // 51: control.v1.TokenResponse
-	(*LaneHead)(nil),                  // 52: control.v1.LaneHead
-	(*SlotHeadsRequest)(nil),          // 53: control.v1.SlotHeadsRequest
-	(*SlotHeadsResponse)(nil),         // 54: control.v1.SlotHeadsResponse
-	(*AuditStatusRequest)(nil),        // 55: control.v1.AuditStatusRequest
-	(*AuditStatusResponse)(nil),       // 56: control.v1.AuditStatusResponse
-	(*JourneyRequest)(nil),            // 57: control.v1.JourneyRequest
-	(*JourneyDocument)(nil),           // 58: control.v1.JourneyDocument
-	(*Step)(nil),                      // 59: control.v1.Step
-	(*JourneyResponse)(nil),           // 60: control.v1.JourneyResponse
-	(*StreamHead)(nil),                // 61: control.v1.StreamHead
-	(*StreamHeadsRequest)(nil),        // 62: control.v1.StreamHeadsRequest
-	(*StreamHeadsResponse)(nil),       // 63: control.v1.StreamHeadsResponse
-	(*ReconcileRequest)(nil),          // 64: control.v1.ReconcileRequest
-	(*Side)(nil),                      // 65: control.v1.Side
-	(*Explained)(nil),                 // 66: control.v1.Explained
-	(*ReconcileRow)(nil),              // 67: control.v1.ReconcileRow
-	(*Break)(nil),                     // 68: control.v1.Break
-	(*ListBreaksRequest)(nil),         // 69: control.v1.ListBreaksRequest
-	(*ListBreaksResponse)(nil),        // 70: control.v1.ListBreaksResponse
-	(*ReconcileResponse)(nil),         // 71: control.v1.ReconcileResponse
-	(*LastReportRequest)(nil),         // 72: control.v1.LastReportRequest
-	(*RepairRequest)(nil),             // 73: control.v1.RepairRequest
-	(*RepairResponse)(nil),            // 74: control.v1.RepairResponse
-	(*ReconcilerStatusRequest)(nil),   // 75: control.v1.ReconcilerStatusRequest
-	(*ReconcilerStatusResponse)(nil),  // 76: control.v1.ReconcilerStatusResponse
-	(*GetMappingRequest)(nil),         // 77: control.v1.GetMappingRequest
-	(*MappingRule)(nil),               // 78: control.v1.MappingRule
-	(*GetMappingResponse)(nil),        // 79: control.v1.GetMappingResponse
-	(*SearchRequest)(nil),             // 80: control.v1.SearchRequest
-	(*Entry)(nil),                     // 81: control.v1.Entry
-	(*SearchResponse)(nil),            // 82: control.v1.SearchResponse
-	(*GetDocumentRequest)(nil),        // 83: control.v1.GetDocumentRequest
-	(*DocumentField)(nil),             // 84: control.v1.DocumentField
-	(*DocumentPart)(nil),              // 85: control.v1.DocumentPart
-	(*GetDocumentResponse)(nil),       // 86: control.v1.GetDocumentResponse
-	(*TransformStatusRequest)(nil),    // 87: control.v1.TransformStatusRequest
-	(*MappingState)(nil),              // 88: control.v1.MappingState
-	(*TransformStatusResponse)(nil),   // 89: control.v1.TransformStatusResponse
-	(*ListNotificationsRequest)(nil),  // 90: control.v1.ListNotificationsRequest
-	(*ListNotificationsResponse)(nil), // 91: control.v1.ListNotificationsResponse
-	(*Notification)(nil),              // 92: control.v1.Notification
-	(*TestNotificationRequest)(nil),   // 93: control.v1.TestNotificationRequest
-	(*TestNotificationResponse)(nil),  // 94: control.v1.TestNotificationResponse
-	(*ChannelResult)(nil),             // 95: control.v1.ChannelResult
-	(*BeginConsentRequest)(nil),       // 96: control.v1.BeginConsentRequest
-	(*BeginConsentResponse)(nil),      // 97: control.v1.BeginConsentResponse
-	(*FinishConsentRequest)(nil),      // 98: control.v1.FinishConsentRequest
-	(*FinishConsentResponse)(nil),     // 99: control.v1.FinishConsentResponse
-	(*TestConnectionRequest)(nil),     // 100: control.v1.TestConnectionRequest
-	(*ConnectionCheck)(nil),           // 101: control.v1.ConnectionCheck
-	(*TestConnectionResponse)(nil),    // 102: control.v1.TestConnectionResponse
-	(*PrepareConnectionRequest)(nil),  // 103: control.v1.PrepareConnectionRequest
-	(*PrepareConnectionResponse)(nil), // 104: control.v1.PrepareConnectionResponse
-	(*ProbeConnectionRequest)(nil),    // 105: control.v1.ProbeConnectionRequest
-	(*ProbeConnectionResponse)(nil),   // 106: control.v1.ProbeConnectionResponse
-	(*ProbedKind)(nil),                // 107: control.v1.ProbedKind
-	(*ProbeFinding)(nil),              // 108: control.v1.ProbeFinding
-	(*ProbeLeft)(nil),                 // 109: control.v1.ProbeLeft
-	(*MarkRestoredRequest)(nil),       // 110: control.v1.MarkRestoredRequest
-	(*MarkRestoredResponse)(nil),      // 111: control.v1.MarkRestoredResponse
-	(*ReopenRequest)(nil),             // 112: control.v1.ReopenRequest
-	(*ReopenedEvent)(nil),             // 113: control.v1.ReopenedEvent
-	(*ReopenResponse)(nil),            // 114: control.v1.ReopenResponse
-	(*LaneTopsRequest)(nil),           // 115: control.v1.LaneTopsRequest
-	(*LaneTopsResponse)(nil),          // 116: control.v1.LaneTopsResponse
-	(*FactsAfterRequest)(nil),         // 117: control.v1.FactsAfterRequest
-	(*FactsAfterResponse)(nil),        // 118: control.v1.FactsAfterResponse
-	nil,                               // 119: control.v1.FinishConsentRequest.ParamsEntry
-	(*timestamppb.Timestamp)(nil),     // 120: google.protobuf.Timestamp
-	(*v1.Money)(nil),                  // 121: audit.v1.Money
+	(*ListPushedRequest)(nil),         // 22: control.v1.ListPushedRequest
+	(*PushedRecord)(nil),              // 23: control.v1.PushedRecord
+	(*ListPushedResponse)(nil),        // 24: control.v1.ListPushedResponse
+	(*RepublishRequest)(nil),          // 25: control.v1.RepublishRequest
+	(*RepublishResponse)(nil),         // 26: control.v1.RepublishResponse
+	(*WriterStatusRequest)(nil),       // 27: control.v1.WriterStatusRequest
+	(*WriterStatusResponse)(nil),      // 28: control.v1.WriterStatusResponse
+	(*TargetState)(nil),               // 29: control.v1.TargetState
+	(*ListExceptionsRequest)(nil),     // 30: control.v1.ListExceptionsRequest
+	(*Held)(nil),                      // 31: control.v1.Held
+	(*Exception)(nil),                 // 32: control.v1.Exception
+	(*Refusal)(nil),                   // 33: control.v1.Refusal
+	(*ListExceptionsResponse)(nil),    // 34: control.v1.ListExceptionsResponse
+	(*ActRequest)(nil),                // 35: control.v1.ActRequest
+	(*ActResponse)(nil),               // 36: control.v1.ActResponse
+	(*ListCommandsRequest)(nil),       // 37: control.v1.ListCommandsRequest
+	(*Command)(nil),                   // 38: control.v1.Command
+	(*ListCommandsResponse)(nil),      // 39: control.v1.ListCommandsResponse
+	(*ResolveRefRequest)(nil),         // 40: control.v1.ResolveRefRequest
+	(*ResolveRefResponse)(nil),        // 41: control.v1.ResolveRefResponse
+	(*ListLanesRequest)(nil),          // 42: control.v1.ListLanesRequest
+	(*LaneView)(nil),                  // 43: control.v1.LaneView
+	(*ListLanesResponse)(nil),         // 44: control.v1.ListLanesResponse
+	(*ActOnConnectionRequest)(nil),    // 45: control.v1.ActOnConnectionRequest
+	(*ActOnConnectionResponse)(nil),   // 46: control.v1.ActOnConnectionResponse
+	(*ListLinksRequest)(nil),          // 47: control.v1.ListLinksRequest
+	(*Link)(nil),                      // 48: control.v1.Link
+	(*ListLinksResponse)(nil),         // 49: control.v1.ListLinksResponse
+	(*OpenRefsRequest)(nil),           // 50: control.v1.OpenRefsRequest
+	(*OpenRef)(nil),                   // 51: control.v1.OpenRef
+	(*OpenRefsResponse)(nil),          // 52: control.v1.OpenRefsResponse
+	(*TokenRequest)(nil),              // 53: control.v1.TokenRequest
+	(*TokenResponse)(nil),             // 54: control.v1.TokenResponse
+	(*LaneHead)(nil),                  // 55: control.v1.LaneHead
+	(*SlotHeadsRequest)(nil),          // 56: control.v1.SlotHeadsRequest
+	(*SlotHeadsResponse)(nil),         // 57: control.v1.SlotHeadsResponse
+	(*AuditStatusRequest)(nil),        // 58: control.v1.AuditStatusRequest
+	(*AuditStatusResponse)(nil),       // 59: control.v1.AuditStatusResponse
+	(*JourneyRequest)(nil),            // 60: control.v1.JourneyRequest
+	(*JourneyDocument)(nil),           // 61: control.v1.JourneyDocument
+	(*Step)(nil),                      // 62: control.v1.Step
+	(*JourneyResponse)(nil),           // 63: control.v1.JourneyResponse
+	(*StreamHead)(nil),                // 64: control.v1.StreamHead
+	(*StreamHeadsRequest)(nil),        // 65: control.v1.StreamHeadsRequest
+	(*StreamHeadsResponse)(nil),       // 66: control.v1.StreamHeadsResponse
+	(*ReconcileRequest)(nil),          // 67: control.v1.ReconcileRequest
+	(*Side)(nil),                      // 68: control.v1.Side
+	(*Explained)(nil),                 // 69: control.v1.Explained
+	(*ReconcileRow)(nil),              // 70: control.v1.ReconcileRow
+	(*Break)(nil),                     // 71: control.v1.Break
+	(*ListBreaksRequest)(nil),         // 72: control.v1.ListBreaksRequest
+	(*ListBreaksResponse)(nil),        // 73: control.v1.ListBreaksResponse
+	(*ReconcileResponse)(nil),         // 74: control.v1.ReconcileResponse
+	(*LastReportRequest)(nil),         // 75: control.v1.LastReportRequest
+	(*RepairRequest)(nil),             // 76: control.v1.RepairRequest
+	(*RepairResponse)(nil),            // 77: control.v1.RepairResponse
+	(*ReconcilerStatusRequest)(nil),   // 78: control.v1.ReconcilerStatusRequest
+	(*ReconcilerStatusResponse)(nil),  // 79: control.v1.ReconcilerStatusResponse
+	(*GetMappingRequest)(nil),         // 80: control.v1.GetMappingRequest
+	(*MappingRule)(nil),               // 81: control.v1.MappingRule
+	(*GetMappingResponse)(nil),        // 82: control.v1.GetMappingResponse
+	(*SearchRequest)(nil),             // 83: control.v1.SearchRequest
+	(*Entry)(nil),                     // 84: control.v1.Entry
+	(*SearchResponse)(nil),            // 85: control.v1.SearchResponse
+	(*GetDocumentRequest)(nil),        // 86: control.v1.GetDocumentRequest
+	(*DocumentField)(nil),             // 87: control.v1.DocumentField
+	(*DocumentPart)(nil),              // 88: control.v1.DocumentPart
+	(*GetDocumentResponse)(nil),       // 89: control.v1.GetDocumentResponse
+	(*TransformStatusRequest)(nil),    // 90: control.v1.TransformStatusRequest
+	(*MappingState)(nil),              // 91: control.v1.MappingState
+	(*TransformStatusResponse)(nil),   // 92: control.v1.TransformStatusResponse
+	(*ListNotificationsRequest)(nil),  // 93: control.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil), // 94: control.v1.ListNotificationsResponse
+	(*Notification)(nil),              // 95: control.v1.Notification
+	(*TestNotificationRequest)(nil),   // 96: control.v1.TestNotificationRequest
+	(*TestNotificationResponse)(nil),  // 97: control.v1.TestNotificationResponse
+	(*ChannelResult)(nil),             // 98: control.v1.ChannelResult
+	(*BeginConsentRequest)(nil),       // 99: control.v1.BeginConsentRequest
+	(*BeginConsentResponse)(nil),      // 100: control.v1.BeginConsentResponse
+	(*FinishConsentRequest)(nil),      // 101: control.v1.FinishConsentRequest
+	(*FinishConsentResponse)(nil),     // 102: control.v1.FinishConsentResponse
+	(*TestConnectionRequest)(nil),     // 103: control.v1.TestConnectionRequest
+	(*ConnectionCheck)(nil),           // 104: control.v1.ConnectionCheck
+	(*TestConnectionResponse)(nil),    // 105: control.v1.TestConnectionResponse
+	(*PrepareConnectionRequest)(nil),  // 106: control.v1.PrepareConnectionRequest
+	(*PrepareConnectionResponse)(nil), // 107: control.v1.PrepareConnectionResponse
+	(*ProbeConnectionRequest)(nil),    // 108: control.v1.ProbeConnectionRequest
+	(*ProbeConnectionResponse)(nil),   // 109: control.v1.ProbeConnectionResponse
+	(*ProbedKind)(nil),                // 110: control.v1.ProbedKind
+	(*ProbeFinding)(nil),              // 111: control.v1.ProbeFinding
+	(*ProbeLeft)(nil),                 // 112: control.v1.ProbeLeft
+	(*MarkRestoredRequest)(nil),       // 113: control.v1.MarkRestoredRequest
+	(*MarkRestoredResponse)(nil),      // 114: control.v1.MarkRestoredResponse
+	(*ReopenRequest)(nil),             // 115: control.v1.ReopenRequest
+	(*ReopenedEvent)(nil),             // 116: control.v1.ReopenedEvent
+	(*ReopenResponse)(nil),            // 117: control.v1.ReopenResponse
+	(*LaneTopsRequest)(nil),           // 118: control.v1.LaneTopsRequest
+	(*LaneTopsResponse)(nil),          // 119: control.v1.LaneTopsResponse
+	(*FactsAfterRequest)(nil),         // 120: control.v1.FactsAfterRequest
+	(*FactsAfterResponse)(nil),        // 121: control.v1.FactsAfterResponse
+	nil,                               // 122: control.v1.FinishConsentRequest.ParamsEntry
+	(*timestamppb.Timestamp)(nil),     // 123: google.protobuf.Timestamp
+	(*v1.Money)(nil),                  // 124: audit.v1.Money
 }
 var file_control_v1_control_proto_depIdxs = []int32{
 	0,   // 0: control.v1.IngestStatusResponse.service:type_name -> control.v1.ServiceState
 	3,   // 1: control.v1.IngestStatusResponse.routes:type_name -> control.v1.RouteCount
 	4,   // 2: control.v1.IngestStatusResponse.polls:type_name -> control.v1.PollState
-	120, // 3: control.v1.IngestStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	123, // 3: control.v1.IngestStatusResponse.oldest:type_name -> google.protobuf.Timestamp
 	4,   // 4: control.v1.PollResponse.polls:type_name -> control.v1.PollState
-	120, // 5: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	120, // 6: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
-	120, // 7: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
+	123, // 5: control.v1.GetEventResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	123, // 6: control.v1.GetEventResponse.ended_at:type_name -> google.protobuf.Timestamp
+	123, // 7: control.v1.StartBackfillRequest.from:type_name -> google.protobuf.Timestamp
 	13,  // 8: control.v1.StartBackfillResponse.items:type_name -> control.v1.Run
-	120, // 9: control.v1.Run.from:type_name -> google.protobuf.Timestamp
-	120, // 10: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	120, // 11: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
-	120, // 12: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
+	123, // 9: control.v1.Run.from:type_name -> google.protobuf.Timestamp
+	123, // 10: control.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	123, // 11: control.v1.Run.ended_at:type_name -> google.protobuf.Timestamp
+	123, // 12: control.v1.Run.eta:type_name -> google.protobuf.Timestamp
 	13,  // 13: control.v1.ListRunsResponse.items:type_name -> control.v1.Run
 	13,  // 14: control.v1.ActOnRunResponse.run:type_name -> control.v1.Run
 	10,  // 15: control.v1.ListEventsResponse.items:type_name -> control.v1.GetEventResponse
-	120, // 16: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
-	0,   // 17: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
-	26,  // 18: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
-	3,   // 19: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
-	120, // 20: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
-	120, // 21: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
-	120, // 22: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
-	121, // 23: control.v1.Held.sum:type_name -> audit.v1.Money
-	121, // 24: control.v1.Exception.amount:type_name -> audit.v1.Money
-	120, // 25: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
-	28,  // 26: control.v1.Exception.held:type_name -> control.v1.Held
-	120, // 27: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
-	30,  // 28: control.v1.Exception.refused:type_name -> control.v1.Refusal
-	120, // 29: control.v1.Refusal.at:type_name -> google.protobuf.Timestamp
-	29,  // 30: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
-	35,  // 31: control.v1.ListCommandsResponse.items:type_name -> control.v1.Command
-	120, // 32: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
-	120, // 33: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
-	28,  // 34: control.v1.LaneView.held:type_name -> control.v1.Held
-	40,  // 35: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
-	45,  // 36: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
-	48,  // 37: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
-	61,  // 38: control.v1.OpenRefsResponse.told:type_name -> control.v1.StreamHead
-	52,  // 39: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
-	52,  // 40: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
-	0,   // 41: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
-	121, // 42: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
-	121, // 43: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
-	121, // 44: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
-	120, // 45: control.v1.Step.at:type_name -> google.protobuf.Timestamp
-	58,  // 46: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
-	59,  // 47: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
-	61,  // 48: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
-	61,  // 49: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
-	121, // 50: control.v1.Side.net:type_name -> audit.v1.Money
-	121, // 51: control.v1.Side.gross:type_name -> audit.v1.Money
-	65,  // 52: control.v1.Explained.side:type_name -> control.v1.Side
-	65,  // 53: control.v1.ReconcileRow.source:type_name -> control.v1.Side
-	65,  // 54: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
-	65,  // 55: control.v1.ReconcileRow.books:type_name -> control.v1.Side
-	66,  // 56: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
-	65,  // 57: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
-	121, // 58: control.v1.Break.amount:type_name -> audit.v1.Money
-	68,  // 59: control.v1.ListBreaksResponse.items:type_name -> control.v1.Break
-	67,  // 60: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
-	68,  // 61: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
-	120, // 62: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
-	0,   // 63: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
-	88,  // 64: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
-	78,  // 65: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
-	120, // 66: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
-	120, // 67: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
-	81,  // 68: control.v1.SearchResponse.items:type_name -> control.v1.Entry
-	84,  // 69: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
-	85,  // 70: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
-	0,   // 71: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
-	88,  // 72: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
-	92,  // 73: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
-	120, // 74: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
-	120, // 75: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
-	95,  // 76: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
-	120, // 77: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
-	119, // 78: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
-	120, // 79: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
-	120, // 80: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
-	101, // 81: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
-	107, // 82: control.v1.ProbeConnectionResponse.kinds:type_name -> control.v1.ProbedKind
-	108, // 83: control.v1.ProbedKind.findings:type_name -> control.v1.ProbeFinding
-	109, // 84: control.v1.ProbedKind.left:type_name -> control.v1.ProbeLeft
-	52,  // 85: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
-	113, // 86: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
-	52,  // 87: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
-	61,  // 88: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
-	61,  // 89: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
-	1,   // 90: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
-	5,   // 91: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
-	7,   // 92: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
-	9,   // 93: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
-	22,  // 94: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
-	27,  // 95: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	32,  // 96: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
-	62,  // 97: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	47,  // 98: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	11,  // 99: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
-	14,  // 100: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
-	16,  // 101: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
-	18,  // 102: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
-	20,  // 103: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
-	112, // 104: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
-	110, // 105: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	24,  // 106: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
-	27,  // 107: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
-	32,  // 108: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
-	34,  // 109: control.v1.WriterService.ListCommands:input_type -> control.v1.ListCommandsRequest
-	37,  // 110: control.v1.WriterService.ResolveRef:input_type -> control.v1.ResolveRefRequest
-	44,  // 111: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
-	53,  // 112: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
-	47,  // 113: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
-	50,  // 114: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
-	39,  // 115: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
-	42,  // 116: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
-	83,  // 117: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
-	96,  // 118: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
-	98,  // 119: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
-	100, // 120: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
-	103, // 121: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
-	105, // 122: control.v1.WriterService.ProbeConnection:input_type -> control.v1.ProbeConnectionRequest
-	115, // 123: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
-	110, // 124: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	55,  // 125: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
-	57,  // 126: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
-	62,  // 127: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	80,  // 128: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
-	90,  // 129: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
-	93,  // 130: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
-	117, // 131: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
-	110, // 132: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	64,  // 133: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
-	72,  // 134: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
-	73,  // 135: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
-	69,  // 136: control.v1.ReconcilerService.ListBreaks:input_type -> control.v1.ListBreaksRequest
-	75,  // 137: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
-	110, // 138: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	62,  // 139: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
-	87,  // 140: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
-	77,  // 141: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
-	110, // 142: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
-	2,   // 143: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
-	6,   // 144: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
-	8,   // 145: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
-	10,  // 146: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
-	23,  // 147: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
-	31,  // 148: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	33,  // 149: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
-	63,  // 150: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	49,  // 151: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	12,  // 152: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
-	15,  // 153: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
-	17,  // 154: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
-	19,  // 155: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
-	21,  // 156: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
-	114, // 157: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
-	111, // 158: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	25,  // 159: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
-	31,  // 160: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
-	33,  // 161: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
-	36,  // 162: control.v1.WriterService.ListCommands:output_type -> control.v1.ListCommandsResponse
-	38,  // 163: control.v1.WriterService.ResolveRef:output_type -> control.v1.ResolveRefResponse
-	46,  // 164: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
-	54,  // 165: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
-	49,  // 166: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
-	51,  // 167: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
-	41,  // 168: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
-	43,  // 169: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
-	86,  // 170: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
-	97,  // 171: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
-	99,  // 172: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
-	102, // 173: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
-	104, // 174: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
-	106, // 175: control.v1.WriterService.ProbeConnection:output_type -> control.v1.ProbeConnectionResponse
-	116, // 176: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
-	111, // 177: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	56,  // 178: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
-	60,  // 179: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
-	63,  // 180: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	82,  // 181: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
-	91,  // 182: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
-	94,  // 183: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
-	118, // 184: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
-	111, // 185: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	71,  // 186: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
-	71,  // 187: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
-	74,  // 188: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
-	70,  // 189: control.v1.ReconcilerService.ListBreaks:output_type -> control.v1.ListBreaksResponse
-	76,  // 190: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
-	111, // 191: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	63,  // 192: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
-	89,  // 193: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
-	79,  // 194: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
-	111, // 195: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
-	143, // [143:196] is the sub-list for method output_type
-	90,  // [90:143] is the sub-list for method input_type
-	90,  // [90:90] is the sub-list for extension type_name
-	90,  // [90:90] is the sub-list for extension extendee
-	0,   // [0:90] is the sub-list for field type_name
+	123, // 16: control.v1.GetRecordResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	123, // 17: control.v1.PushedRecord.occurred_at:type_name -> google.protobuf.Timestamp
+	23,  // 18: control.v1.ListPushedResponse.items:type_name -> control.v1.PushedRecord
+	0,   // 19: control.v1.WriterStatusResponse.service:type_name -> control.v1.ServiceState
+	29,  // 20: control.v1.WriterStatusResponse.targets:type_name -> control.v1.TargetState
+	3,   // 21: control.v1.WriterStatusResponse.routes:type_name -> control.v1.RouteCount
+	123, // 22: control.v1.WriterStatusResponse.oldest:type_name -> google.protobuf.Timestamp
+	123, // 23: control.v1.TargetState.probe_at:type_name -> google.protobuf.Timestamp
+	123, // 24: control.v1.TargetState.grant_expires:type_name -> google.protobuf.Timestamp
+	124, // 25: control.v1.Held.sum:type_name -> audit.v1.Money
+	124, // 26: control.v1.Exception.amount:type_name -> audit.v1.Money
+	123, // 27: control.v1.Exception.waiting_until:type_name -> google.protobuf.Timestamp
+	31,  // 28: control.v1.Exception.held:type_name -> control.v1.Held
+	123, // 29: control.v1.Exception.opened_at:type_name -> google.protobuf.Timestamp
+	33,  // 30: control.v1.Exception.refused:type_name -> control.v1.Refusal
+	123, // 31: control.v1.Refusal.at:type_name -> google.protobuf.Timestamp
+	32,  // 32: control.v1.ListExceptionsResponse.items:type_name -> control.v1.Exception
+	38,  // 33: control.v1.ListCommandsResponse.items:type_name -> control.v1.Command
+	123, // 34: control.v1.LaneView.wake_at:type_name -> google.protobuf.Timestamp
+	123, // 35: control.v1.LaneView.changed_at:type_name -> google.protobuf.Timestamp
+	31,  // 36: control.v1.LaneView.held:type_name -> control.v1.Held
+	43,  // 37: control.v1.ListLanesResponse.items:type_name -> control.v1.LaneView
+	48,  // 38: control.v1.ListLinksResponse.items:type_name -> control.v1.Link
+	51,  // 39: control.v1.OpenRefsResponse.items:type_name -> control.v1.OpenRef
+	64,  // 40: control.v1.OpenRefsResponse.told:type_name -> control.v1.StreamHead
+	55,  // 41: control.v1.SlotHeadsRequest.lanes:type_name -> control.v1.LaneHead
+	55,  // 42: control.v1.SlotHeadsResponse.lanes:type_name -> control.v1.LaneHead
+	0,   // 43: control.v1.AuditStatusResponse.service:type_name -> control.v1.ServiceState
+	124, // 44: control.v1.JourneyDocument.net:type_name -> audit.v1.Money
+	124, // 45: control.v1.JourneyDocument.tax:type_name -> audit.v1.Money
+	124, // 46: control.v1.JourneyDocument.gross:type_name -> audit.v1.Money
+	123, // 47: control.v1.Step.at:type_name -> google.protobuf.Timestamp
+	61,  // 48: control.v1.JourneyResponse.documents:type_name -> control.v1.JourneyDocument
+	62,  // 49: control.v1.JourneyResponse.steps:type_name -> control.v1.Step
+	64,  // 50: control.v1.StreamHeadsRequest.streams:type_name -> control.v1.StreamHead
+	64,  // 51: control.v1.StreamHeadsResponse.streams:type_name -> control.v1.StreamHead
+	124, // 52: control.v1.Side.net:type_name -> audit.v1.Money
+	124, // 53: control.v1.Side.gross:type_name -> audit.v1.Money
+	68,  // 54: control.v1.Explained.side:type_name -> control.v1.Side
+	68,  // 55: control.v1.ReconcileRow.source:type_name -> control.v1.Side
+	68,  // 56: control.v1.ReconcileRow.journal:type_name -> control.v1.Side
+	68,  // 57: control.v1.ReconcileRow.books:type_name -> control.v1.Side
+	69,  // 58: control.v1.ReconcileRow.explained:type_name -> control.v1.Explained
+	68,  // 59: control.v1.ReconcileRow.unexplained:type_name -> control.v1.Side
+	124, // 60: control.v1.Break.amount:type_name -> audit.v1.Money
+	71,  // 61: control.v1.ListBreaksResponse.items:type_name -> control.v1.Break
+	70,  // 62: control.v1.ReconcileResponse.rows:type_name -> control.v1.ReconcileRow
+	71,  // 63: control.v1.ReconcileResponse.breaks:type_name -> control.v1.Break
+	123, // 64: control.v1.ReconcileResponse.ended_at:type_name -> google.protobuf.Timestamp
+	0,   // 65: control.v1.ReconcilerStatusResponse.service:type_name -> control.v1.ServiceState
+	91,  // 66: control.v1.GetMappingResponse.mapping:type_name -> control.v1.MappingState
+	81,  // 67: control.v1.GetMappingResponse.rules:type_name -> control.v1.MappingRule
+	123, // 68: control.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	123, // 69: control.v1.Entry.at:type_name -> google.protobuf.Timestamp
+	84,  // 70: control.v1.SearchResponse.items:type_name -> control.v1.Entry
+	87,  // 71: control.v1.DocumentPart.fields:type_name -> control.v1.DocumentField
+	88,  // 72: control.v1.GetDocumentResponse.items:type_name -> control.v1.DocumentPart
+	0,   // 73: control.v1.TransformStatusResponse.service:type_name -> control.v1.ServiceState
+	91,  // 74: control.v1.TransformStatusResponse.mappings:type_name -> control.v1.MappingState
+	95,  // 75: control.v1.ListNotificationsResponse.items:type_name -> control.v1.Notification
+	123, // 76: control.v1.Notification.made_at:type_name -> google.protobuf.Timestamp
+	123, // 77: control.v1.Notification.sent_at:type_name -> google.protobuf.Timestamp
+	98,  // 78: control.v1.TestNotificationResponse.items:type_name -> control.v1.ChannelResult
+	123, // 79: control.v1.BeginConsentResponse.expires:type_name -> google.protobuf.Timestamp
+	122, // 80: control.v1.FinishConsentRequest.params:type_name -> control.v1.FinishConsentRequest.ParamsEntry
+	123, // 81: control.v1.FinishConsentResponse.access_expires:type_name -> google.protobuf.Timestamp
+	123, // 82: control.v1.FinishConsentResponse.grant_expires:type_name -> google.protobuf.Timestamp
+	104, // 83: control.v1.TestConnectionResponse.checks:type_name -> control.v1.ConnectionCheck
+	110, // 84: control.v1.ProbeConnectionResponse.kinds:type_name -> control.v1.ProbedKind
+	111, // 85: control.v1.ProbedKind.findings:type_name -> control.v1.ProbeFinding
+	112, // 86: control.v1.ProbedKind.left:type_name -> control.v1.ProbeLeft
+	55,  // 87: control.v1.ReopenRequest.lanes:type_name -> control.v1.LaneHead
+	116, // 88: control.v1.ReopenResponse.events:type_name -> control.v1.ReopenedEvent
+	55,  // 89: control.v1.LaneTopsResponse.lanes:type_name -> control.v1.LaneHead
+	64,  // 90: control.v1.FactsAfterRequest.known:type_name -> control.v1.StreamHead
+	64,  // 91: control.v1.FactsAfterRequest.after:type_name -> control.v1.StreamHead
+	1,   // 92: control.v1.IngestService.IngestStatus:input_type -> control.v1.IngestStatusRequest
+	5,   // 93: control.v1.IngestService.Poll:input_type -> control.v1.PollRequest
+	7,   // 94: control.v1.IngestService.Recheck:input_type -> control.v1.RecheckRequest
+	9,   // 95: control.v1.IngestService.GetEvent:input_type -> control.v1.GetEventRequest
+	25,  // 96: control.v1.IngestService.Republish:input_type -> control.v1.RepublishRequest
+	30,  // 97: control.v1.IngestService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	35,  // 98: control.v1.IngestService.Act:input_type -> control.v1.ActRequest
+	65,  // 99: control.v1.IngestService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	50,  // 100: control.v1.IngestService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	11,  // 101: control.v1.IngestService.StartBackfill:input_type -> control.v1.StartBackfillRequest
+	14,  // 102: control.v1.IngestService.ListRuns:input_type -> control.v1.ListRunsRequest
+	16,  // 103: control.v1.IngestService.ActOnRun:input_type -> control.v1.ActOnRunRequest
+	18,  // 104: control.v1.IngestService.ListEvents:input_type -> control.v1.ListEventsRequest
+	20,  // 105: control.v1.IngestService.GetRecord:input_type -> control.v1.GetRecordRequest
+	22,  // 106: control.v1.IngestService.ListPushed:input_type -> control.v1.ListPushedRequest
+	115, // 107: control.v1.IngestService.Reopen:input_type -> control.v1.ReopenRequest
+	113, // 108: control.v1.IngestService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	27,  // 109: control.v1.WriterService.WriterStatus:input_type -> control.v1.WriterStatusRequest
+	30,  // 110: control.v1.WriterService.ListExceptions:input_type -> control.v1.ListExceptionsRequest
+	35,  // 111: control.v1.WriterService.Act:input_type -> control.v1.ActRequest
+	37,  // 112: control.v1.WriterService.ListCommands:input_type -> control.v1.ListCommandsRequest
+	40,  // 113: control.v1.WriterService.ResolveRef:input_type -> control.v1.ResolveRefRequest
+	47,  // 114: control.v1.WriterService.ListLinks:input_type -> control.v1.ListLinksRequest
+	56,  // 115: control.v1.WriterService.SlotHeads:input_type -> control.v1.SlotHeadsRequest
+	50,  // 116: control.v1.WriterService.OpenRefs:input_type -> control.v1.OpenRefsRequest
+	53,  // 117: control.v1.WriterService.Token:input_type -> control.v1.TokenRequest
+	42,  // 118: control.v1.WriterService.ListLanes:input_type -> control.v1.ListLanesRequest
+	45,  // 119: control.v1.WriterService.ActOnConnection:input_type -> control.v1.ActOnConnectionRequest
+	86,  // 120: control.v1.WriterService.GetDocument:input_type -> control.v1.GetDocumentRequest
+	99,  // 121: control.v1.WriterService.BeginConsent:input_type -> control.v1.BeginConsentRequest
+	101, // 122: control.v1.WriterService.FinishConsent:input_type -> control.v1.FinishConsentRequest
+	103, // 123: control.v1.WriterService.TestConnection:input_type -> control.v1.TestConnectionRequest
+	106, // 124: control.v1.WriterService.PrepareConnection:input_type -> control.v1.PrepareConnectionRequest
+	108, // 125: control.v1.WriterService.ProbeConnection:input_type -> control.v1.ProbeConnectionRequest
+	118, // 126: control.v1.WriterService.LaneTops:input_type -> control.v1.LaneTopsRequest
+	113, // 127: control.v1.WriterService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	58,  // 128: control.v1.AuditService.AuditStatus:input_type -> control.v1.AuditStatusRequest
+	60,  // 129: control.v1.AuditService.Journey:input_type -> control.v1.JourneyRequest
+	65,  // 130: control.v1.AuditService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	83,  // 131: control.v1.AuditService.Search:input_type -> control.v1.SearchRequest
+	93,  // 132: control.v1.AuditService.ListNotifications:input_type -> control.v1.ListNotificationsRequest
+	96,  // 133: control.v1.AuditService.TestNotification:input_type -> control.v1.TestNotificationRequest
+	120, // 134: control.v1.AuditService.FactsAfter:input_type -> control.v1.FactsAfterRequest
+	113, // 135: control.v1.AuditService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	67,  // 136: control.v1.ReconcilerService.Reconcile:input_type -> control.v1.ReconcileRequest
+	75,  // 137: control.v1.ReconcilerService.LastReport:input_type -> control.v1.LastReportRequest
+	76,  // 138: control.v1.ReconcilerService.Repair:input_type -> control.v1.RepairRequest
+	72,  // 139: control.v1.ReconcilerService.ListBreaks:input_type -> control.v1.ListBreaksRequest
+	78,  // 140: control.v1.ReconcilerService.ReconcilerStatus:input_type -> control.v1.ReconcilerStatusRequest
+	113, // 141: control.v1.ReconcilerService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	65,  // 142: control.v1.ReconcilerService.StreamHeads:input_type -> control.v1.StreamHeadsRequest
+	90,  // 143: control.v1.TransformService.TransformStatus:input_type -> control.v1.TransformStatusRequest
+	80,  // 144: control.v1.TransformService.GetMapping:input_type -> control.v1.GetMappingRequest
+	113, // 145: control.v1.TransformService.MarkRestored:input_type -> control.v1.MarkRestoredRequest
+	2,   // 146: control.v1.IngestService.IngestStatus:output_type -> control.v1.IngestStatusResponse
+	6,   // 147: control.v1.IngestService.Poll:output_type -> control.v1.PollResponse
+	8,   // 148: control.v1.IngestService.Recheck:output_type -> control.v1.RecheckResponse
+	10,  // 149: control.v1.IngestService.GetEvent:output_type -> control.v1.GetEventResponse
+	26,  // 150: control.v1.IngestService.Republish:output_type -> control.v1.RepublishResponse
+	34,  // 151: control.v1.IngestService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	36,  // 152: control.v1.IngestService.Act:output_type -> control.v1.ActResponse
+	66,  // 153: control.v1.IngestService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	52,  // 154: control.v1.IngestService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	12,  // 155: control.v1.IngestService.StartBackfill:output_type -> control.v1.StartBackfillResponse
+	15,  // 156: control.v1.IngestService.ListRuns:output_type -> control.v1.ListRunsResponse
+	17,  // 157: control.v1.IngestService.ActOnRun:output_type -> control.v1.ActOnRunResponse
+	19,  // 158: control.v1.IngestService.ListEvents:output_type -> control.v1.ListEventsResponse
+	21,  // 159: control.v1.IngestService.GetRecord:output_type -> control.v1.GetRecordResponse
+	24,  // 160: control.v1.IngestService.ListPushed:output_type -> control.v1.ListPushedResponse
+	117, // 161: control.v1.IngestService.Reopen:output_type -> control.v1.ReopenResponse
+	114, // 162: control.v1.IngestService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	28,  // 163: control.v1.WriterService.WriterStatus:output_type -> control.v1.WriterStatusResponse
+	34,  // 164: control.v1.WriterService.ListExceptions:output_type -> control.v1.ListExceptionsResponse
+	36,  // 165: control.v1.WriterService.Act:output_type -> control.v1.ActResponse
+	39,  // 166: control.v1.WriterService.ListCommands:output_type -> control.v1.ListCommandsResponse
+	41,  // 167: control.v1.WriterService.ResolveRef:output_type -> control.v1.ResolveRefResponse
+	49,  // 168: control.v1.WriterService.ListLinks:output_type -> control.v1.ListLinksResponse
+	57,  // 169: control.v1.WriterService.SlotHeads:output_type -> control.v1.SlotHeadsResponse
+	52,  // 170: control.v1.WriterService.OpenRefs:output_type -> control.v1.OpenRefsResponse
+	54,  // 171: control.v1.WriterService.Token:output_type -> control.v1.TokenResponse
+	44,  // 172: control.v1.WriterService.ListLanes:output_type -> control.v1.ListLanesResponse
+	46,  // 173: control.v1.WriterService.ActOnConnection:output_type -> control.v1.ActOnConnectionResponse
+	89,  // 174: control.v1.WriterService.GetDocument:output_type -> control.v1.GetDocumentResponse
+	100, // 175: control.v1.WriterService.BeginConsent:output_type -> control.v1.BeginConsentResponse
+	102, // 176: control.v1.WriterService.FinishConsent:output_type -> control.v1.FinishConsentResponse
+	105, // 177: control.v1.WriterService.TestConnection:output_type -> control.v1.TestConnectionResponse
+	107, // 178: control.v1.WriterService.PrepareConnection:output_type -> control.v1.PrepareConnectionResponse
+	109, // 179: control.v1.WriterService.ProbeConnection:output_type -> control.v1.ProbeConnectionResponse
+	119, // 180: control.v1.WriterService.LaneTops:output_type -> control.v1.LaneTopsResponse
+	114, // 181: control.v1.WriterService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	59,  // 182: control.v1.AuditService.AuditStatus:output_type -> control.v1.AuditStatusResponse
+	63,  // 183: control.v1.AuditService.Journey:output_type -> control.v1.JourneyResponse
+	66,  // 184: control.v1.AuditService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	85,  // 185: control.v1.AuditService.Search:output_type -> control.v1.SearchResponse
+	94,  // 186: control.v1.AuditService.ListNotifications:output_type -> control.v1.ListNotificationsResponse
+	97,  // 187: control.v1.AuditService.TestNotification:output_type -> control.v1.TestNotificationResponse
+	121, // 188: control.v1.AuditService.FactsAfter:output_type -> control.v1.FactsAfterResponse
+	114, // 189: control.v1.AuditService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	74,  // 190: control.v1.ReconcilerService.Reconcile:output_type -> control.v1.ReconcileResponse
+	74,  // 191: control.v1.ReconcilerService.LastReport:output_type -> control.v1.ReconcileResponse
+	77,  // 192: control.v1.ReconcilerService.Repair:output_type -> control.v1.RepairResponse
+	73,  // 193: control.v1.ReconcilerService.ListBreaks:output_type -> control.v1.ListBreaksResponse
+	79,  // 194: control.v1.ReconcilerService.ReconcilerStatus:output_type -> control.v1.ReconcilerStatusResponse
+	114, // 195: control.v1.ReconcilerService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	66,  // 196: control.v1.ReconcilerService.StreamHeads:output_type -> control.v1.StreamHeadsResponse
+	92,  // 197: control.v1.TransformService.TransformStatus:output_type -> control.v1.TransformStatusResponse
+	82,  // 198: control.v1.TransformService.GetMapping:output_type -> control.v1.GetMappingResponse
+	114, // 199: control.v1.TransformService.MarkRestored:output_type -> control.v1.MarkRestoredResponse
+	146, // [146:200] is the sub-list for method output_type
+	92,  // [92:146] is the sub-list for method input_type
+	92,  // [92:92] is the sub-list for extension type_name
+	92,  // [92:92] is the sub-list for extension extendee
+	0,   // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_control_proto_init() }
@@ -9445,7 +9679,7 @@ func file_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_control_proto_rawDesc), len(file_control_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   120,
+			NumMessages:   123,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

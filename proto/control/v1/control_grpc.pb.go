@@ -36,6 +36,7 @@ const (
 	IngestService_ActOnRun_FullMethodName       = "/control.v1.IngestService/ActOnRun"
 	IngestService_ListEvents_FullMethodName     = "/control.v1.IngestService/ListEvents"
 	IngestService_GetRecord_FullMethodName      = "/control.v1.IngestService/GetRecord"
+	IngestService_ListPushed_FullMethodName     = "/control.v1.IngestService/ListPushed"
 	IngestService_Reopen_FullMethodName         = "/control.v1.IngestService/Reopen"
 	IngestService_MarkRestored_FullMethodName   = "/control.v1.IngestService/MarkRestored"
 )
@@ -74,6 +75,9 @@ type IngestServiceClient interface {
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// GetRecord returns a record as it was last admitted.
 	GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error)
+	// ListPushed lists the records that callers handed over and that no read has found
+	// in their source since, in the order of their refs.
+	ListPushed(ctx context.Context, in *ListPushedRequest, opts ...grpc.CallOption) (*ListPushedResponse, error)
 	// Reopen publishes events again that a restored writer may have forgotten, and
 	// tells how they ended.
 	Reopen(ctx context.Context, in *ReopenRequest, opts ...grpc.CallOption) (*ReopenResponse, error)
@@ -229,6 +233,16 @@ func (c *ingestServiceClient) GetRecord(ctx context.Context, in *GetRecordReques
 	return out, nil
 }
 
+func (c *ingestServiceClient) ListPushed(ctx context.Context, in *ListPushedRequest, opts ...grpc.CallOption) (*ListPushedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPushedResponse)
+	err := c.cc.Invoke(ctx, IngestService_ListPushed_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *ingestServiceClient) Reopen(ctx context.Context, in *ReopenRequest, opts ...grpc.CallOption) (*ReopenResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReopenResponse)
@@ -283,6 +297,9 @@ type IngestServiceServer interface {
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// GetRecord returns a record as it was last admitted.
 	GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error)
+	// ListPushed lists the records that callers handed over and that no read has found
+	// in their source since, in the order of their refs.
+	ListPushed(context.Context, *ListPushedRequest) (*ListPushedResponse, error)
 	// Reopen publishes events again that a restored writer may have forgotten, and
 	// tells how they ended.
 	Reopen(context.Context, *ReopenRequest) (*ReopenResponse, error)
@@ -339,6 +356,9 @@ func (UnimplementedIngestServiceServer) ListEvents(context.Context, *ListEventsR
 }
 func (UnimplementedIngestServiceServer) GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRecord not implemented")
+}
+func (UnimplementedIngestServiceServer) ListPushed(context.Context, *ListPushedRequest) (*ListPushedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPushed not implemented")
 }
 func (UnimplementedIngestServiceServer) Reopen(context.Context, *ReopenRequest) (*ReopenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reopen not implemented")
@@ -619,6 +639,24 @@ func _IngestService_GetRecord_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_ListPushed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPushedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ListPushed(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ListPushed_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ListPushed(ctx, req.(*ListPushedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _IngestService_Reopen_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReopenRequest)
 	if err := dec(in); err != nil {
@@ -717,6 +755,10 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetRecord",
 			Handler:    _IngestService_GetRecord_Handler,
+		},
+		{
+			MethodName: "ListPushed",
+			Handler:    _IngestService_ListPushed_Handler,
 		},
 		{
 			MethodName: "Reopen",

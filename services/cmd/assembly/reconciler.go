@@ -38,7 +38,7 @@ func Reconciler(ctx context.Context, s *Site) (*Built, error) {
 		return nil, err
 	}
 	r, err := reconciler.New(reconciler.Deps{
-		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Sources: sources, Targets: targets, Render: renderer(s.Registry, shipped), Open: s.openRefs, Told: s.told, Takers: s.takers(),
+		DB: p.DB, Bus: p.Bus, Registry: s.Registry, Sources: sources, Targets: targets, Render: renderer(s.Registry, shipped), Open: s.openRefs, Pushed: s.pushed, Told: s.told, Takers: s.takers(),
 		Recheck: s.recheck, Every: s.ReconcileEvery, Tracer: p.Tracer, Meter: p.Meter, Log: p.Log, Now: s.Runtime.Now, Instance: s.Runtime.Instance, Version: s.Runtime.Version,
 	})
 	if err != nil {
@@ -54,6 +54,30 @@ func Reconciler(ctx context.Context, s *Site) (*Built, error) {
 func (s *Site) recheck(ctx context.Context, ref, target string) error {
 	_, err := controlv1.NewIngestServiceClient(s.Peers.Ingest).Recheck(ctx, &controlv1.RecheckRequest{Ref: ref, Target: target})
 	return err
+}
+
+// pushed asks ingest for the records of an account that stand in no source.
+func (s *Site) pushed(ctx context.Context, account, typ string) (out []connector.Record, err error) {
+	ask := &controlv1.ListPushedRequest{Account: account, Type: typ}
+	for {
+		page, err := controlv1.NewIngestServiceClient(s.Peers.Ingest).ListPushed(ctx, ask)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range page.GetItems() {
+			r := connector.Record{ChangedAt: x.GetOccurredAt().AsTime(), Data: x.GetData(), Related: x.GetRelated()}
+			if r.Ref, err = event.ParseRef(x.GetRef()); err != nil {
+				return nil, err
+			}
+			if r.Customer, err = event.ParseRef(x.GetCustomer()); err != nil {
+				return nil, err
+			}
+			out = append(out, r)
+		}
+		if ask.Next = page.GetNext(); ask.Next == "" {
+			return out, nil
+		}
+	}
 }
 
 // renderer shows what the route's mapping makes of a record, as transform does.

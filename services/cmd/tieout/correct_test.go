@@ -111,9 +111,24 @@ func TestWhatStandsInAClosedPeriodIsCorrected(t *testing.T) {
 // its month, and doctor that it does not tie out.
 func (o *outside) creditNoteGoes(n note) {
 	o.t.Helper()
+	o.deleteInBooks("creditmemo", n.ID, n.SyncToken)
+	for _, period := range []string{"", n.TxnDate[:7]} {
+		said, code := o.try("reconcile", "--period", period)
+		if code != 5 || !strings.Contains(said, "credit_deleted_in_books") {
+			o.t.Errorf("period %q: exit %d\n%s", period, code, said)
+		}
+	}
+	if said, code := o.try("doctor"); code != 5 || !strings.Contains(said, "unexplained") {
+		o.t.Errorf("doctor: exit %d\n%s", code, said)
+	}
+}
+
+// deleteInBooks has a person delete a document there.
+func (o *outside) deleteInBooks(entity, id, token string) {
+	o.t.Helper()
 	sb := o.file.Sandboxes["quickbooks"]
-	body := fmt.Sprintf(`{"Id":%q,"SyncToken":%q}`, n.ID, n.SyncToken)
-	req, err := http.NewRequest(http.MethodPost, sb.BaseURL+"/v3/company/"+sb.RealmID+"/creditmemo?operation=delete&minorversion=75", strings.NewReader(body))
+	body := fmt.Sprintf(`{"Id":%q,"SyncToken":%q}`, id, token)
+	req, err := http.NewRequest(http.MethodPost, sb.BaseURL+"/v3/company/"+sb.RealmID+"/"+entity+"?operation=delete&minorversion=75", strings.NewReader(body))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -125,16 +140,7 @@ func (o *outside) creditNoteGoes(n note) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		o.t.Fatalf("delete the credit note: %s", resp.Status)
-	}
-	for _, period := range []string{"", n.TxnDate[:7]} {
-		said, code := o.try("reconcile", "--period", period)
-		if code != 5 || !strings.Contains(said, "credit_deleted_in_books") {
-			o.t.Errorf("period %q: exit %d\n%s", period, code, said)
-		}
-	}
-	if said, code := o.try("doctor"); code != 5 || !strings.Contains(said, "unexplained") {
-		o.t.Errorf("doctor: exit %d\n%s", code, said)
+		o.t.Fatalf("delete %s %s: %s", entity, id, resp.Status)
 	}
 }
 

@@ -85,8 +85,8 @@ func Decide(o Object, r Read) Decision {
 		return Decision{Verdict: Duplicate, Object: o}
 	case r.No < o.ReadNo, r.Merged > 0 && r.No <= r.Merged:
 		return Decision{Verdict: Stale, Object: o}
-	case o.Rev == 0 && r.Record.Deleted && r.Floor == 0 && !r.Merges:
-		return Decision{Verdict: Duplicate, Object: o} // never seen alive: nothing to undo
+	case o.Rev == 0 && r.Record.Deleted && (r.Floor == 0 || r.Record.Absent) && !r.Merges:
+		return Decision{Verdict: Duplicate, Object: o} // never seen alive: nothing to undo, or pushed in the life that is lost
 	case r.Record.Problem != "" && !r.Record.Deleted:
 		return Decision{Verdict: Unusable, Object: o}
 	}

@@ -101,6 +101,18 @@ func TestDeletion(t *testing.T) {
 	}
 }
 
+// After a restore a record that is not known may have been deleted in the life that is
+// lost, and what was made of it is undone. But that its source never heard of it says
+// nothing: a caller may have pushed it.
+func TestWhatARestoreForgotIsDeletedWhereTheSourceSaysSo(t *testing.T) {
+	for absent, want := range map[bool]Verdict{false: Admit, true: Duplicate} {
+		r := Read{No: 1, Record: connector.Record{Deleted: true, Absent: absent}, Cause: event.Reissue, Floor: FloorFor(1)}
+		if d := Decide(Object{}, r); d.Verdict != want {
+			t.Errorf("absent %v: %+v", absent, d)
+		}
+	}
+}
+
 func TestUnusableAndMerged(t *testing.T) {
 	r := read(1, "a")
 	r.Record.Problem = "two companies"

@@ -104,13 +104,18 @@ func (t *turn) closedMeanwhile() bool {
 }
 
 // refusedOp puts the head of a refused op in front of a person, or sets it
-// aside where it was an update of a customer or an item.
+// aside where it was an update of a customer or an item. Where the record is gone
+// that a marker was for, or was pushed and never there, there is nothing to mark.
 func (t *turn) refusedOp(h *Head, op *Op, f *fault.Error) {
-	if op.Effect == connector.Update && op.Kind != document.MarkerKind && !op.Kind.Financial() {
+	marker := op.Kind == document.MarkerKind
+	switch {
+	case marker && f.Kind == fault.NotFound:
+		t.finish(h)
+	case op.Effect == connector.Update && !marker && !op.Kind.Financial():
 		t.setAside(h, kindOf(f), f.Field, faultText(f), f)
-		return
+	default:
+		t.park(h, kindOf(f), f.Field, faultText(f), f)
 	}
-	t.park(h, kindOf(f), f.Field, faultText(f), f)
 }
 
 // headOf is the head whose slot the op belongs to, or nil.

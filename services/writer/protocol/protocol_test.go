@@ -71,6 +71,21 @@ func TestACreateIsSettledAndItsSlotEnds(t *testing.T) {
 	}
 }
 
+// A marker whose record is gone, or was pushed and never there, has nobody to tell: its
+// slot ends without an exception. Any other refusal is a person's.
+func TestAMarkerOfARecordThatIsGoneEnds(t *testing.T) {
+	for kind, asked := range map[fault.Kind]int{fault.NotFound: 0, fault.Rejected: 1} {
+		h := won(1, "a")
+		h.Slot.Rendering.Parts = []document.Part{{Name: "marker", Kind: document.MarkerKind, Mode: document.Own, Desired: document.Issued, Subject: deal, Marker: &document.Marker{Record: deal, Number: "1001"}}}
+		v, m := view(h), NewMemory()
+		c := sent(t, v, m)
+		ch, eff := Step(v, m, answer(c, connector.Outcome{Err: fault.New(kind, "no such deal")}))
+		if len(ch.Opened) != asked || len(ch.Ended) != 1-asked || len(eff.Send) != 0 || asked == 0 && ch.Ended[0].Outcome != Unchanged {
+			t.Errorf("%s: opened %v, ended %v, sent %v", kind, ch.Opened, ch.Ended, eff.Send)
+		}
+	}
+}
+
 // A lost answer is looked into after the quarantine and not before; what is
 // found is done, and nothing was sent twice.
 func TestALostAnswerIsFound(t *testing.T) {

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// A deal that was pushed is not in the CRM: nobody is asked about what cannot be written
+// back there, and it is issued anew as it was pushed.
+func TestAPushedDealIsNotLookedForInTheCRM(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	var admitted map[string]any
+	o.api(http.MethodPost, "/v1/events", `{"connection":"crm","type":"deal","id":"p-1","related":{"company/p":{"name":"Pushed Ltd"}},
+		"data":{"hs_is_closed":true,"hs_is_closed_won":true,"amount":"100.10","deal_currency_code":"EUR","dealname":"pushed","customer":"company/p"}}`, &admitted)
+	o.settle(1)
+	first := o.live()["pushed"]
+	if open := o.exceptions(); len(first) != 1 || len(open) > 0 {
+		t.Fatalf("invoices %v, asked %+v", first, open)
+	}
+	o.run("reconcile") // and it is no orphan
+	o.deleteInBooks("invoice", first[0].ID, first[0].SyncToken)
+	if said, code := o.try("reconcile"); code != 5 || !strings.Contains(said, "deleted_in_books") {
+		t.Fatalf("deleted by hand: exit %d\n%s", code, said)
+	}
+}
