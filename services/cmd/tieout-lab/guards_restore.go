@@ -20,6 +20,6 @@ func restored() []mutant {
 		{"ends are taken over", recoveryFile, "case p.Ended != \"\":", "case false:", "restore"},
 		{"a search is believed after the quarantine", recoveryFile, "t.m.Trusted = t.v.Mono + t.v.Claims.Q()", "t.m.Trusted = t.v.Mono + 1", "restore"},
 		{"nothing of an ended slot is in doubt", recoveryFile, "\t\tt.closePast(h)\n", "", "restore"},
-		{"a deletion is not missed", admissionFile, "r.Record.Deleted && r.Floor == 0 && !r.Merges:", "r.Record.Deleted && !r.Merges:", "restore"},
+		{"a deletion is not missed", admissionFile, "r.Record.Deleted && (r.Floor == 0 || r.Record.Absent) && !r.Merges:", "r.Record.Deleted && !r.Merges:", "restore"},
 	}
 }
