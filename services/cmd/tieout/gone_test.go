@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 )
@@ -11,9 +10,7 @@ import (
 func TestAPushedDealIsNotLookedForInTheCRM(t *testing.T) {
 	t.Parallel()
 	o := start(t)
-	var admitted map[string]any
-	o.api(http.MethodPost, "/v1/events", `{"connection":"crm","type":"deal","id":"p-1","related":{"company/p":{"name":"Pushed Ltd"}},
-		"data":{"hs_is_closed":true,"hs_is_closed_won":true,"amount":"100.10","deal_currency_code":"EUR","dealname":"pushed","customer":"company/p"}}`, &admitted)
+	newDeals(o, 0).push("pushed")
 	o.settle(1)
 	first := o.live()["pushed"]
 	if open := o.exceptions(); len(first) != 1 || len(open) > 0 {

@@ -70,6 +70,7 @@ func between(o *outside, d *deals) {
 	for i := range 6 {
 		d.win(fmt.Sprintf("Meanwhile %d", i))
 	}
+	d.push("Pushed meanwhile")
 	o.settle(1)
 	for _, name := range []string{"Before 0", "Meanwhile 0"} {
 		lines, err := o.portal.Lines(ctx, d.ids[name])
@@ -101,6 +102,7 @@ func after(o *outside, d *deals, invoices int) {
 	if n := len(o.invoices()); n != invoices {
 		o.t.Errorf("%d invoices, void ones with them; there were %d", n, invoices)
 	}
+	d.push("Pushed meanwhile") // as its caller is told to: a restored ingest may not know it
 	d.win("After")
 	for _, name := range []string{"Meanwhile 2", "Before 0"} {
 		o.move(d.ids[name], crm.Lost, 1)
@@ -124,7 +126,8 @@ func setBack(t *testing.T, service string) (o *outside, d *deals, invoices int) 
 	for i := range 4 {
 		d.win(fmt.Sprintf("Before %d", i))
 	}
-	o.settle(4)
+	d.push("Pushed before")
+	o.settle(5)
 	goBack := o.backUp(service)
 	between(o, d)
 	invoices = len(o.invoices())
