@@ -15,6 +15,7 @@ import (
 // apply stores what a turn changed, as the shell's statements do, and counts
 // which ways of the state machines were taken.
 func (t *tables) apply(ch *protocol.Changes) {
+	t.beside(func(b Beside) error { return b.Apply(t.w.target, t.w.now, ch) })
 	t.applySlots(ch)
 	for _, c := range ch.Lanes {
 		l := t.lanes[c.Lane]

@@ -136,6 +136,7 @@ func (p *process) turn() {
 		w.violated("core", "load: %v", err)
 		return
 	}
+	p.compare(v, in)
 	changes, effects := protocol.Step(v, p.memory, in)
 	if w.hits(w.f.crash/2, "crash before commit") {
 		p.die("before its commit")

@@ -126,6 +126,7 @@ func (w *site) setBack(to *tables, b *backup[[]*tables]) {
 	*w.db = *to.clone()
 	w.db.life = life + 1
 	w.db.goneBack(b.at, b.facts, gens)
+	w.db.astray = true
 	w.books.lanes = map[string]int64{} // slots whose facts were lost run again, in order
 	restored := w.db.recovery
 	w.after(w.exp([]micros{second, 30 * second}[w.n(2)]), func() { w.gather(restored, w.db.knew) })
@@ -193,6 +194,7 @@ func (w *site) gather(r *protocol.Recovery, facts int) {
 		})
 		in.publish(e)
 	}
+	db.astray = true
 	w.log("the writer gathered what is known: %d events", len(db.told))
 	r.Gathered = true
 	w.wakeOwner()
@@ -252,7 +254,7 @@ func (w *site) certify() {
 	}
 	w.cover.Exits["certified"]++
 	w.log("books and links agree: the recovery ends")
-	db.recovery, db.told, db.recalled, db.sure = nil, nil, nil, w.now
+	db.recovery, db.told, db.recalled, db.sure, db.astray = nil, nil, nil, w.now, true
 	w.wakeOwner()
 }
 
@@ -286,6 +288,7 @@ func (w *site) agree() bool {
 		}
 		if filled != nil {
 			w.db.putLink(filled)
+			w.db.astray = true
 		}
 	}
 	return true

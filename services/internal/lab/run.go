@@ -28,6 +28,8 @@ type Options struct {
 	// First ends the run soon after a promise was broken.
 	First bool
 	list  bool // what happened is listed
+	// Beside are tables that are kept beside the bench's, by one schedule at a time.
+	Beside Beside
 
 	breakAt string // the disturbance at which a test has the schedule fail
 }
@@ -137,6 +139,9 @@ func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *roo
 	classes, _ := classesOf(o.Mix, o.Class) // checked before
 	w := newWorld(seed, classes[seed%uint64(len(classes))], o.Mix, cover, trace, in)
 	w.breakAt = o.breakAt
+	if w.beside = o.Beside; w.beside != nil {
+		w.each(func(s *site) { s.db.astray = true })
+	}
 	w.picks = picks{keep: slices.Sorted(slices.Values(o.Keep)), only: o.Only, want: o.list || trace != nil}
 	start := w.now
 	w.populate()

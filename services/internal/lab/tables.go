@@ -69,6 +69,8 @@ type tables struct {
 	told     []protocol.Told
 	sure     micros // when the last recovery ended
 	recalled map[string]protocol.RecallState
+
+	astray bool // the tables beside are to be written anew
 }
 
 func newTables(w *site) *tables {
@@ -79,6 +81,7 @@ var _ protocol.Tables = (*tables)(nil)
 
 // receive stores a rendering as its slot; a repeat changes nothing.
 func (t *tables) receive(r *document.Rendering) {
+	t.beside(func(b Beside) error { return b.Receive(r) })
 	l := t.lanes[r.Lane]
 	if l == nil {
 		l = &laneRow{lane: r.Lane, next: 1, state: protocol.Ready}

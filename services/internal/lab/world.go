@@ -32,6 +32,7 @@ type world struct {
 
 	breakAt string
 	bad     []Violation
+	beside  Beside // nil: the bench's own tables alone
 }
 
 // Violation is a promise that a schedule broke.
