@@ -173,8 +173,7 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 		return err
 	}
 	crash.At(crash.IngestCustomerRead)
-	after, err := in.mergeAliases(tx, s, r)
-	if err != nil {
+	if err := mergeAliases(tx, r); err != nil {
 		return err
 	}
 	if err := storeObject(tx, r.Record.Ref, d.Object); err != nil {
@@ -191,7 +190,10 @@ func (in *Ingest) admit(ctx context.Context, tx *store.Tx, s *source, h hint, r 
 	}
 	for _, t := range routes {
 		e := eventOf(s, h, r, d, customer)
-		e.After, e.MatchOnly = after, t.matchOnly(&r.Record)
+		if e.After, err = lastOfMerged(tx, t.route.Target, r); err != nil {
+			return err
+		}
+		e.MatchOnly = t.matchOnly(&r.Record)
 		if err := in.place(ctx, tx, t.route, e, h.Trace); err != nil {
 			return err
 		}
@@ -302,26 +304,33 @@ func losersOf(tx *store.Tx, survivor event.Ref) (out []event.Ref, err error) {
 	return out, rows.Err()
 }
 
-// mergeAliases writes loser -> survivor before any lane is derived and returns
-// the last slot of every loser's lane, and the loser's own last slot in every
-// other lane: the merge comes after all of them.
-func (in *Ingest) mergeAliases(tx *store.Tx, s *source, r admission.Read) ([]event.LaneSeq, error) {
-	var after []event.LaneSeq
+// mergeAliases writes loser -> survivor before any lane is derived.
+func mergeAliases(tx *store.Tx, r admission.Read) error {
 	for _, loser := range r.Record.MergedFrom {
 		if loser == r.Record.Ref {
 			continue
 		}
 		if _, err := tx.Exec(`INSERT INTO alias (ref, survivor, read_no) SELECT $1, $2, last_read_no FROM book WHERE id = 1
 			ON CONFLICT (ref) DO UPDATE SET survivor = excluded.survivor, read_no = excluded.read_no WHERE alias.survivor <> excluded.survivor`, loser.String(), r.Record.Ref.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastOfMerged are, in the books of one target, the last slot of the lane of each
+// record that was merged away, and its own last slot in every other lane: the merge
+// comes after all of them. Each target numbers its lanes by itself.
+func lastOfMerged(tx *store.Tx, target string, r admission.Read) (after []event.LaneSeq, err error) {
+	for _, loser := range r.Record.MergedFrom {
+		if loser == r.Record.Ref {
+			continue
+		}
+		last, err := lastOf(tx, target, loser.String())
+		if err != nil {
 			return nil, err
 		}
-		for _, route := range in.deps.Registry.RoutesOf(s.config.ID, r.Record.Ref.Type) {
-			last, err := lastOf(tx, route, loser.String())
-			if err != nil {
-				return nil, err
-			}
-			after = append(after, last...)
-		}
+		after = append(after, last...)
 	}
 	return after, nil
 }
@@ -329,9 +338,9 @@ func (in *Ingest) mergeAliases(tx *store.Tx, s *source, r admission.Read) ([]eve
 // lastOf are the last slot of a record's own lane, and the record's last slot in
 // each other one: a person may have discarded its newest revision, and an older
 // one still stands elsewhere.
-func lastOf(tx *store.Tx, route registry.Route, ref string) (out []event.LaneSeq, err error) {
+func lastOf(tx *store.Tx, target, ref string) (out []event.LaneSeq, err error) {
 	rows, err := tx.Query(`SELECT lane, last_seq FROM lane WHERE target = $1 AND lane = $2
-		UNION ALL SELECT lane, MAX(seq) FROM event WHERE target = $1 AND ref = $2 AND lane <> $2 GROUP BY lane ORDER BY 1`, route.Target, ref)
+		UNION ALL SELECT lane, MAX(seq) FROM event WHERE target = $1 AND ref = $2 AND lane <> $2 GROUP BY lane ORDER BY 1`, target, ref)
 	if err != nil {
 		return nil, err
 	}

@@ -97,6 +97,12 @@ func (in *ingest) hint(ref event.Ref, cause event.Cause) {
 }
 
 func (in *ingest) admit(r admission.Read, s *state) {
+	before, begun, deferred := len(in.order), in.reads, in.waiting[r.Record.Ref]
+	in.decide(r, s)
+	in.beside(before, func(b BesideIngest) ([]*event.Event, error) { return b.Admit(begun, deferred, r) })
+}
+
+func (in *ingest) decide(r admission.Read, s *state) {
 	ref := r.Record.Ref
 	o := in.objects[ref]
 	if into := in.alias[ref.String()]; into != "" && into != ref.String() {
@@ -279,6 +285,12 @@ func (in *ingest) complete() {
 
 // take is a fact of the writer's trail, in order and once.
 func (in *ingest) take(f fact) {
+	before := len(in.order)
+	in.learn(f)
+	in.beside(before, func(b BesideIngest) ([]*event.Event, error) { return b.Hear(f.heard(in.w.sites[f.site].target)) })
+}
+
+func (in *ingest) learn(f fact) {
 	in.displaced(f)
 	switch f.kind {
 	case "slot.ended", "slot.requeued", "slot.collided", "slot.rerender":

@@ -28,8 +28,10 @@ type Options struct {
 	// First ends the run soon after a promise was broken.
 	First bool
 	list  bool // what happened is listed
-	// Beside are tables that are kept beside the bench's, by one schedule at a time.
-	Beside Beside
+	// Beside are tables that are kept beside the bench's, and BesideIngest is an ingest,
+	// by one schedule at a time.
+	Beside       Beside
+	BesideIngest BesideIngest
 
 	breakAt string // the disturbance at which a test has the schedule fail
 }
@@ -143,6 +145,11 @@ func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *roo
 		w.each(func(s *site) { s.db.astray = true })
 	}
 	w.picks = picks{keep: slices.Sorted(slices.Values(o.Keep)), only: o.Only, want: o.list || trace != nil}
+	if w.besideIngest = o.BesideIngest; w.besideIngest != nil {
+		if err := w.besideIngest.Reset(len(w.sites)); err != nil {
+			w.violated("beside", "the other ingest: %v", err)
+		}
+	}
 	start := w.now
 	w.populate()
 	w.each(func(s *site) { s.assign(s.procs[0]) })

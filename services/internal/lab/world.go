@@ -33,6 +33,8 @@ type world struct {
 	breakAt string
 	bad     []Violation
 	beside  Beside // nil: the bench's own tables alone
+
+	besideIngest BesideIngest
 }
 
 // Violation is a promise that a schedule broke.
