@@ -407,9 +407,9 @@ func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*c
 	theirs, args := store.Under("ref", scope.Accounts, nil)
 	out := &controlv1.OpenRefsResponse{}
 	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT ref, cause FROM (SELECT ref, 'in_flight' AS cause FROM hint UNION ALL SELECT ref, 'in_flight' FROM event WHERE ended_at = 0
-			UNION ALL SELECT subject, 'parked' FROM exception WHERE state = 'open'
-			UNION ALL SELECT subject, 'discarded' FROM exception x WHERE state = 'discarded'
+		rows, err := tx.Query(`SELECT ref, cause, target FROM (SELECT ref, 'in_flight' AS cause, '' AS target FROM hint UNION ALL SELECT ref, 'in_flight', target FROM event WHERE ended_at = 0
+			UNION ALL SELECT subject, 'parked', '' FROM exception WHERE state = 'open'
+			UNION ALL SELECT subject, 'discarded', '' FROM exception x WHERE state = 'discarded'
 				AND NOT EXISTS (SELECT 1 FROM event e WHERE e.ref = x.subject AND e.admitted_at > x.acted_at)) AS due WHERE `+theirs, args...)
 		if err != nil {
 			return err
@@ -417,7 +417,7 @@ func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*c
 		defer rows.Close()
 		for rows.Next() {
 			r := &controlv1.OpenRef{}
-			if err := rows.Scan(&r.Ref, &r.Cause); err != nil {
+			if err := rows.Scan(&r.Ref, &r.Cause, &r.Target); err != nil {
 				return err
 			}
 			out.Items = append(out.Items, r)

@@ -64,11 +64,23 @@ func (r *Reconciler) look(ctx context.Context, entity, target, period string, se
 	if in.Accepted, err = r.accepted(ctx); err != nil {
 		return nil, err
 	}
-	if in.Open, err = r.deps.Open(ctx); err != nil {
+	if in.Open, err = r.open(ctx, target); err != nil {
 		return nil, fmt.Errorf("ask what is on its way: %w", err)
 	}
 	crash.At(crash.ReconcilerListsRead)
 	return match.Compare(in)
+}
+
+// open are the records that have not come to rest in a target's books, and why.
+func (r *Reconciler) open(ctx context.Context, target string) (map[string]string, error) {
+	all, err := r.deps.Open(ctx)
+	out := map[string]string{}
+	for _, x := range all {
+		if x.Target == "" || x.Target == target {
+			out[x.Ref] = x.Cause
+		}
+	}
+	return out, err
 }
 
 // records are the source's, as the approved mapping renders them.

@@ -41,7 +41,7 @@ type Deps struct {
 	// Render shows what the route's approved mapping makes of a record.
 	Render func(ctx context.Context, route registry.Route, r connector.Record) (*document.Rendering, error)
 	// Open asks which records are on their way or parked, with the cause.
-	Open func(ctx context.Context) (map[string]string, error)
+	Open func(ctx context.Context) ([]Open, error)
 	// Told asks the writer for the last fact that it has told in each stream.
 	Told func(ctx context.Context) ([]trail.Head, error)
 	// Pushed asks ingest for the records of an account, of one type or of all, that
@@ -64,6 +64,10 @@ type Deps struct {
 	Instance string
 	Version  string
 }
+
+// Open is a record that has not come to rest, or whose newest revision a person
+// discarded, in the books of one target; of all where none is named.
+type Open struct{ Ref, Cause, Target string }
 
 // Reconciler is the service.
 type Reconciler struct {

@@ -54,6 +54,7 @@ type vendors struct {
 	companies []int
 	customers []connector.Posting
 	open      map[string]string
+	openAt    string // the target; empty: all
 	won       time.Time    // when the unusable ones were won; zero: they are not
 	rechecked []string     // what a repair asked ingest for
 	busy      int          // reads that are refused for a moment
@@ -323,12 +324,11 @@ func newWorld(t *testing.T) *world {
 			w.rechecked = append(w.rechecked, ref+" in "+target)
 			return nil
 		},
-		Open: func(context.Context) (map[string]string, error) {
+		Open: func(context.Context) (out []reconciler.Open, err error) {
 			v.mu.Lock()
 			defer v.mu.Unlock()
-			out := map[string]string{}
 			for ref, cause := range v.open {
-				out[ref] = cause
+				out = append(out, reconciler.Open{Ref: ref, Cause: cause, Target: v.openAt})
 			}
 			return out, nil
 		},

@@ -368,9 +368,9 @@ func (s *Server) OpenRefs(ctx context.Context, _ *controlv1.OpenRefsRequest) (*c
 // openRefs are the records that something stands open of, and those whose newest
 // revision a person discarded.
 func openRefs(tx *store.Tx) (out []*controlv1.OpenRef, err error) {
-	rows, err := tx.Query(`SELECT subject, cause FROM (SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END AS cause, s.seq
+	rows, err := tx.Query(`SELECT subject, cause, target FROM (SELECT s.subject, CASE WHEN l.state IN ('parked', 'waiting') THEN l.state ELSE 'in_flight' END AS cause, s.target, s.seq
 		FROM slot s JOIN lane l ON l.target = s.target AND l.lane = s.lane WHERE s.state = 'queued'
-		UNION ALL SELECT s.subject, 'discarded', s.seq FROM slot s WHERE s.outcome = 'discarded'
+		UNION ALL SELECT s.subject, 'discarded', s.target, s.seq FROM slot s WHERE s.outcome = 'discarded'
 			AND NOT EXISTS (SELECT 1 FROM slot n WHERE n.target = s.target AND n.subject = s.subject AND n.rev > s.rev)
 		) AS due ORDER BY subject, seq`)
 	if err != nil {
@@ -379,7 +379,7 @@ func openRefs(tx *store.Tx) (out []*controlv1.OpenRef, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		r := &controlv1.OpenRef{}
-		if err := rows.Scan(&r.Ref, &r.Cause); err != nil {
+		if err := rows.Scan(&r.Ref, &r.Cause, &r.Target); err != nil {
 			return nil, err
 		}
 		out = append(out, r)

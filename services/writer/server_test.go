@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -184,5 +185,25 @@ func TestOnlyADocumentIsReissued(t *testing.T) {
 		if got := slices.Contains(x.actions(), protocol.ReissueIt); got != offered {
 			t.Errorf("a conflict about %q: reissue is offered %t", field, got)
 		}
+	}
+}
+
+// What is open at one target is not said of another, and a record may be open at both.
+func TestOpenRefsNameTheirTarget(t *testing.T) {
+	d := newDesk(t)
+	for _, target := range []string{"books/1", "books/2"} {
+		d.store(&document.Rendering{EventID: target, Target: target, Lane: "company/1", Seq: 1, Ref: "deal/1", Class: event.Realtime, Verdict: document.Nothing, OccurredAt: time.Unix(1_800_000_000, 0)})
+	}
+	d.exec(`UPDATE lane SET state = 'parked' WHERE target = 'books/2'`)
+	res, err := d.server.OpenRefs(t.Context(), &controlv1.OpenRefsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, r := range res.GetItems() {
+		got[r.GetTarget()] = r.GetRef() + " " + r.GetCause()
+	}
+	if want := map[string]string{"books/1": "deal/1 in_flight", "books/2": "deal/1 parked"}; !maps.Equal(got, want) {
+		t.Errorf("%v", got)
 	}
 }

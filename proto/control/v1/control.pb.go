@@ -3839,7 +3839,9 @@ type OpenRef struct {
 	// Source ref.
 	Ref string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	// in_flight, waiting, parked.
-	Cause         string `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	Cause string `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Account that it is to be written to; empty for all of them.
+	Target        string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3884,6 +3886,13 @@ func (x *OpenRef) GetRef() string {
 func (x *OpenRef) GetCause() string {
 	if x != nil {
 		return x.Cause
+	}
+	return ""
+}
+
+func (x *OpenRef) GetTarget() string {
+	if x != nil {
+		return x.Target
 	}
 	return ""
 }
@@ -8910,10 +8919,11 @@ const file_control_v1_control_proto_rawDesc = "" +
 	"\x06number\x18\b \x01(\tR\x06number\";\n" +
 	"\x11ListLinksResponse\x12&\n" +
 	"\x05items\x18\x01 \x03(\v2\x10.control.v1.LinkR\x05items\"\x11\n" +
-	"\x0fOpenRefsRequest\"1\n" +
+	"\x0fOpenRefsRequest\"I\n" +
 	"\aOpenRef\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x14\n" +
-	"\x05cause\x18\x02 \x01(\tR\x05cause\"i\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\"i\n" +
 	"\x10OpenRefsResponse\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.control.v1.OpenRefR\x05items\x12*\n" +
 	"\x04told\x18\x02 \x03(\v2\x16.control.v1.StreamHeadR\x04told\"H\n" +

@@ -103,7 +103,7 @@ func renderer(reg *registry.Registry, shipped map[string]*mapping.Mapping) func(
 }
 
 // openRefs asks which records are still on their way, and why.
-func (s *Site) openRefs(ctx context.Context) (map[string]string, error) {
+func (s *Site) openRefs(ctx context.Context) (out []reconciler.Open, err error) {
 	res, err := controlv1.NewWriterServiceClient(s.Peers.Writer).OpenRefs(ctx, &controlv1.OpenRefsRequest{})
 	if err != nil {
 		return nil, err
@@ -112,12 +112,8 @@ func (s *Site) openRefs(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]string{}
-	for _, r := range in.GetItems() {
-		out[r.GetRef()] = r.GetCause()
-	}
-	for _, r := range res.GetItems() { // the writer knows better why
-		out[r.GetRef()] = r.GetCause()
+	for _, r := range append(in.GetItems(), res.GetItems()...) { // the writer, who comes last, knows better why
+		out = append(out, reconciler.Open{Ref: r.GetRef(), Cause: r.GetCause(), Target: r.GetTarget()})
 	}
 	return out, nil
 }

@@ -21,3 +21,15 @@ func TestWhatWasPushedIsComparedAsItWasPushed(t *testing.T) {
 		t.Errorf("one was deleted: %v", r.GetBreaks())
 	}
 }
+
+// What is parked or discarded on its way to other books explains nothing in these.
+func TestWhatIsOpenElsewhereExplainsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.set(func() { w.deals[1], w.open[deal(1).String()] = 1000, match.Discarded })
+	for at, state := range map[string]string{target: match.Settled, "": match.Settled, "books/other": match.Open} {
+		w.set(func() { w.openAt = at })
+		if r := w.reconcile("acme", ""); len(r.GetBreaks()) != 1 || r.GetBreaks()[0].GetState() != state {
+			t.Errorf("open at %q: %v", at, r.GetBreaks())
+		}
+	}
+}
