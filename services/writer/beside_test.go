@@ -10,6 +10,7 @@ import (
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/lab"
 	"tieout.dev/services/internal/store"
+	"tieout.dev/services/internal/store/storetest"
 	"tieout.dev/services/writer/protocol"
 )
 
@@ -75,7 +76,7 @@ func (b *beside) Load(v *protocol.View, m *protocol.Memory, in protocol.Inputs) 
 // What the simulator plays on are tables of its own. Turn by turn, the service's
 // statements see the same, in every mix.
 func TestTheStatementsSeeWhatTheBenchSees(t *testing.T) {
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "w.db"), Name: Name, Migrations: Migrations, Clock: time.Now})
+	db, err := store.Open(t.Context(), storetest.On(t, store.Config{Path: filepath.Join(t.TempDir(), "w.db"), Name: Name, Migrations: Migrations, Clock: time.Now}))
 	if err != nil {
 		t.Fatal(err)
 	}
