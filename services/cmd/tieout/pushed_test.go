@@ -21,4 +21,7 @@ func TestAPushedDealIsNotLookedForInTheCRM(t *testing.T) {
 	if said, code := o.try("reconcile"); code != 5 || !strings.Contains(said, "deleted_in_books") {
 		t.Fatalf("deleted by hand: exit %d\n%s", code, said)
 	}
+	if open := o.exceptions(); len(open) > 0 {
+		t.Errorf("asked %+v", open)
+	}
 }
