@@ -54,7 +54,7 @@ type vendors struct {
 	companies []int
 	customers []connector.Posting
 	open      map[string]string
-	openAt    string // the target; empty: all
+	openAt    string       // the target; empty: all
 	won       time.Time    // when the unusable ones were won; zero: they are not
 	rechecked []string     // what a repair asked ingest for
 	busy      int          // reads that are refused for a moment
