@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"io"
 	"strconv"
 	"testing"
 
@@ -75,25 +74,13 @@ func (b *beside) placed(do func(tx *store.Tx) error) (out []*event.Event, err er
 		if err := do(tx); err != nil {
 			return err
 		}
-		rows, err := tx.Query(`SELECT body FROM event`)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var body []byte
-			if err := rows.Scan(&body); err != nil {
-				return err
-			}
-			e, err := event.Decode(body)
-			if err != nil {
-				return err
-			}
+		events, err := eventsOf(tx, `SELECT body FROM event`)
+		for _, e := range events {
 			if !b.seen[e.ID] {
 				b.seen[e.ID], out = true, append(out, e)
 			}
 		}
-		return rows.Err()
+		return err
 	})
 	return out, err
 }
@@ -107,15 +94,11 @@ func TestTheServicePlacesWhatTheBenchDoes(t *testing.T) {
 	if testing.Short() {
 		mixes, seeds = []string{"all", "merge"}, 1
 	}
-	for _, mix := range mixes {
-		for seed := range seeds {
-			bad, err := lab.Trace(90_001+seed, lab.Options{Mix: mix, BesideIngest: b}, io.Discard)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range bad {
-				t.Errorf("mix %s, seed %d: %s: %s", mix, 90_001+seed, v.Invariant, v.Detail)
-			}
-		}
+	bad, err := lab.Trials(mixes, 90_001, seeds, lab.Options{BesideIngest: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range bad {
+		t.Error(v)
 	}
 }

@@ -9,7 +9,6 @@ import (
 
 	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/connector"
-	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/registry"
 	"tieout.dev/services/internal/store"
 )
@@ -105,23 +104,11 @@ func (w *world) backfill(r *controlv1.StartBackfillRequest) *controlv1.Run {
 func (w *world) placed(id string) (out []string) {
 	w.t.Helper()
 	err := w.db.Read(w.t.Context(), func(tx *store.Tx) error {
-		rows, err := tx.Query(`SELECT body FROM event WHERE ref = $1 ORDER BY seq`, dealRef(id).String())
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var body []byte
-			if err := rows.Scan(&body); err != nil {
-				return err
-			}
-			e, err := event.Decode(body)
-			if err != nil {
-				return err
-			}
+		events, err := eventsOf(tx, `SELECT body FROM event WHERE ref = $1 ORDER BY seq`, dealRef(id).String())
+		for _, e := range events {
 			out = append(out, fmt.Sprintf("%d/%d %v", e.Rev, e.SlotNo, e.MatchOnly))
 		}
-		return rows.Err()
+		return err
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -49,24 +49,8 @@ func (in *Ingest) customerChanged(tx *store.Tx, customer event.Ref) error {
 // readAgain has records admitted once more that could not be rendered. What was
 // pushed stands in no source: its caller sends it again.
 func (in *Ingest) readAgain(tx *store.Tx, which string, arg string) error {
-	rows, err := tx.Query(`SELECT body FROM event WHERE exception <> '' AND ended_at = 0 AND exception_kind IN ('`+string(exception.Validation)+`', '`+string(exception.Mapping)+`') AND `+which, arg)
+	held, err := eventsOf(tx, `SELECT body FROM event WHERE exception <> '' AND ended_at = 0 AND exception_kind IN ('`+string(exception.Validation)+`', '`+string(exception.Mapping)+`') AND `+which, arg)
 	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	var held []*event.Event
-	for rows.Next() {
-		var body []byte
-		if err := rows.Scan(&body); err != nil {
-			return err
-		}
-		e, err := event.Decode(body)
-		if err != nil {
-			return err
-		}
-		held = append(held, e)
-	}
-	if err := rows.Err(); err != nil {
 		return err
 	}
 	for _, e := range held {
@@ -82,6 +66,27 @@ func (in *Ingest) readAgain(tx *store.Tx, which string, arg string) error {
 		}
 	}
 	return nil
+}
+
+// eventsOf are the events whose bodies a query selects.
+func eventsOf(tx *store.Tx, query string, args ...any) (out []*event.Event, err error) {
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var body []byte
+		if err := rows.Scan(&body); err != nil {
+			return nil, err
+		}
+		e, err := event.Decode(body)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, rows.Err()
 }
 
 // parkedOn is the open exception of an event, nil if it has none.

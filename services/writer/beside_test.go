@@ -2,7 +2,6 @@ package writer
 
 import (
 	"context"
-	"io"
 	"path/filepath"
 	"testing"
 	"time"
@@ -86,15 +85,11 @@ func TestTheStatementsSeeWhatTheBenchSees(t *testing.T) {
 	if testing.Short() {
 		mixes, seeds = []string{"all", "restore"}, 1
 	}
-	for _, mix := range mixes {
-		for seed := range seeds {
-			bad, err := lab.Trace(90_001+seed, lab.Options{Mix: mix, Beside: b}, io.Discard)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range bad {
-				t.Errorf("mix %s, seed %d: %s: %s", mix, 90_001+seed, v.Invariant, v.Detail)
-			}
-		}
+	bad, err := lab.Trials(mixes, 90_001, seeds, lab.Options{Beside: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range bad {
+		t.Error(v)
 	}
 }

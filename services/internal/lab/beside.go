@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"tieout.dev/services/internal/document"
@@ -23,6 +25,22 @@ type Beside interface {
 	Tell(target string, told []protocol.Told) error
 	// Load fills a view.
 	Load(v *protocol.View, m *protocol.Memory, in protocol.Inputs) error
+}
+
+// Trials plays so many schedules of each mix, one after the other, and says what broke.
+func Trials(mixes []string, base, seeds uint64, o Options) (bad []string, err error) {
+	for _, o.Mix = range mixes {
+		if _, err := mixesOf(o.Mix, o.Class); err != nil {
+			return nil, err
+		}
+		for seed := base; seed < base+seeds; seed++ {
+			for _, v := range play(seed, o, NewCoverage(), sha256.New(), nil, &room{}) {
+				v.Seed = seed
+				bad = append(bad, "mix "+o.Mix+", "+v.String())
+			}
+		}
+	}
+	return bad, nil
 }
 
 // beside does something with the other tables, if there are any and they are not to be
@@ -52,7 +70,7 @@ func (p *process) compare(v *protocol.View, in protocol.Inputs) {
 	in.Commands = slices.Clone(in.Commands)
 	t.beside(func(b Beside) error { return b.Load(&there, p.memory, in) })
 	here, beside := seen(v), seen(&there)
-	for _, part := range sortedKeys(here) {
+	for _, part := range slices.Sorted(maps.Keys(here)) {
 		if here[part] != beside[part] {
 			p.w.violated("beside", "%s are %s here and %s in the other tables", part, here[part], beside[part])
 			return
@@ -88,7 +106,7 @@ func (t *tables) writeAll(b Beside) error {
 		}
 	}
 	slots.Calls, slots.Ops, slots.Links = t.calls, t.ops, t.links
-	for _, subject := range sortedKeys(t.recalled) {
+	for _, subject := range slices.Sorted(maps.Keys(t.recalled)) {
 		slots.Recalled = append(slots.Recalled, protocol.Recalled{Subject: subject, State: t.recalled[subject]})
 	}
 	if err := b.Apply(t.w.target, t.w.now, &slots); err != nil {
@@ -98,15 +116,6 @@ func (t *tables) writeAll(b Beside) error {
 		return err
 	}
 	return b.Tell(t.w.target, t.told)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m { // sorted below: the order of the map is not seen
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // seen is what a view holds, as text that tells apart what a turn could.

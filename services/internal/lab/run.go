@@ -141,11 +141,9 @@ func playWorld(seed uint64, o Options, cover *Coverage, trace io.Writer, in *roo
 	classes, _ := classesOf(o.Mix, o.Class) // checked before
 	w := newWorld(seed, classes[seed%uint64(len(classes))], o.Mix, cover, trace, in)
 	w.breakAt = o.breakAt
-	if w.beside = o.Beside; w.beside != nil {
-		w.each(func(s *site) { s.db.astray = true })
-	}
+	w.beside, w.besideIngest = o.Beside, o.BesideIngest
 	w.picks = picks{keep: slices.Sorted(slices.Values(o.Keep)), only: o.Only, want: o.list || trace != nil}
-	if w.besideIngest = o.BesideIngest; w.besideIngest != nil {
+	if w.besideIngest != nil {
 		if err := w.besideIngest.Reset(len(w.sites)); err != nil {
 			w.violated("beside", "the other ingest: %v", err)
 		}

@@ -74,7 +74,7 @@ type tables struct {
 }
 
 func newTables(w *site) *tables {
-	return &tables{w: w, room: w.room, life: 1, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}, agreed: map[protocol.Place]bool{}}
+	return &tables{w: w, room: w.room, life: 1, lanes: map[string]*laneRow{}, done: map[string]bool{}, discards: map[protocol.Place]bool{}, agreed: map[protocol.Place]bool{}, astray: true}
 }
 
 var _ protocol.Tables = (*tables)(nil)
