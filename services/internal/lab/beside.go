@@ -35,7 +35,6 @@ func Trials(mixes []string, base, seeds uint64, o Options) (bad []string, err er
 		}
 		for seed := base; seed < base+seeds; seed++ {
 			for _, v := range play(seed, o, NewCoverage(), sha256.New(), nil, &room{}) {
-				v.Seed = seed
 				bad = append(bad, "mix "+o.Mix+", "+v.String())
 			}
 		}
