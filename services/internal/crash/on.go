@@ -5,6 +5,7 @@ package crash
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 )
@@ -66,9 +67,19 @@ func due(key string, o Order) bool {
 func obey(o Order) {
 	fmt.Fprintf(os.Stderr, "crash point %s\n", o)
 	if o.Stop {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		freeze()
 		return
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {} // until the signal is there
+}
+
+// freeze returns once the process is continued, not when the signal is sent: a
+// thread that sends it may run on for a while before all of them stand still.
+func freeze() {
+	thawed := make(chan os.Signal, 1)
+	signal.Notify(thawed, syscall.SIGCONT)
+	defer signal.Stop(thawed)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	<-thawed
 }
