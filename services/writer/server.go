@@ -318,10 +318,10 @@ func (s *Server) SlotHeads(ctx context.Context, r *controlv1.SlotHeadsRequest) (
 	err := s.w.deps.DB.Read(ctx, func(tx *store.Tx) error {
 		for _, l := range r.GetLanes() {
 			head := &controlv1.LaneHead{Target: l.GetTarget(), Lane: l.GetLane()}
-			// The first gap is where a stored slot's successor is missing.
-			if err := tx.QueryRow(`SELECT COALESCE(MIN(s.seq), 0) FROM slot s WHERE s.target = $1 AND s.lane = $2
-				AND NOT EXISTS (SELECT 1 FROM slot n WHERE n.target = s.target AND n.lane = s.lane AND n.seq = s.seq + 1)
-				AND s.seq >= (SELECT COALESCE(MAX(next), 1) - 1 FROM lane WHERE target = $1 AND lane = $2)`, l.GetTarget(), l.GetLane()).Scan(&head.Seq); err != nil {
+			// The first gap is where the successor is missing of a stored slot, or of all that ended.
+			if err := tx.QueryRow(`WITH ended AS (SELECT COALESCE(MAX(next), 1) - 1 AS seq FROM lane WHERE target = $1 AND lane = $2)
+				SELECT MIN(s.seq) FROM (SELECT seq FROM ended UNION ALL SELECT seq FROM slot WHERE target = $1 AND lane = $2 AND seq > (SELECT seq FROM ended)) AS s
+				WHERE NOT EXISTS (SELECT 1 FROM slot n WHERE n.target = $1 AND n.lane = $2 AND n.seq = s.seq + 1)`, l.GetTarget(), l.GetLane()).Scan(&head.Seq); err != nil {
 				return err
 			}
 			out.Lanes = append(out.Lanes, head)
