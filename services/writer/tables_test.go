@@ -76,3 +76,31 @@ func TestAMergeFollowsWhatIsQueuedOfTheMergedRecord(t *testing.T) {
 		t.Errorf("the merged record's slot has ended, and the merge waits: %v", got)
 	}
 }
+
+// A merge that follows a slot which stands behind its own lane moves behind it: the
+// merged record was requeued in a life of ingest that is lost.
+func TestAMergeMovesBehindWhatWaitsForItsLane(t *testing.T) {
+	d := newDesk(t)
+	for _, r := range []*document.Rendering{
+		{EventID: "merge", Lane: "company/1", Seq: 1, Ref: "deal/3", Type: event.Merge, MergedFrom: []string{"deal/4"}},
+		{EventID: "deal", Lane: "company/1", Seq: 2, Ref: "deal/5"},
+		{EventID: "customer", Lane: "company/2", Seq: 1, Ref: "company/2", After: []event.LaneSeq{{Lane: "company/1", Seq: 2}}},
+		{EventID: "merged away", Lane: "company/2", Seq: 2, Ref: "deal/4"},
+	} {
+		r.Target, r.Class, r.Verdict, r.OccurredAt = "books", event.Realtime, document.Nothing, time.Unix(1_800_000_000, 0)
+		d.store(r)
+	}
+	var ch protocol.Changes
+	d.write(func(tx *store.Tx) error {
+		v, m := &protocol.View{Target: "books", Tenant: "acme"}, protocol.NewMemory()
+		if err := protocol.Load(tables{tx, "books"}, v, m, protocol.Inputs{}); err != nil {
+			return err
+		}
+		ch, _ = protocol.Step(v, m, protocol.Inputs{})
+		return nil
+	})
+	moved := slices.IndexFunc(ch.Ended, func(e protocol.Ended) bool { return e.Outcome == protocol.Moved })
+	if moved < 0 || ch.Ended[moved].Seq != 1 {
+		t.Errorf("nobody moves: ended %+v, lanes %+v", ch.Ended, ch.Lanes)
+	}
+}

@@ -48,7 +48,7 @@ func (t *turn) move(h *Head) {
 	case h.State == Parked && !t.takeOver(h):
 		return
 	case !h.AfterMet:
-		t.wait(h, "it follows slots of other lanes that have not ended", h.AfterHeld)
+		t.follow(h)
 		return
 	}
 	if lane, held := t.busy[h.Slot.Subject]; held && lane != h.Lane {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,6 +182,24 @@ func TestALateSlotOfAMergedRecordTouchesNothing(t *testing.T) {
 		ch, eff := Step(v, m, Inputs{Looks: []LookAnswer{stands(freshKey(l.OtherRef), "1", connector.Open)}})
 		if len(eff.Send) != sends || survivor != "" && l.State != link.Alias {
 			t.Errorf("merged into %q: sent %v, ended %v, the link is %s", survivor, eff.Send, ch.Ended, l.State)
+		}
+	}
+}
+
+// What follows slots of another lane waits for them, and moves only where they wait
+// for its own.
+func TestAHeadThatFollowsItsOwnLaneMoves(t *testing.T) {
+	for behind, want := range map[string]Outcome{lane: Moved, "l3": ""} {
+		h := won(1, "a")
+		h.AfterMet, h.AfterHeld = false, true
+		v := view(h)
+		v.Follows = map[string][]string{lane: {"l2"}, "l2": {behind}}
+		ch, eff := Step(v, NewMemory(), Inputs{})
+		if got := slices.ContainsFunc(ch.Ended, func(e Ended) bool { return e.Outcome == Moved }); got != (want == Moved) || len(eff.Send) > 0 {
+			t.Errorf("behind %s: ended %v, state %s, sent %v", behind, ch.Ended, h.State, eff.Send)
+		}
+		if want == "" && h.State != Waiting {
+			t.Errorf("it is %s and follows what has not ended", h.State)
 		}
 	}
 }

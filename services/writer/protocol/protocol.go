@@ -194,7 +194,7 @@ type View struct {
 	Same map[string]string
 	// Queued are the places of queued slots, by subject, for every subject that
 	// a head or a waiting lane needs; Waits says what each of their lanes needs,
-	// and Follows which lanes its head comes after.
+	// and Follows which lanes its head comes after; so for a head that follows.
 	Queued  map[string][]Place
 	Waits   map[string][]string
 	Follows map[string][]string

@@ -235,6 +235,11 @@ func (l *loader) aroundHead(h *Head) (err error) {
 	if h.AfterMet, h.AfterHeld, err = l.after(h.Lane, s.Rendering); err != nil {
 		return err
 	}
+	if !h.AfterMet {
+		if err := l.follow(h.Lane); err != nil {
+			return err
+		}
+	}
 	if h.State == Parked {
 		if h.Newer, err = l.Newer(s); err != nil {
 			return err

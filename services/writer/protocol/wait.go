@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"time"
 
 	"tieout.dev/services/internal/document"
@@ -37,25 +38,29 @@ func (t *turn) await(h *Head, need document.Need) verdict {
 	switch {
 	case t.openOp(h):
 		return partPending
-	case t.ring(h.Lane, need.Ref):
+	case ring(h.Lane, t.holders(need.Ref), t.waitsFor):
 		return t.requeue(h, "what it needs stands later in its own lane, or waits for it")
 	}
 	t.ch.Waits = append(t.ch.Waits, Wait{Place: Place{h.Lane, h.Slot.Seq}, Need: need})
 	return t.wait(h, "it needs "+need.Ref+" in the books", len(t.v.Queued[need.Ref]) > 0)
 }
 
-// ring follows what lanes wait for, a link or the end of another lane's slot,
-// and reports whether it comes back to the lane: at once where the need stands
-// in the lane itself.
-func (t *turn) ring(lane, ref string) bool {
-	seen := map[string]bool{}
-	var next []string
-	holders := func(ref string) {
-		for _, p := range t.v.Queued[ref] {
-			next = append(next, p.Lane)
-		}
+// follow holds the lane until the slots of others have ended that come first. Where
+// numbers were given in a life that is lost, one of them may come after this lane: the
+// head then moves behind it. A ring in which a head needs a link is that head's to
+// break, or both would move for ever.
+func (t *turn) follow(h *Head) verdict {
+	if ring(h.Lane, t.v.Follows[h.Lane], t.followed) {
+		return t.requeue(h, "what it follows comes after its own lane")
 	}
-	for holders(ref); len(next) > 0; {
+	return t.wait(h, "it follows slots of other lanes that have not ended", h.AfterHeld)
+}
+
+// ring reports whether what leads on from lanes comes back to one: at once where that
+// is among them.
+func ring(lane string, from []string, onward func(lane string) []string) bool {
+	next, seen := slices.Clone(from), map[string]bool{}
+	for len(next) > 0 {
 		at := next[0]
 		next = next[1:]
 		switch {
@@ -65,12 +70,29 @@ func (t *turn) ring(lane, ref string) bool {
 			continue
 		}
 		seen[at] = true
-		next = append(next, t.v.Follows[at]...)
-		for _, r := range t.v.Waits[at] {
-			holders(r)
-		}
+		next = append(next, onward(at)...)
 	}
 	return false
+}
+
+// followed are the lanes whose slots a lane's head comes after.
+func (t *turn) followed(lane string) []string { return t.v.Follows[lane] }
+
+// waitsFor are those as well, and the lanes that hold what the head needs.
+func (t *turn) waitsFor(lane string) []string {
+	lanes := slices.Clone(t.followed(lane))
+	for _, ref := range t.v.Waits[lane] {
+		lanes = append(lanes, t.holders(ref)...)
+	}
+	return lanes
+}
+
+// holders are the lanes in which a record stands.
+func (t *turn) holders(ref string) (lanes []string) {
+	for _, p := range t.v.Queued[ref] {
+		lanes = append(lanes, p.Lane)
+	}
+	return lanes
 }
 
 // requeue ends the slot here; ingest admits the same revision again at the
