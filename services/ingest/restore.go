@@ -56,7 +56,7 @@ func (in *Ingest) MarkRestored(ctx context.Context, why string) (incarnation int
 	err = in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		now := tx.Now() / 1_000_000
 		if _, err := tx.Exec(`UPDATE book SET incarnation = CASE WHEN incarnation >= $1 THEN incarnation + 1 ELSE $1 END, restores = restores + 1, floor = $2, lifting = 1 WHERE id = 1`,
-			now, admission.FloorFor(now)); err != nil {
+			now, admission.FloorFor(tx.Now())); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(`UPDATE object SET hash = $1`, admission.Doubted(admission.Object{}).Hash); err != nil {

@@ -109,9 +109,10 @@ func typeOf(r connector.Record) event.Type {
 }
 
 // FloorFor is what revisions go on above after a restore at a moment, in
-// seconds: moments do not repeat when one backup is restored twice. It leaves a
-// million revisions to each life and stays below 2^53 for two centuries.
-func FloorFor(seconds int64) int64 { return seconds << 20 }
+// microseconds: moments do not repeat when one backup is restored twice, however soon
+// after the other. A record has no revision in each of a life's microseconds, so none
+// of it reaches the next life's, and numbers stay below 2^53 for two centuries.
+func FloorFor(micros int64) int64 { return micros/1e6<<20 + micros%1e6<<20/1e6 }
 
 // Doubted is a record of a database that was set back: what it says of the
 // content is not believed, so that the next read makes a revision.

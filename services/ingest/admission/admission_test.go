@@ -125,3 +125,17 @@ func TestUnusableAndMerged(t *testing.T) {
 		t.Fatalf("%+v", d)
 	}
 }
+
+// Two lives share no revision, also when the second begins right after the first.
+func TestLivesShareNoRevision(t *testing.T) {
+	now := int64(1_796_000_000_123_456)
+	for _, later := range []int64{1, 999, 1_000_000, 3_600_000_000} {
+		first, second := FloorFor(now), FloorFor(now+later)
+		if second-first < later { // a revision in each microsecond would not do
+			t.Errorf("%d µs later revisions go on only %d higher", later, second-first)
+		}
+	}
+	if century := FloorFor(now + 100*365*24*3600*1_000_000); century >= 1<<53 {
+		t.Errorf("in a century a revision is %d: not exact as a number of JSON", century)
+	}
+}
