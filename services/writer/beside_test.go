@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	controlv1 "tieout.dev/proto/control/v1"
 	"tieout.dev/services/internal/document"
 	"tieout.dev/services/internal/lab"
 	"tieout.dev/services/internal/store"
@@ -72,6 +73,29 @@ func (b *beside) Load(v *protocol.View, m *protocol.Memory, in protocol.Inputs) 
 	return b.db.Write(b.ctx, func(tx *store.Tx) error { return protocol.Load(tables{tx, v.Target}, v, m, in) })
 }
 
+func (b *beside) Heads(target string, lanes []string) (map[string]int64, error) {
+	req, out := &controlv1.SlotHeadsRequest{}, map[string]int64{}
+	for _, lane := range lanes {
+		req.Lanes = append(req.Lanes, &controlv1.LaneHead{Target: target, Lane: lane})
+	}
+	res, err := b.w.Server().SlotHeads(b.ctx, req)
+	for _, h := range res.GetLanes() {
+		out[h.GetLane()] = h.GetSeq()
+	}
+	return out, err
+}
+
+func (b *beside) Tops(target string) (map[string]int64, error) {
+	res, err := b.w.Server().LaneTops(b.ctx, &controlv1.LaneTopsRequest{})
+	out := map[string]int64{}
+	for _, h := range res.GetLanes() {
+		if h.GetTarget() == target {
+			out[h.GetLane()] = max(out[h.GetLane()], h.GetSeq())
+		}
+	}
+	return out, err
+}
+
 // What the simulator plays on are tables of its own. Turn by turn, the service's
 // statements see the same, in every mix.
 func TestTheStatementsSeeWhatTheBenchSees(t *testing.T) {
@@ -80,7 +104,7 @@ func TestTheStatementsSeeWhatTheBenchSees(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	b := &beside{ctx: t.Context(), db: db, w: &Writer{}}
+	b := &beside{ctx: t.Context(), db: db, w: &Writer{deps: Deps{DB: db}}}
 	mixes, seeds := lab.Mixes(), uint64(2)
 	if testing.Short() {
 		mixes, seeds = []string{"all", "restore"}, 1

@@ -25,6 +25,10 @@ type Beside interface {
 	Tell(target string, told []protocol.Told) error
 	// Load fills a view.
 	Load(v *protocol.View, m *protocol.Memory, in protocol.Inputs) error
+	// Heads are the numbers before the first gap of lanes, Tops the highest number that
+	// anything names of each lane: what ingest is told.
+	Heads(target string, lanes []string) (map[string]int64, error)
+	Tops(target string) (map[string]int64, error)
 }
 
 // Trials plays so many schedules of each mix, one after the other, and says what broke.
@@ -51,6 +55,55 @@ func (t *tables) beside(do func(Beside) error) {
 	if err := do(t.w.beside); err != nil {
 		t.w.violated("beside", "the other tables: %v", err)
 	}
+}
+
+// heads are the numbers before the first gap of lanes.
+func (t *tables) heads(lanes []string) map[string]int64 {
+	here := map[string]int64{}
+	for _, lane := range lanes {
+		next, _, _ := t.Next(lane)
+		head := max(next-1, 0)
+		for t.stored(lane, head+1) {
+			head++
+		}
+		here[lane] = head
+	}
+	t.saysToo(here, func(b Beside) (map[string]int64, error) { return b.Heads(t.w.target, lanes) })
+	return here
+}
+
+// tops are the highest numbers that anything names: slots, what those that wait come
+// after, and what others knew of a life that is lost.
+func (t *tables) tops() map[string]int64 {
+	here := map[string]int64{}
+	name := func(lane string, seq int64) { here[lane] = max(here[lane], seq) }
+	for _, lane := range t.order {
+		name(lane, t.lanes[lane].next-1)
+		for _, s := range t.lanes[lane].slots {
+			name(lane, s.Seq)
+		}
+	}
+	t.queued(func(s *slotRow) {
+		for _, a := range s.Rendering.After {
+			name(a.Lane, a.Seq)
+		}
+	})
+	for i := range t.told {
+		name(t.told[i].Lane, t.told[i].Seq)
+	}
+	t.saysToo(here, func(b Beside) (map[string]int64, error) { return b.Tops(t.w.target) })
+	return here
+}
+
+// saysToo compares what ingest is told with what the other tables say.
+func (t *tables) saysToo(here map[string]int64, ask func(Beside) (map[string]int64, error)) {
+	t.beside(func(b Beside) error {
+		there, err := ask(b)
+		if err == nil && !maps.Equal(here, there) {
+			t.w.violated("beside", "ingest is told %v here and %v by the other tables", here, there)
+		}
+		return err
+	})
 }
 
 // compare loads a turn once more, from the other tables.

@@ -6,10 +6,11 @@ import (
 
 	"tieout.dev/services/ingest/admission"
 	"tieout.dev/services/internal/event"
+	"tieout.dev/services/writer/protocol"
 )
 
-// BesideIngest is another ingest that reads and hears what the bench's does, until that
-// one is set back. Both must place the same events: so the service's own is tried.
+// BesideIngest is another ingest that reads and hears what the bench's does, and is set
+// back when that is. Both must place the same events: so the service's own is tried.
 type BesideIngest interface {
 	// Reset empties it; deals and companies go to so many books.
 	Reset(targets int) error
@@ -17,6 +18,17 @@ type BesideIngest interface {
 	// customer's. Hear is a fact. They return the events that were placed.
 	Admit(begun int64, deferred int, r admission.Read) ([]*event.Event, error)
 	Hear(f Heard) ([]*event.Event, error)
+	// Fill places what holds the numbers that nobody holds, behind the first gaps of all
+	// lanes, by target.
+	Fill(heads map[string]map[string]int64) ([]*event.Event, error)
+	// Keep copies its tables, SetBack makes them that copy again: revisions go on above
+	// a floor, and once they are lifted numbers above those that the writer names, by
+	// target and lane.
+	Keep() error
+	SetBack(floor int64) error
+	Lift(tops map[string]map[string]int64) error
+	// Tell is what it says to a writer that was set back and whose lanes go on at next.
+	Tell(target string, next map[string]int64) ([]protocol.Told, error)
 }
 
 // Heard is a fact of the writer's.
@@ -37,13 +49,9 @@ func (f *fact) heard(target string) Heard {
 // beside does with the other ingest what the bench's did, and compares which events
 // came of it.
 func (in *ingest) beside(before int, do func(BesideIngest) ([]*event.Event, error)) {
-	b := in.w.besideIngest
-	if b == nil || in.incarnation > 0 {
-		return
-	}
-	events, err := do(b)
-	if err != nil {
-		in.w.violated("beside", "the other ingest: %v", err)
+	var events []*event.Event
+	in.also(func(b BesideIngest) (err error) { events, err = do(b); return err })
+	if in.w.besideIngest == nil {
 		return
 	}
 	var here, there []string
@@ -71,4 +79,34 @@ func placed(target string, e *event.Event) string {
 	}
 	slices.Sort(after)
 	return fmt.Sprintf("%s at %s %s/%d rev %d.%d.%d %s for %s after %v merged from %v", e.ID[:8], target, e.Lane, e.Seq, e.Rev, e.SlotNo, e.Render, e.Type, e.Cause, after, from)
+}
+
+// also does something with the other ingest, if there is one.
+func (in *ingest) also(do func(BesideIngest) error) {
+	if in.w.besideIngest == nil {
+		return
+	}
+	if err := do(in.w.besideIngest); err != nil {
+		in.w.violated("beside", "the other ingest: %v", err)
+	}
+}
+
+// alsoTells compares what a writer that was set back is told.
+func (in *ingest) alsoTells(s *site, next map[string]int64, here []protocol.Told) {
+	in.also(func(b BesideIngest) error {
+		there, err := b.Tell(s.target, next)
+		if here, there := tellings(here), tellings(there); err == nil && !slices.Equal(here, there) {
+			in.w.violated("beside", "the writer is told %v here, by the other ingest %v", here, there)
+		}
+		return err
+	})
+}
+
+// tellings are what is told, in an order that does not depend on who tells it.
+func tellings(told []protocol.Told) (out []string) {
+	for i := range told {
+		out = append(out, fmt.Sprintf("%+v", told[i]))
+	}
+	slices.Sort(out)
+	return out
 }

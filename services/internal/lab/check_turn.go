@@ -238,14 +238,14 @@ func (b *books) checkStale(c connector.Call, i int, err error) {
 // checkRead: what a read brings is not admitted over a read that began later, nor
 // where it names a customer that is known to be merged away: here the source moves the
 // deals as it merges.
-func (in *ingest) checkRead(r admission.Read, s *state) {
+func (in *ingest) checkRead(r admission.Read) {
 	ref := r.Record.Ref
 	if r.No < in.known[ref] {
 		in.w.violated("I3", "read %d of %s is admitted after read %d", r.No, ref, in.known[ref])
 	}
 	in.known[ref] = max(in.known[ref], r.No)
-	if c := s.company; c != nil && in.alias[c.ref.String()] != "" {
-		in.w.violated("I3", "read %d of %s is admitted, and names %s, which was merged away", r.No, ref, c.ref)
+	if c := r.Record.Customer; c != ref && in.alias[c.String()] != "" {
+		in.w.violated("I3", "read %d of %s is admitted, and names %s, which was merged away", r.No, ref, c)
 	}
 }
 

@@ -338,9 +338,13 @@ func stateOf(r *record) *state {
 	b = append(b, r.name...)
 	b = append(b, '|')
 	if company != nil {
-		s.read.Customer = company.ref
 		b = append(b, company.ref.ID...)
-	} else {
+	}
+	switch {
+	case r.deleted: // what is archived names no customer
+	case company != nil:
+		s.read.Customer = company.ref
+	default:
 		s.read.Customer = r.ref
 	}
 	for _, x := range []int64{r.amount, int64(r.day), int64(r.note), int64(r.tax), int64(b2i(r.won)), int64(b2i(r.lost)), int64(b2i(r.shipping)), int64(b2i(r.unclear)), int64(r.site)} {

@@ -42,7 +42,6 @@ type admitted struct {
 	published   micros // last
 	outcome     string // "" while it is open
 	life        int64  // of the writer: who spoke of it last
-	filler      bool   // holds a number that nobody holds any more
 }
 
 // ingest is the service around the core of admission: reads are numbered when
@@ -123,13 +122,13 @@ func (in *ingest) decide(r admission.Read, s *state) {
 		}
 	case admission.Admit:
 		customer := r.Record.Customer
-		if customer != ref && in.objects[customer].Rev == 0 && in.waiting[ref] < 5 {
+		if customer != ref && customer != (event.Ref{}) && in.objects[customer].Rev == 0 && in.waiting[ref] < 5 {
 			in.waiting[ref]++
 			in.hint(customer, event.Change)
 			in.w.after(second, func() { in.hint(ref, r.Cause) })
 			return
 		}
-		in.checkRead(r, s)
+		in.checkRead(r)
 		in.checkNews(r, o)
 		in.place(r, d, s)
 	}
@@ -154,7 +153,7 @@ func (in *ingest) mergedFrom(r connector.Record) (out []event.Ref, news bool) {
 
 func (in *ingest) place(r admission.Read, d admission.Decision, s *state) {
 	ref := r.Record.Ref
-	lane := in.lane(r)
+	lane := in.lane(r.Record)
 	var losers []string
 	for _, l := range r.Record.MergedFrom {
 		losers = append(losers, l.String())
@@ -232,14 +231,17 @@ func (in *ingest) give(e *admitted) {
 // publish sends an event to where its route leads.
 func (in *ingest) publish(e *admitted) { in.w.sites[e.site].bus.publish(e) }
 
-// lane is the record's customer, followed through merges; a deleted record
-// keeps the lane it last had.
-func (in *ingest) lane(r admission.Read) string {
-	if r.Record.Deleted && in.laneOf[r.Record.Ref] != "" {
-		return in.laneOf[r.Record.Ref]
+// lane is the record's customer, followed through merges. What is archived names none:
+// it keeps the lane that it last had, or is its own.
+func (in *ingest) lane(r connector.Record) string {
+	if r.Customer != (event.Ref{}) {
+		at, _ := in.survivor(r.Customer)
+		return at
 	}
-	at, _ := in.survivor(r.Record.Customer)
-	return at
+	if last := in.laneOf[r.Ref]; last != "" {
+		return last
+	}
+	return r.Ref.String()
 }
 
 // survivor is what a record became, and the last read that had started when that
@@ -272,15 +274,31 @@ func (in *ingest) knows(s *state) bool {
 
 // complete sends again what the writer does not have, and facts that were lost.
 func (in *ingest) complete() {
-	for _, e := range in.order {
-		db := in.w.sites[e.site].db
-		next, _, _ := db.Next(e.lane)
-		doubtful := in.floor > 0 && e.outcome == "" && 2*e.published < in.w.now-10*minute+e.admitted
-		if doubtful || (e.outcome == "" || e.seq >= next) && !db.stored(e.lane, e.seq) {
-			in.publish(e)
-		}
-	}
 	in.fill()
+	in.w.each(func(s *site) {
+		var lanes []string
+		for _, e := range in.order {
+			if e.site == s.no && !slices.Contains(lanes, e.lane) {
+				lanes = append(lanes, e.lane)
+			}
+		}
+		heads := s.db.heads(lanes)
+		for _, e := range in.order {
+			if e.site == s.no && in.missing(e, heads[e.lane]) {
+				in.publish(e)
+			}
+		}
+	})
+}
+
+// missing: the writer lacks an event that has not ended, or that it is owed; or it
+// holds the number since before ingest was set back, perhaps for another one.
+func (in *ingest) missing(e *admitted, head int64) bool {
+	if e.seq <= head {
+		return in.floor > 0 && e.outcome == "" && 2*e.published < in.w.now-10*minute+e.admitted
+	}
+	next, _, _ := in.w.sites[e.site].db.Next(e.lane)
+	return e.outcome == "" || e.seq >= next
 }
 
 // take is a fact of the writer's trail, in order and once.
@@ -365,7 +383,7 @@ func (in *ingest) deliver(n int) {
 	for !in.lifting && in.took < n {
 		f := in.facts[in.took]
 		in.took++
-		if !f.lost {
+		if f.lostAt == 0 {
 			in.take(f)
 		}
 	}
@@ -384,7 +402,7 @@ type fact struct {
 	life                          int64 // of the writer that says it
 	site                          int   // about whose target
 	at                            protocol.Place
-	lost                          bool // with the outbox that it stood in
+	lostAt                        micros // with the outbox that it stood in; 0: it was not
 	confirmed                     *protocol.Confirmed
 }
 

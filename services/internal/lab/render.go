@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tieout.dev/services/internal/document"
+	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/exception"
 	"tieout.dev/services/internal/money"
 )
@@ -23,7 +24,7 @@ func render(e *admitted, mapping string) *document.Rendering {
 		OccurredAt: time.UnixMicro(e.changed), MappingHash: mapping, Verdict: document.Documents, MatchOnly: e.data.matchOnly,
 	}
 	switch {
-	case e.filler:
+	case e.typ == event.Empty:
 		r.Verdict = document.Nothing
 	case e.ref.Type == "company":
 		r.UpdateOnly = !e.data.strict

@@ -35,6 +35,7 @@ func (w *world) backUp() {
 	}
 	w.log("ingest's database is backed up")
 	w.backups.ingest = &backup[ingest]{w.ingest.clone(), w.now, 0}
+	w.ingest.also(BesideIngest.Keep)
 }
 
 // copies are those of the writer's tables, site by site.
@@ -104,11 +105,11 @@ func (w *world) restoreWriter(b *backup[[]*tables]) {
 	in := &w.ingest
 	from := max(in.published, b.facts)
 	for i := from + w.n(len(in.facts)-from+1); i < len(in.facts); i++ {
-		in.facts[i].lost = true
+		in.facts[i].lostAt = w.now
 	}
-	for _, f := range in.facts[:b.facts] { // they stand in the copy's outbox, and are sent at last
-		if f.lost {
-			f.lost = false
+	for _, f := range in.facts[:b.facts] { // what was lost since stands in the copy's outbox, and is sent at last
+		if f.lostAt > b.at {
+			f.lostAt = 0
 			in.tell(f)
 		}
 	}
@@ -181,23 +182,35 @@ func (w *site) gather(r *protocol.Recovery, facts int) {
 	heard := slices.Clone(in.facts[facts:max(facts, in.published)])
 	slices.SortStableFunc(heard, func(a, b fact) int { return cmp.Compare(a.life, b.life) }) // as the audit tells them
 	for i := range heard {
-		if f := &heard[i]; f.confirmed != nil && !f.lost && f.site == w.no {
+		if f := &heard[i]; f.confirmed != nil && f.lostAt == 0 && f.site == w.no {
 			db.relink(f.confirmed)
 		}
 	}
-	for _, e := range in.order {
-		if next, known, _ := db.Next(e.lane); e.site != w.no || known && e.seq < next {
-			continue
-		}
-		db.told = append(db.told, protocol.Told{
-			Place: protocol.Place{Lane: e.lane, Seq: e.seq}, EventID: e.id, Subject: e.ref.String(), Rev: e.rev, Outcome: protocol.Outcome(e.outcome), Merge: e.typ == event.Merge,
-		})
-		in.publish(e)
-	}
+	db.told = append(db.told, in.reopen(w)...)
 	db.astray = true
 	w.log("the writer gathered what is known: %d events", len(db.told))
 	r.Gathered = true
 	w.wakeOwner()
+}
+
+// reopen sends a site's events again that the writer may have forgotten, and tells how
+// they ended.
+func (in *ingest) reopen(s *site) (told []protocol.Told) {
+	next := map[string]int64{}
+	for _, lane := range s.db.order {
+		next[lane] = s.db.lanes[lane].next
+	}
+	for _, e := range in.order {
+		if e.site != s.no || e.seq < next[e.lane] {
+			continue
+		}
+		told = append(told, protocol.Told{
+			Place: protocol.Place{Lane: e.lane, Seq: e.seq}, EventID: e.id, Subject: e.ref.String(), Rev: e.rev, Outcome: protocol.Outcome(e.outcome), Merge: e.typ == event.Merge,
+		})
+		in.publish(e)
+	}
+	in.alsoTells(s, next, told)
+	return told
 }
 
 func (t *tables) relink(c *protocol.Confirmed) {
@@ -312,7 +325,8 @@ func (w *world) restoreIngest(b *backup[ingest]) {
 	incarnation, facts, published := in.incarnation, in.facts, in.published
 	*in = b.of.clone()
 	in.facts, in.published, in.incarnation, in.lifting = facts, published, incarnation+1, true
-	in.floor = admission.FloorFor(w.now / second)
+	in.floor = admission.FloorFor(w.now)
+	in.also(func(b BesideIngest) error { return b.SetBack(in.floor) })
 	w.changeForgotten()
 	mine := in.incarnation
 	w.after(w.exp(minute), func() {
@@ -346,7 +360,7 @@ func (w *world) changeForgotten() {
 // record anew.
 func (in *ingest) lift() {
 	w := in.w
-	w.each(func(s *site) { in.liftOver(s) })
+	in.liftOver()
 	in.lifting = false
 	in.deliver(in.published)
 	for ref, o := range in.objects { // into a map: the order is not seen
@@ -365,19 +379,16 @@ func (in *ingest) lift() {
 	w.log("ingest goes on above what the writer holds")
 }
 
-// liftOver has a site's numbers go on above what the writer holds.
-func (in *ingest) liftOver(s *site) {
-	for _, lane := range s.db.order {
-		for _, x := range s.db.lanes[lane].slots {
-			in.raise(line{s.no, lane}, x.Seq)
-			for _, a := range x.Rendering.After {
-				in.raise(line{s.no, a.Lane}, a.Seq)
-			}
+// liftOver has numbers go on above what the writer holds.
+func (in *ingest) liftOver() {
+	tops := map[string]map[string]int64{}
+	in.w.each(func(s *site) {
+		tops[s.target] = s.db.tops()
+		for lane, seq := range tops[s.target] { // into a map: the order is not seen
+			in.raise(line{s.no, lane}, seq)
 		}
-	}
-	for i := range s.db.told {
-		in.raise(line{s.no, s.db.told[i].Lane}, s.db.told[i].Seq)
-	}
+	})
+	in.also(func(b BesideIngest) error { return b.Lift(tops) })
 }
 
 // raise has a lane's numbers go on above one that somebody holds.
@@ -387,7 +398,7 @@ func (in *ingest) raise(at line, seq int64) { in.last[at] = max(in.last[at], seq
 // at the lane's tail.
 func (in *ingest) collided(e *admitted) {
 	in.w.cover.Faults["collision"]++
-	if e.filler { // its place is taken: that was all it was for
+	if e.typ == event.Empty { // its place is taken: that was all it was for
 		e.outcome = "superseded"
 		return
 	}
@@ -400,10 +411,13 @@ func (in *ingest) fill() {
 	if in.floor == 0 || in.lifting {
 		return
 	}
-	in.w.each(func(s *site) { in.fillAt(s) })
+	heads, before := map[string]map[string]int64{}, len(in.order)
+	in.w.each(func(s *site) { heads[s.target] = in.fillAt(s) })
+	in.beside(before, func(b BesideIngest) ([]*event.Event, error) { return b.Fill(heads) })
 }
 
-func (in *ingest) fillAt(s *site) {
+// fillAt fills the numbers of a site's lanes behind their heads.
+func (in *ingest) fillAt(s *site) (heads map[string]int64) {
 	held := map[protocol.Place]bool{}
 	for _, e := range in.order {
 		if e.site == s.no {
@@ -417,23 +431,28 @@ func (in *ingest) fillAt(s *site) {
 		}
 	}
 	slices.Sort(lanes)
+	heads = s.db.heads(lanes)
 	for _, lane := range lanes {
-		next, _, _ := s.db.Next(lane)
-		for seq := max(next, 1); seq <= in.last[line{s.no, lane}]; seq++ {
-			if held[protocol.Place{Lane: lane, Seq: seq}] || s.db.stored(lane, seq) {
-				continue
+		for seq := heads[lane] + 1; seq <= in.last[line{s.no, lane}]; seq++ {
+			if !held[protocol.Place{Lane: lane, Seq: seq}] {
+				in.hold(s, lane, seq)
 			}
-			ref, _ := event.ParseRef(lane)
-			e := &admitted{
-				id: event.ID(lane, 0, "filler"+s.account, seq), site: s.no, route: customers + s.account, ref: ref, render: 1, class: event.Bulk, typ: event.Put,
-				lane: lane, seq: seq, data: &state{}, filler: true, changed: in.w.now,
-			}
-			in.events[e.id] = e
-			in.order = append(in.order, e)
-			in.w.cover.Faults["filler"]++
-			in.publish(e)
 		}
 	}
+	return heads
+}
+
+// hold gives a number to an event that says nothing.
+func (in *ingest) hold(s *site, lane string, seq int64) {
+	ref, _ := event.ParseRef(lane)
+	e := &admitted{
+		id: event.Digest("empty/v1", s.target, lane, itoa(seq)), site: s.no, route: customers + s.account, ref: ref, slotNo: seq, render: 1, class: event.Bulk, cause: event.Repair, typ: event.Empty,
+		lane: lane, seq: seq, data: &state{}, changed: in.w.now,
+	}
+	in.events[e.id] = e
+	in.order = append(in.order, e)
+	in.w.cover.Faults["filler"]++
+	in.publish(e)
 }
 
 // actOnRecovery is a person who looks into the books after a restore: what is
@@ -476,7 +495,7 @@ func (in *ingest) displaced(f fact) {
 		return
 	}
 	in.raise(line{f.site, f.at.Lane}, f.at.Seq)
-	if f.kind == "slot.received" { // the real ingest looks here already; the bench leaves it to the end and to a collision
+	if f.kind == "slot.received" && in.w.besideIngest == nil { // the real ingest looks here already; the bench leaves it to the end and to a collision
 		return
 	}
 	for _, e := range in.order {
