@@ -215,7 +215,7 @@ func (s *source) held(tx *store.Tx, r *run) (string, error) {
 // putRunHint asks for a record in bulk, without taking anything from a hint
 // that is there already.
 func putRunHint(tx *store.Tx, connection string, ref event.Ref, run string) error {
-	_, err := tx.Exec(`INSERT INTO hint (ref, connection, type, cause, class, asked, due_at, run) VALUES ($1, $2, $3, $4, 'bulk', 1, $5, $6)
+	_, err := tx.Exec(`INSERT INTO hint (ref, connection, type, cause, class, asked, due_at, run, asked_no) VALUES ($1, $2, $3, $4, 'bulk', 1, $5, $6, (SELECT last_read_no FROM book WHERE id = 1))
 		ON CONFLICT (ref) DO UPDATE SET asked = hint.asked + 1, run = $6`, ref.String(), connection, ref.Type, string(event.Change), tx.Now(), run)
 	return err
 }

@@ -164,8 +164,8 @@ type page struct {
 
 // nextRead numbers a read that is about to start.
 func (in *Ingest) nextRead(ctx context.Context) (no, incarnation int64, err error) {
-	if !in.looked.Load() && len(in.deps.Takers) > 0 {
-		return 0, 0, errLifting
+	if err := in.lookedBack(); err != nil {
+		return 0, 0, err
 	}
 	err = in.deps.DB.Write(ctx, func(tx *store.Tx) error {
 		return tx.QueryRow(`UPDATE book SET last_read_no = last_read_no + 1 WHERE id = 1 RETURNING last_read_no, incarnation`).Scan(&no, &incarnation)

@@ -64,7 +64,7 @@ func (in *Ingest) storeHints(ctx context.Context, hints []connector.Hint, cause 
 
 // putHint stores one hint; a realtime one lifts the class of one that waits.
 func putHint(tx *store.Tx, connection string, ref event.Ref, cause event.Cause, class event.Class, parent string) error {
-	_, err := tx.Exec(`INSERT INTO hint (ref, connection, type, cause, class, asked, due_at, trace) VALUES ($1, $2, $3, $4, $5, 1, $6, $7)
+	_, err := tx.Exec(`INSERT INTO hint (ref, connection, type, cause, class, asked, due_at, trace, asked_no) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, (SELECT last_read_no FROM book WHERE id = 1))
 		ON CONFLICT (ref) DO UPDATE SET asked = hint.asked + 1, due_at = CASE WHEN hint.due_at < $6 THEN hint.due_at ELSE $6 END,
 		class = CASE WHEN $5 = 'realtime' THEN $5 ELSE hint.class END, cause = CASE WHEN $4 = 'change' THEN hint.cause ELSE $4 END, trace = $7`,
 		ref.String(), connection, ref.Type, string(cause), string(class), tx.Now(), parent)

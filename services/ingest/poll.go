@@ -89,7 +89,10 @@ func (s *source) endPoll(ctx context.Context, no int64, failed error) error {
 		completed, why = 0, failed.Error()
 	}
 	return s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`UPDATE poll SET error = $1, completed = CASE WHEN completed < $2 THEN $2 ELSE completed END WHERE connection = $3`, why, completed, s.config.ID)
+		if _, err := tx.Exec(`UPDATE poll SET error = $1, completed = CASE WHEN completed < $2 THEN $2 ELSE completed END WHERE connection = $3`, why, completed, s.config.ID); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`UPDATE catch_up SET listed = (SELECT last_read_no FROM book WHERE id = 1) WHERE connection = $1 AND listed < 0 AND poll < $2`, s.config.ID, completed)
 		return err
 	})
 }

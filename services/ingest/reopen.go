@@ -31,7 +31,7 @@ func (s *Server) Reopen(ctx context.Context, r *controlv1.ReopenRequest) (*contr
 		next[l.GetLane()] = l.GetSeq()
 	}
 	err := s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		if _, err := floorOf(tx); err != nil {
+		if err := s.in.caughtUp(tx); err != nil {
 			return err // ingest was set back too, and does not know yet what there is
 		}
 		out.Events = nil

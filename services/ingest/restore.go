@@ -33,6 +33,14 @@ func (in *Ingest) lookBack(ctx context.Context) error {
 	return err
 }
 
+// lookedBack fails while it is not known whether this database went back.
+func (in *Ingest) lookedBack() error {
+	if !in.looked.Load() && len(in.deps.Takers) > 0 {
+		return errLifting
+	}
+	return nil
+}
+
 // onGap: the group had read facts that this database does not know.
 func (in *Ingest) onGap(ctx context.Context, g stream.Gap) error {
 	if g.Kind != stream.GapBehindGroup {
@@ -170,13 +178,16 @@ func (in *Ingest) readAllAgain(ctx context.Context) error {
 			}
 			asked++
 		}
-		_, err = tx.Exec(`UPDATE book SET lifting = 0 WHERE id = 1`)
-		return err
+		if _, err = tx.Exec(`UPDATE book SET lifting = 0 WHERE id = 1`); err != nil {
+			return err
+		}
+		return in.catchUp(tx)
 	})
 	if err == nil {
 		in.deps.Log.InfoContext(ctx, "every record is read again", "records", asked)
 		for _, s := range in.sources {
 			signal(s.due)
+			signal(s.ask)
 		}
 	}
 	return err

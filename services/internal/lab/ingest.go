@@ -66,6 +66,7 @@ type ingest struct {
 	incarnation int64 // fences reads from before a restore
 	floor       int64 // what revisions go on above after one
 	lifting     bool  // it was set back and does not know yet what the writer holds
+	catching    catchUp
 }
 
 func (in *ingest) start(w *world) {
@@ -79,6 +80,7 @@ func (in *ingest) start(w *world) {
 // some moment before it is admitted.
 func (in *ingest) hint(ref event.Ref, cause event.Cause) {
 	w, mine := in.w, in.incarnation
+	in.catching.ask(ref)
 	in.reads++
 	no := in.reads
 	sample, rest := w.exp(50*milli), w.exp(50*milli)
@@ -88,25 +90,27 @@ func (in *ingest) hint(ref event.Ref, cause event.Cause) {
 	w.after(sample, func() {
 		s := w.look(ref)
 		w.after(rest, func() {
-			if in.incarnation == mine && !in.lifting {
-				in.admit(admission.Read{No: no, Record: s.read, Cause: cause, Floor: in.floor}, s)
+			if in.incarnation == mine && !in.lifting && in.admit(admission.Read{No: no, Record: s.read, Cause: cause, Floor: in.floor}, s) {
+				in.catching.read(ref)
 			}
 		})
 	})
 }
 
-func (in *ingest) admit(r admission.Read, s *state) {
+func (in *ingest) admit(r admission.Read, s *state) (decided bool) {
 	before, begun, deferred := len(in.order), in.reads, in.waiting[r.Record.Ref]
-	in.decide(r, s)
+	decided = in.decide(r, s)
 	in.beside(before, func(b BesideIngest) ([]*event.Event, error) { return b.Admit(begun, deferred, r) })
+	return decided
 }
 
-func (in *ingest) decide(r admission.Read, s *state) {
+// decide reports whether the record need not be read again.
+func (in *ingest) decide(r admission.Read, s *state) bool {
 	ref := r.Record.Ref
 	o := in.objects[ref]
 	if into := in.alias[ref.String()]; into != "" && into != ref.String() {
 		in.w.cover.Verdicts[string(admission.Duplicate)]++ // read before it was merged away
-		return
+		return true
 	}
 	r.Record.MergedFrom, r.Merges = in.mergedFrom(r.Record)
 	_, r.Merged = in.survivor(r.Record.Customer)
@@ -115,6 +119,7 @@ func (in *ingest) decide(r admission.Read, s *state) {
 	switch d.Verdict {
 	case admission.Stale:
 		in.hint(ref, r.Cause)
+		return false
 	case admission.Duplicate:
 		if o.Rev > 0 {
 			in.known[ref] = max(in.known[ref], r.No)
@@ -126,12 +131,13 @@ func (in *ingest) decide(r admission.Read, s *state) {
 			in.waiting[ref]++
 			in.hint(customer, event.Change)
 			in.w.after(second, func() { in.hint(ref, r.Cause) })
-			return
+			return false
 		}
 		in.checkRead(r)
 		in.checkNews(r, o)
 		in.place(r, d, s)
 	}
+	return true
 }
 
 // mergedFrom are all that a record was ever merged from.

@@ -175,7 +175,7 @@ func (w *site) gather(r *protocol.Recovery, facts int) {
 	if db.recovery != r {
 		return // it was set back once more
 	}
-	if in.lifting {
+	if in.lifting || in.catching.up(w.now) {
 		w.after(10*second, func() { w.gather(r, facts) })
 		return
 	}
@@ -325,7 +325,7 @@ func (w *world) restoreIngest(b *backup[ingest]) {
 	incarnation, facts, published := in.incarnation, in.facts, in.published
 	*in = b.of.clone()
 	in.facts, in.published, in.incarnation, in.lifting = facts, published, incarnation+1, true
-	in.floor = admission.FloorFor(w.now)
+	in.floor, in.catching = admission.FloorFor(w.now), catchUp{}
 	in.also(func(b BesideIngest) error { return b.SetBack(in.floor) })
 	w.changeForgotten()
 	mine := in.incarnation
@@ -371,11 +371,19 @@ func (in *ingest) lift() {
 			in.publish(e)
 		}
 	}
+	in.catching.begin(w.now)
 	for _, r := range w.crm.records {
 		if in.objects[r.ref].Rev > 0 {
 			in.hint(r.ref, event.Repair)
 		}
 	}
+	mine := in.incarnation
+	w.after(w.exp(second), func() {
+		if in.incarnation == mine {
+			in.poll()
+			in.catching.listed = true
+		}
+	})
 	w.log("ingest goes on above what the writer holds")
 }
 
