@@ -44,7 +44,7 @@ func (s *source) watchArchive(ctx context.Context) error {
 // is nothing to look for: what is known by then was read while it was live.
 func (s *source) archiveDue(ctx context.Context, archiver connector.Archiver) error {
 	for _, typ := range s.types() {
-		last, err := s.position(ctx, archiveCursor(typ))
+		last, incarnation, err := s.position(ctx, archiveCursor(typ))
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,10 @@ func (s *source) archiveDue(ctx context.Context, archiver connector.Archiver) er
 				return fmt.Errorf("list archived records of type %s: %w", typ, err)
 			}
 		}
-		if err := s.archived(ctx, typ, now); err != nil {
+		err = s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
+			return s.moveTo(tx, archiveCursor(typ), now.Format(time.RFC3339), incarnation)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -72,14 +75,6 @@ func (s *source) archiveDue(ctx context.Context, archiver connector.Archiver) er
 
 // archiveCursor is the row that says when a type's archive was last listed.
 func archiveCursor(typ string) string { return typ + "/archived" }
-
-func (s *source) archived(ctx context.Context, typ string, at time.Time) error {
-	return s.in.deps.DB.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`,
-			s.config.ID, archiveCursor(typ), at.Format(time.RFC3339))
-		return err
-	})
-}
 
 // listArchive makes hints of the archived records that are taken for live ones.
 func (s *source) listArchive(ctx context.Context, archiver connector.Archiver, typ string) error {

@@ -246,7 +246,7 @@ func (in *Ingest) sameBook(tx *store.Tx, incarnation int64) error {
 		return err
 	}
 	if now != incarnation {
-		return fmt.Errorf("the database was restored while a read was under way")
+		return fmt.Errorf("the database was set back while a source was read")
 	}
 	return nil
 }

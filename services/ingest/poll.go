@@ -115,11 +115,11 @@ func (s *source) pollType(ctx context.Context, typ string) error {
 }
 
 func (s *source) listChanges(ctx context.Context, typ string) error {
-	since, err := s.position(ctx, typ)
+	since, incarnation, err := s.position(ctx, typ)
 	if err != nil {
 		return err
 	}
-	l := &listing{source: s, typ: typ, cursor: since, class: event.Realtime}
+	l := &listing{source: s, typ: typ, cursor: since, incarnation: incarnation, class: event.Realtime}
 	gated := s.gated(ctx, func() event.Class { return l.class })
 	for change, err := range s.conn.Source.Changes(gated, typ, since) {
 		if err != nil { // what was listed so far need not be listed again
@@ -142,6 +142,8 @@ type listing struct {
 	cursor string
 	page   []connector.Change // listed, and not yet looked up
 	fresh  []connector.Hint   // to be read, and not yet stored; the stored cursor stays before them
+
+	incarnation int64 // of the book that the cursor was taken from
 }
 
 func (l *listing) take(ctx context.Context, c connector.Change) error {
@@ -187,10 +189,7 @@ func (l *listing) look(ctx context.Context) error {
 func (l *listing) store(ctx context.Context) error {
 	s := l.source
 	crash.At(crash.IngestPollListed)
-	err := s.in.storeHints(ctx, l.fresh, event.Change, l.class, func(tx *store.Tx) error {
-		_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`, s.config.ID, l.typ, l.cursor)
-		return err
-	})
+	err := s.in.storeHints(ctx, l.fresh, event.Change, l.class, func(tx *store.Tx) error { return s.moveTo(tx, l.typ, l.cursor, l.incarnation) })
 	crash.At(crash.IngestPollStored)
 	l.fresh = nil
 	return err
@@ -215,14 +214,27 @@ func (s *source) unknown(ctx context.Context, page []connector.Change) ([]connec
 	return out, err
 }
 
-func (s *source) position(ctx context.Context, typ string) (string, error) {
-	var at string
-	err := s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+// position is how far a type's changes were listed, and in which life of the book.
+func (s *source) position(ctx context.Context, typ string) (at string, incarnation int64, err error) {
+	err = s.in.deps.DB.Read(ctx, func(tx *store.Tx) error {
+		if err := tx.QueryRow(`SELECT incarnation FROM book WHERE id = 1`).Scan(&incarnation); err != nil {
+			return err
+		}
 		err := tx.QueryRow(`SELECT position FROM cursor WHERE connection = $1 AND type = $2`, s.config.ID, typ).Scan(&at)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
 		return err
 	})
-	return at, err
+	return at, incarnation, err
+}
+
+// moveTo notes how far a type was listed. A book that was set back since the listing
+// began must not go on behind what it lost.
+func (s *source) moveTo(tx *store.Tx, typ, at string, incarnation int64) error {
+	if err := s.in.sameBook(tx, incarnation); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`INSERT INTO cursor (connection, type, position) VALUES ($1, $2, $3) ON CONFLICT (connection, type) DO UPDATE SET position = $3`, s.config.ID, typ, at)
+	return err
 }
