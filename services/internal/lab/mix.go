@@ -154,7 +154,7 @@ func (w *world) stress(mix string) {
 		f.lock = w.chance(0.4)
 		f.companies, f.slowFact, f.lasts = 2, 0.7*w.rng.Float64(), []micros{10 * minute, 20 * minute, 30 * minute}[w.n(3)]
 		if mix == "late-life" { // what a lost life published comes when the next one has begun
-			f.busLag = 0.9
+			f.busLag, f.edits, f.lasts = 0.9, 16+w.n(10), 30*minute
 		}
 		if mix == "strays" { // revisions of a record stand in several lanes then, and facts are late
 			f.moves, f.rejects, f.slowFact = 0.7, 0.3, 0.95
