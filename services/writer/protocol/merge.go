@@ -48,10 +48,10 @@ func (t *turn) mergedAway(h *Head) (out []*link.Link) {
 }
 
 // survivors returns the survivor's own link of the part, if one is live, or that
-// to the same record of the books.
+// to the same record of the books, also where that is credited or void by now.
 func (t *turn) survivors(h *Head, l *link.Link) (own *link.Link) {
 	for _, x := range t.v.Links[link.Key{SourceRef: h.Slot.Subject, Kind: l.Kind, Part: l.Part}] {
-		if x.Live() && (own == nil || x.OtherRef == l.OtherRef) {
+		if same := x.OtherRef == l.OtherRef; same || own == nil && x.Live() {
 			own = x
 		}
 	}

@@ -203,3 +203,25 @@ func TestAHeadThatFollowsItsOwnLaneMoves(t *testing.T) {
 		}
 	}
 }
+
+// A document that the survivor has and that is over is not handed over once more: it
+// would be owed again.
+func TestAMergeBringsNothingBack(t *testing.T) {
+	for _, state := range []link.State{link.Credited, link.Void, link.Gone} {
+		v, m := view(won(1, "a")), NewMemory()
+		first, second := merging(v)
+		own := *first
+		own.Key.SourceRef, own.State = deal, state
+		v.Links[own.Key], v.Own[deal] = []*link.Link{&own}, []*link.Link{&own}
+		Step(v, m, Inputs{})
+		Step(v, m, Inputs{Looks: []LookAnswer{stands(freshKey(first.OtherRef), "1", connector.Open), stands(freshKey(second.OtherRef), "2", connector.Open)}})
+		if first.State != link.Alias || first.AliasOf != deal || own.State != state {
+			t.Errorf("%s: the merged record's is %s of %q, the survivor's %s", state, first.State, first.AliasOf, own.State)
+		}
+		for _, l := range v.Links[own.Key] {
+			if l.OtherRef == first.OtherRef && l.Live() {
+				t.Errorf("%s: %+v is owed again", state, l)
+			}
+		}
+	}
+}

@@ -104,8 +104,12 @@ func Relinked(of func(link.Key, int64) *link.Link, target string, c *Confirmed) 
 }
 
 // Relink corrects a link by a later fact. What the document says is not in the
-// fact, so it is unknown until it is read.
+// fact, so it is unknown until it is read. What is over, or another's by a merge, is
+// not the record's again: such a fact is of an earlier life than that end.
 func Relink(old *link.Link, target string, c *Confirmed) *link.Link {
+	if old != nil && old.OtherRef == c.OtherRef && c.State == link.Primary && (!old.Live() || old.Merged()) {
+		return old
+	}
 	l := &link.Link{Key: c.Key, N: c.N, OtherTarget: target, MappingHash: c.MappingHash}
 	if old != nil {
 		*l = *old

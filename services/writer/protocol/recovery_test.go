@@ -393,3 +393,25 @@ func TestANumberThatWasGivenOutTwiceIsSearchedAllTheSame(t *testing.T) {
 		}
 	}
 }
+
+// A fact that a document was made does not bring it back where it is over, or another
+// record's, by what this database knows.
+func TestAnOlderFactBringsNothingBack(t *testing.T) {
+	for state, want := range map[link.State]link.State{
+		link.Void: link.Void, link.Credited: link.Credited, link.Gone: link.Gone, link.Alias: link.Alias, link.Held: link.Primary, link.Primary: link.Primary,
+	} {
+		l := linked(view(won(1, "a")), "a")
+		l.State = state
+		if state == link.Alias {
+			l.AliasOf = "hubspot/7/deal/8"
+		}
+		made := &Confirmed{Key: l.Key, N: 1, OtherRef: l.OtherRef, Version: "3", State: link.Primary}
+		if got := Relink(l, target, made); got.State != want || got.AliasOf != l.AliasOf {
+			t.Errorf("%s became %s of %q", state, got.State, got.AliasOf)
+		}
+		made.OtherRef = "quickbooks/9/invoice/77"
+		if got := Relink(l, target, made); got.State != link.Primary || got.OtherRef != made.OtherRef {
+			t.Errorf("%s: the fact of another document is not taken: %+v", state, got)
+		}
+	}
+}
