@@ -59,6 +59,7 @@ func (t *tables) apply(ch *protocol.Changes) {
 	}
 	t.applyTarget(ch)
 	for i := range ch.Facts {
+		t.checkAbsent(&ch.Facts[i])
 		t.fact(&ch.Facts[i])
 	}
 }

@@ -418,3 +418,13 @@ func (t *tables) checkSettled(was, o *protocol.Op) {
 		t.w.violated("I1", "op %s was %s and is %s, by the same generation", o.ID[:8], was.State, o.State)
 	}
 }
+
+// checkAbsent: where it can be looked for, a void that took effect is not called absent.
+func (t *tables) checkAbsent(f *protocol.Fact) {
+	if f.Outcome != "refused:absent" || f.Op.Effect != connector.Void || t.w.books.claims.Ambiguity[f.Op.Kind] == connector.Opaque {
+		return
+	}
+	if d := t.w.books.byID[refID(f.Op.TargetRef)]; d != nil && d.status == connector.Voided && !d.byHand {
+		t.w.violated("I12", "the void of %s is called absent, and it is void", f.Op.TargetRef)
+	}
+}
