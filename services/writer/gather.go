@@ -172,7 +172,7 @@ func confirmedBy(f *trail.Fact) *protocol.Confirmed {
 		c.State = link.Credited
 	case f.Type != "link.created" && f.Type != "link.voided" && !(f.Type == "op.settled" && f.Outcome == "posted"):
 		return nil
-	case p.Status == string(connector.Voided):
+	case c.Kind.Financial() && p.Status == string(connector.Voided): // a marker says it of its invoice
 		c.State = link.Void
 	}
 	if f.Subject != p.SourceRef {

@@ -28,6 +28,8 @@ func TestFactsThatMoveLinks(t *testing.T) {
 	posting := &trail.Posting{Kind: string(document.InvoiceKind), Part: "invoice", N: 2, OtherRef: "quickbooks/9/invoice/1", SourceRef: "hubspot/1/deal/7", Version: "3", Status: string(connector.Open)}
 	void := *posting
 	void.Status = string(connector.Voided)
+	marker := void
+	marker.Kind = string(document.MarkerKind)
 	for what, x := range map[string]struct {
 		fact trail.Fact
 		want link.State // "": none
@@ -35,6 +37,7 @@ func TestFactsThatMoveLinks(t *testing.T) {
 	}{
 		"posted":        {trail.Fact{Type: "op.settled", Outcome: "posted", Rev: 4, Subject: "hubspot/1/deal/7", Posting: posting}, link.Primary, 4},
 		"voided":        {trail.Fact{Type: "op.settled", Outcome: "posted", Rev: 5, Subject: "hubspot/1/deal/7", Posting: &void}, link.Void, 5},
+		"marked void":   {trail.Fact{Type: "op.settled", Outcome: "posted", Rev: 5, Subject: "hubspot/1/deal/7", Posting: &marker}, link.Primary, 5},
 		"matched":       {trail.Fact{Type: "link.created", Outcome: "matched", Rev: 4, Subject: "hubspot/1/deal/8", Posting: posting}, link.Primary, 0},
 		"credited":      {trail.Fact{Type: "link.credited", Rev: 4, Subject: "hubspot/1/deal/7", Posting: posting}, link.Credited, 4},
 		"gone":          {trail.Fact{Type: "link.gone", Rev: 4, Subject: "hubspot/1/deal/7", Posting: posting}, link.Gone, 4},

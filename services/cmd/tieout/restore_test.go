@@ -12,28 +12,38 @@ import (
 	"tieout.dev/services/cmd/tieout/crm"
 )
 
-// backUp copies a service's database while nothing runs, and returns how to go
-// back to the copy.
-func (o *outside) backUp(service string) (goBack func()) {
+// databases are the files of services' databases.
+func (o *outside) databases(services []string) (files []string) {
+	o.t.Helper()
+	for _, service := range services {
+		found, err := filepath.Glob(filepath.Join(o.dir, service+".db*"))
+		if err != nil || len(found) == 0 {
+			o.t.Fatalf("no database of %s: %v", service, err)
+		}
+		files = append(files, found...)
+	}
+	return files
+}
+
+// backUp copies services' databases while nothing runs, and returns how to go
+// back to the copies.
+func (o *outside) backUp(services ...string) (goBack func()) {
 	o.t.Helper()
 	o.kill()
 	defer o.up()
 	copies := map[string][]byte{}
-	files, err := filepath.Glob(filepath.Join(o.dir, service+".db*"))
-	if err != nil || len(files) == 0 {
-		o.t.Fatalf("no database of %s: %v", service, err)
-	}
-	for _, f := range files {
-		if copies[f], err = os.ReadFile(f); err != nil {
+	for _, f := range o.databases(services) {
+		b, err := os.ReadFile(f)
+		if err != nil {
 			o.t.Fatal(err)
 		}
+		copies[f] = b
 	}
 	return func() {
 		o.t.Helper()
 		o.kill()
 		defer o.up()
-		now, _ := filepath.Glob(filepath.Join(o.dir, service+".db*"))
-		for _, f := range now {
+		for _, f := range o.databases(services) {
 			if err := os.Remove(f); err != nil {
 				o.t.Fatal(err)
 			}
@@ -117,9 +127,9 @@ func after(o *outside, d *deals, invoices int) {
 	d.checkWrittenBack()
 }
 
-// setBack posts some deals, copies a service's database, lets life go on, and
-// sets the database back to the copy. It returns how many invoices there were.
-func setBack(t *testing.T, service string) (o *outside, d *deals, invoices int) {
+// setBack posts some deals, copies services' databases, lets life go on, and sets
+// the databases back to the copies. It returns how many invoices there were.
+func setBack(t *testing.T, services ...string) (o *outside, d *deals, invoices int) {
 	t.Helper()
 	o = start(t)
 	d = newDeals(o, 3)
@@ -128,7 +138,7 @@ func setBack(t *testing.T, service string) (o *outside, d *deals, invoices int) 
 	}
 	d.push("Pushed before")
 	o.settle(5)
-	goBack := o.backUp(service)
+	goBack := o.backUp(services...)
 	between(o, d)
 	invoices = len(o.invoices())
 	goBack()
@@ -140,13 +150,19 @@ func setBack(t *testing.T, service string) (o *outside, d *deals, invoices int) 
 func TestTheWritersDatabaseIsSetBack(t *testing.T) {
 	t.Parallel()
 	o, d, invoices := setBack(t, "writer")
+	o.recovers()
+	after(o, d, invoices)
+}
+
+// recovers waits until the books were in recovery and are no more.
+func (o *outside) recovers() {
+	o.t.Helper()
 	o.until("the books in recovery", func() bool { return o.states()["books"] == "recovery" })
 	o.until("everything at rest", func() bool {
 		o.settle(1)
-		t.Log(o.run("status"), o.run("exceptions", "list"))
+		o.t.Log(o.run("status"), o.run("exceptions", "list"))
 		return o.states()["books"] == "active"
 	})
-	after(o, d, invoices)
 }
 
 // The same of ingest's: numbers that were given are not given again.
@@ -154,5 +170,14 @@ func TestIngestsDatabaseIsSetBack(t *testing.T) {
 	t.Parallel()
 	o, d, invoices := setBack(t, "ingest")
 	o.settle(1)
+	after(o, d, invoices)
+}
+
+// Both at once: the writer waits for what ingest reads again, and nothing older than
+// what stands in the books is written over it.
+func TestBothDatabasesAreSetBack(t *testing.T) {
+	t.Parallel()
+	o, d, invoices := setBack(t, "ingest", "writer")
+	o.recovers()
 	after(o, d, invoices)
 }

@@ -323,6 +323,10 @@ type Posting struct {
 	Fields                map[string]string
 }
 
+// IsVoid reports whether the document itself is void. A marker may say that an invoice
+// is, and stands.
+func (p *Posting) IsVoid() bool { return p.Kind.Financial() && p.Status == Voided }
+
 // Content is a digest of the fields: two readings of a document with the same
 // content were not edited between.
 func (p *Posting) Content() string {

@@ -196,7 +196,7 @@ func (t *turn) adopt(h *Head, p *document.Part, n int64, c *connector.Posting, f
 	} else {
 		t.v.Owners[l.OtherRef] = l.Key
 	}
-	if p.Kind.Financial() && c.Status == connector.Voided {
+	if c.IsVoid() {
 		l.State = link.Void
 	}
 	t.newLink(l)

@@ -104,7 +104,7 @@ func (t *turn) ended(h *Head, l *link.Link, cur *connector.Posting) bool {
 	case cur == nil:
 		l.State = link.Gone
 		t.ch.Links = append(t.ch.Links, l)
-	case cur.Status == connector.Voided:
+	case cur.IsVoid():
 		t.voided(h, l, cur)
 	default:
 		return false

@@ -110,9 +110,9 @@ func (t *turn) recallKnown(h *Head, p *document.Part, l *link.Link, accepted boo
 		return v
 	}
 	switch {
-	case cur.Status == connector.Voided && (accepted || p.Desired == document.Voided):
+	case cur.IsVoid() && (accepted || p.Desired == document.Voided):
 		l.State, l.OtherVersion = link.Void, cur.Version
-	case cur.Status == connector.Voided:
+	case cur.IsVoid():
 		return t.askRecovery(h, l.OtherRef+" is void in the books, and whether we or a person did that was forgotten: retry to have it issued anew")
 	case l.Base != nil && sameFields(l.Base, cur.Fields) || l.Base == nil && !accepted:
 		return partDone
@@ -259,7 +259,7 @@ func (t *turn) relink(h *Head, p *document.Part, n int64, c *connector.Posting, 
 		Key: link.Key{SourceRef: p.Subject, Kind: p.Kind, Part: p.Name}, N: n, OtherTarget: t.v.Target, OtherRef: c.Ref.String(), State: link.Primary,
 		MappingHash: h.Slot.Rendering.MappingHash, Number: c.Number,
 	}
-	if c.Status == connector.Voided {
+	if c.IsVoid() {
 		l.State, l.OtherVersion = link.Void, c.Version
 	}
 	if accepted {
@@ -333,7 +333,7 @@ func (t *turn) rebaseRecord(h *Head, p *document.Part, l *link.Link, cur *connec
 // namesOther: a link holds another document than the one an op was settled by.
 // After a restore the later life is right.
 func (t *turn) namesOther(l *link.Link, p *connector.Posting) bool {
-	return t.v.Recovery != nil && (l.OtherRef != p.Ref.String() || !l.Live() && p.Status == connector.Voided)
+	return t.v.Recovery != nil && (l.OtherRef != p.Ref.String() || !l.Live() && p.IsVoid())
 }
 
 // linkForgotten links a document that a person found under the number that its

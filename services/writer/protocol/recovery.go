@@ -311,7 +311,7 @@ func Agree(l *link.Link, p *connector.Posting) (filled *link.Link, why string) {
 	switch {
 	case !l.Live():
 		return nil, ""
-	case p.Kind.Financial() && p.Status == connector.Voided:
+	case p.IsVoid():
 		return nil, "it is void and its link is not"
 	case l.Base != nil:
 		if k := diffField(l.Base, p.Fields); k != "" {

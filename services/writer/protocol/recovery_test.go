@@ -415,3 +415,23 @@ func TestAnOlderFactBringsNothingBack(t *testing.T) {
 		}
 	}
 }
+
+// A marker that says that its invoice is void stands: it is written once, also where a
+// link took it for void, and not again and again.
+func TestAMarkerOfAVoidInvoiceStands(t *testing.T) {
+	v, m := restored(won(1, "a"))
+	v.Heads[0].Slot.Rendering.Parts = []document.Part{{Name: "marker", Kind: document.MarkerKind, Mode: document.Own, Desired: document.Issued, Subject: deal, Marker: &document.Marker{Record: deal, Number: "1001", Status: "void"}}}
+	l := &link.Link{Key: link.Key{SourceRef: deal, Kind: document.MarkerKind, Part: "marker"}, N: 1, State: link.Void, OtherTarget: target, OtherRef: "quickbooks/9/invoice/1"}
+	v.Links[l.Key] = []*link.Link{l}
+	marker := posting("", connector.Voided)
+	marker.Kind = document.MarkerKind
+	ch, eff := found(t, v, m, marker)
+	if len(ch.Opened) != 0 || len(eff.Send) != 1 {
+		t.Fatalf("opened %+v, sent %v", ch.Opened, eff.Send)
+	}
+	v.Heads[0].Past.Recall = RecallDone // as the tables have it by then
+	ch, eff = Step(v, m, Inputs{Answers: []Answer{{Call: eff.Send[0].ID, Outcomes: []connector.Outcome{{Posting: marker}}}}})
+	if len(eff.Send) != 0 || len(ch.Ended) != 1 || l.State != link.Primary || l.Base == nil {
+		t.Errorf("sent %v, ended %v, link %+v", eff.Send, ch.Ended, l)
+	}
+}
