@@ -52,7 +52,7 @@ type books struct {
 	bodies   map[string]string  // call -> what it asked for first
 	down     micros             // until then
 	refuses  micros             // the grant is gone until then
-	vain     int                // requests of this outage
+	vain     int                // requests of this owner in this outage
 	large    int                // calls that carried more
 	most     int                // items that a call may carry, whatever is claimed
 	locked   string             // the day through which they are closed

@@ -92,8 +92,8 @@ func (b *books) checkFrozen(c connector.Call) {
 	b.bodies[c.Key] = string(text)
 }
 
-// vainMost is how often books that do not answer are asked, by all processes and
-// lanes in one outage: some twenty times where each pauses, a thousand where none does.
+// vainMost is how often books that do not answer are asked in one outage, for all lanes
+// of an owner: some ten times where it pauses, a thousand where it does not.
 const vainMost = 100
 
 // checkVain: books that do not answer are left in peace.

@@ -41,6 +41,7 @@ func (w *site) assign(p *process) {
 	p.hold, p.probed, p.asked = 0, 0, false
 	w.db.lease = protocol.Lease{Epoch: w.db.lease.Epoch + 1, Owner: p.id + itoa(int64(p.life))}
 	p.lease = w.db.lease
+	w.books.vain = 0 // it does not know yet whether they answer
 	w.log("%s takes the target: epoch %d", p.id, p.lease.Epoch)
 	p.plan(milli)
 }
