@@ -27,7 +27,7 @@ func Faults() []string {
 		chaos.FreezeAtPoints, "freeze-writer", "freeze-ingest", "freeze-transform", "freeze-audit", "terminate-all", "kill-all",
 		"kill-leader", "move-coordinator", "roll-brokers", "freeze-broker", "cut-kafka", "kill-all-brokers",
 		"flush-redis", "redis-away", "redis-slow", "redis-hangs",
-		"kill-postgres", "cut-postgres", "postgres-slow", "postgres-reset", "disk-full", "fsync-fails", "database-set-back",
+		"kill-postgres", "cut-postgres", "postgres-slow", "postgres-reset", "disk-full", "fsync-fails", "database-set-back", "databases-set-back",
 	}
 }
 
@@ -80,6 +80,8 @@ func (r *Rig) Fault(ctx context.Context, name string, dice *rand.Rand) error {
 		return r.failSync(ctx, fillFor)
 	case "database-set-back":
 		return r.setBack(ctx, []string{"writer", "ingest"}[dice.IntN(2)])
+	case "databases-set-back":
+		return r.setBack(ctx, "ingest", "writer")
 	}
 	return r.brokerFault(ctx, name, dice)
 }
@@ -139,23 +141,31 @@ func (r *Rig) killBrokers(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// setBack makes a service's database what it was a while ago, as a restored backup
-// does. The service is down meanwhile; nobody tells it when it comes back.
-func (r *Rig) setBack(ctx context.Context, service string) error {
-	pg, dump := r.lab.Parts.Postgres, filepath.Join(r.options.Dir, service+".dump")
-	if err := pg.BackUp(ctx, service, dump); err != nil {
-		return err
+// setBack makes services' databases what they were a while ago, as restored backups
+// do. The services are down meanwhile; nobody tells them when they come back.
+func (r *Rig) setBack(ctx context.Context, services ...string) error {
+	pg := r.lab.Parts.Postgres
+	dump := func(service string) string { return filepath.Join(r.options.Dir, service+".dump") }
+	for _, s := range services {
+		if err := pg.BackUp(ctx, s, dump(s)); err != nil {
+			return err
+		}
 	}
 	idle.For(ctx, lostFor)
 	healing := context.WithoutCancel(ctx)
 	var errs []error
-	for n := range r.lab.Replicas(service) {
-		errs = append(errs, r.lab.Hold(service, n+1))
+	each := func(do func(service string, replica int) error) {
+		for _, s := range services {
+			for n := range r.lab.Replicas(s) {
+				errs = append(errs, do(s, n+1))
+			}
+		}
 	}
-	errs = append(errs, pg.SetBack(healing, service, dump))
-	for n := range r.lab.Replicas(service) {
-		errs = append(errs, r.lab.Resume(healing, service, n+1))
+	each(r.lab.Hold)
+	for _, s := range services {
+		errs = append(errs, pg.SetBack(healing, s, dump(s)))
 	}
+	each(func(service string, replica int) error { return r.lab.Resume(healing, service, replica) })
 	return errors.Join(errs...)
 }
 

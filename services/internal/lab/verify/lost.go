@@ -26,12 +26,15 @@ func (s *State) nothingLost() *Result {
 			}
 		}
 	}
+	held := s.newestHeld()
 	for i := range s.Ingest.Events {
 		e := &s.Ingest.Events[i]
 		r.Checked["revisions"]++
 		place := Place{e.Target, e.Lane, e.Seq}
 		slot, stored := s.Writer.Slots[place]
 		switch {
+		case stored && slot.EventID != e.ID && s.Ingest.SetBack && e.moved() && e.Rev <= held[[2]string{e.Target, e.Ref}]:
+			r.Explained["its place was given to another in a life that is lost, and it has one behind"]++
 		case stored && slot.EventID != e.ID:
 			r.violated("lane %s slot %d holds event %s, ingest gave it to %s", e.Lane, e.Seq, slot.EventID, e.ID)
 		case e.Ended && e.Outcome == "":
@@ -49,6 +52,24 @@ func (s *State) nothingLost() *Result {
 		}
 	}
 	return r
+}
+
+// moved: the event has another place, or a newer revision has; what only held a number
+// needs none.
+func (e *Event) moved() bool { return e.Ended && (e.Outcome == "moved" || e.Outcome == "superseded") }
+
+// newestHeld is the newest revision of each record that has the place which ingest gave
+// it, by target and ref.
+func (s *State) newestHeld() map[[2]string]int64 {
+	out := map[[2]string]int64{}
+	for i := range s.Ingest.Events {
+		e := &s.Ingest.Events[i]
+		if s.Writer.Slots[Place{e.Target, e.Lane, e.Seq}].EventID == e.ID {
+			k := [2]string{e.Target, e.Ref}
+			out[k] = max(out[k], e.Rev)
+		}
+	}
+	return out
 }
 
 // admitted holds a record of the source against what was admitted of it.

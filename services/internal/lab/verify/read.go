@@ -120,6 +120,7 @@ func (s *State) readIngest(tx *store.Tx) error {
 	err := errors.Join(
 		tx.QueryRow(`SELECT COALESCE(MIN(started_at), 0) FROM route_start`).Scan(&in.Started),
 		tx.QueryRow(`SELECT COUNT(*) FROM hint WHERE due_at <= $1`, tx.Now()).Scan(&in.Due),
+		each(tx, func(r *store.Rows) error { return r.Scan(&in.SetBack) }, `SELECT restores > 0 FROM book`),
 		each(tx, func(r *store.Rows) error {
 			var ref string
 			var o SourceObject

@@ -108,6 +108,7 @@ type Ingest struct {
 	Due     int64           // hints that are due now
 	Raised  map[string]bool // refs with an open exception
 	Events  []Event
+	SetBack bool                    // the database was, once
 	Newest  map[string]*event.Event // by ref: the newest event of a routed record
 }
 

@@ -136,6 +136,12 @@ func TestEachViolationIsNamed(t *testing.T) {
 			x.EventID = "other"
 			s.Writer.Slots[p] = x
 		}},
+		{"another event took the slot, and ours has no other", "I2", "ingest gave it to", func(s *State) {
+			p := Place{books, customer, 4}
+			x := s.Writer.Slots[p]
+			x.EventID, s.Ingest.SetBack, event(s, 3).Outcome, event(s, 3).Rev = "other", true, "moved", 99
+			s.Writer.Slots[p] = x
+		}},
 		{"a later slot was first", "I3", "before slot 2", func(s *State) {
 			s.Accounts[books].Objects[0].Versions[0].Request = 5
 			s.Accounts[books].Ours[5] = true
@@ -224,6 +230,13 @@ func TestWhatPeopleDoIsExplained(t *testing.T) {
 			s.Ingest.Events[3].Ended = false
 			s.Writer.Slots[Place{books, customer, 4}] = Slot{State: "queued", EventID: s.Ingest.Events[3].ID}
 			s.Writer.Lanes[Place{Target: books, Lane: customer}] = Lane{Next: 4, State: "parked", Exception: "w-1"}
+		},
+		"a place was given twice, when a database was set back": func(s *State) {
+			e := s.Ingest.Events[3]
+			s.Ingest.SetBack, s.Ingest.Events[3].ID, s.Ingest.Events[3].Outcome = true, "displaced", "moved"
+			s.Ingest.Events = append(s.Ingest.Events, Event{Target: books, Lane: customer, Seq: 5, ID: "behind", Ref: e.Ref, Rev: e.Rev, Outcome: "unchanged", Published: true, Ended: true})
+			s.Writer.Slots[Place{books, customer, 5}] = Slot{State: "ended", Outcome: "unchanged", EventID: "behind", Subject: e.Ref}
+			s.Writer.Lanes[Place{Target: books, Lane: customer}] = Lane{Next: 6, State: "ready"}
 		},
 		"a stopped stack has messages to send": func(s *State) { s.Running, s.Services["writer"].Unpublished = false, 3 },
 		"a stopped stack has facts to read": func(s *State) {
