@@ -252,7 +252,6 @@ func (w *Writer) want(r *store.Rows) error {
 
 func (s *State) readAudit(tx *store.Tx) error {
 	a := Audit{Streams: map[Stream]Range{}, Sent: map[string]int64{}, Settled: map[string]int64{}}
-	const perOp = `SELECT o.op_id, COUNT(*) FROM entry_op o JOIN entry e ON e.event_id = o.event_id WHERE `
 	err := errors.Join(
 		each(tx, func(r *store.Rows) error {
 			var k Stream
@@ -268,8 +267,10 @@ func (s *State) readAudit(tx *store.Tx) error {
 			return err
 		}, `SELECT DISTINCT o.op_id, e.target, e.lane, e.slot_seq, e.subject, e.rev, e.other_ref FROM entry_op o JOIN entry e ON e.event_id = o.event_id
 			WHERE e.type = 'op.settled' AND e.outcome = 'posted' AND e.kind = 'INVOICE' ORDER BY o.op_id`),
-		each(tx, counts(a.Sent), perOp+`e.type = 'call.sent' GROUP BY o.op_id`),
-		each(tx, counts(a.Settled), perOp+`e.type = 'op.settled' AND e.outcome = 'posted' GROUP BY o.op_id`),
+		each(tx, counts(a.Sent), `SELECT o.op_id, COUNT(*) FROM entry_op o JOIN entry e ON e.event_id = o.event_id WHERE e.type = 'call.sent' GROUP BY o.op_id`),
+		// a database that was set back forgets an outcome, and finds it out once more in its next life
+		each(tx, counts(a.Settled), `SELECT op_id, MAX(n) FROM (SELECT o.op_id, COUNT(*) AS n FROM entry_op o JOIN entry e ON e.event_id = o.event_id
+			WHERE e.type = 'op.settled' AND e.outcome = 'posted' GROUP BY o.op_id, e.stream, e.incarnation) AS lives GROUP BY op_id`),
 	)
 	s.Audit = a
 	return err

@@ -193,7 +193,7 @@ type WantPart struct {
 // Audit is what audit's store holds.
 type Audit struct {
 	Streams map[Stream]Range
-	// Sent and Settled count the facts about each op.
+	// Sent and Settled count the facts about each op; Settled in one life.
 	Sent, Settled map[string]int64
 	// Posted are the ops about invoices that were settled, as the facts tell: also those
 	// that a database that was set back forgot.
