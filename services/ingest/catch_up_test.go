@@ -4,14 +4,15 @@ import (
 	"testing"
 
 	controlv1 "tieout.dev/proto/control/v1"
+	"tieout.dev/services/internal/connector"
 	"tieout.dev/services/internal/event"
 	"tieout.dev/services/internal/store"
 )
 
-// reopens asks as a restored writer does.
-func (w *world) reopens() (told []*controlv1.ReopenedEvent, err error) {
+// reopens asks as a restored writer does that knows lanes up to heads.
+func (w *world) reopens(heads ...*controlv1.LaneHead) (told []*controlv1.ReopenedEvent, err error) {
 	w.t.Helper()
-	res, err := w.in.Server().Reopen(w.t.Context(), &controlv1.ReopenRequest{Target: w.in.deps.Registry.Routes[0].Target})
+	res, err := w.in.Server().Reopen(w.t.Context(), &controlv1.ReopenRequest{Target: w.in.deps.Registry.Routes[0].Target, Lanes: heads})
 	return res.GetEvents(), err
 }
 
@@ -31,9 +32,7 @@ func (w *world) fetchAll() {
 func TestARestoredWriterWaitsForWhatIsReadAgain(t *testing.T) {
 	w := open(t)
 	w.portal.put("7", "a", customer)
-	if err := w.in.storeHints(t.Context(), nil, event.Change, event.Realtime, func(tx *store.Tx) error {
-		return putHint(tx, "crm", dealRef("7"), event.Change, event.Realtime, "")
-	}); err != nil {
+	if err := w.in.storeHints(t.Context(), []connector.Hint{{Ref: dealRef("7")}}, event.Change, event.Realtime, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.fetchAll()

@@ -108,16 +108,16 @@ func TestEventsAreReopened(t *testing.T) {
 	w := open(t)
 	id := w.admitted(one)
 	w.fact(trail.Fact{Type: "slot.ended", SourceEventID: id, Outcome: "posted"})
-	res, err := w.in.Server().Reopen(t.Context(), &controlv1.ReopenRequest{Target: w.in.deps.Registry.Routes[0].Target})
-	if err != nil || len(res.GetEvents()) != 1 || res.GetEvents()[0].GetOutcome() != "posted" || res.GetEvents()[0].GetEventId() != id {
-		t.Fatalf("%v, %v", res, err)
+	told, err := w.reopens()
+	if err != nil || len(told) != 1 || told[0].GetOutcome() != "posted" || told[0].GetEventId() != id {
+		t.Fatalf("%v, %v", told, err)
 	}
 	if n := w.count(`SELECT COUNT(*) FROM event WHERE published_at IS NULL AND owed = 1`); n != 1 {
 		t.Errorf("%d events go out again", n)
 	}
-	res, err = w.in.Server().Reopen(t.Context(), &controlv1.ReopenRequest{Target: w.in.deps.Registry.Routes[0].Target, Lanes: []*controlv1.LaneHead{{Lane: theLane, Seq: 2}}})
-	if err != nil || len(res.GetEvents()) != 0 {
-		t.Errorf("what the writer knows is told as well: %v, %v", res, err)
+	told, err = w.reopens(&controlv1.LaneHead{Lane: theLane, Seq: 2})
+	if err != nil || len(told) != 0 {
+		t.Errorf("what the writer knows is told as well: %v, %v", told, err)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestALateEndOfALostLifeDoesNotSwallowARequeue(t *testing.T) {
 func (w *world) reopened() (id string) {
 	w.t.Helper()
 	id = w.admitted(one)
-	if _, err := w.in.Server().Reopen(w.t.Context(), &controlv1.ReopenRequest{Target: w.in.deps.Registry.Routes[0].Target}); err != nil {
+	if _, err := w.reopens(); err != nil {
 		w.t.Fatal(err)
 	}
 	return id
