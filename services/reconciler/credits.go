@@ -71,5 +71,5 @@ func (r *Reconciler) made(ctx context.Context, target, entity string) (out []mat
 
 // standing is a document as the books have it.
 func standing(p *connector.Posting) match.Books {
-	return match.Books{Ref: p.Ref.String(), Mark: p.Mark, Void: p.Status == connector.Voided, Net: p.Net, Gross: p.Gross, IssueDate: p.IssueDate, Content: p.Content()}
+	return match.Books{Ref: p.Ref.String(), Mark: p.Mark, Void: p.IsVoid(), Net: p.Net, Gross: p.Gross, IssueDate: p.IssueDate, Content: p.Content()}
 }

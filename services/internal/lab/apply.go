@@ -229,7 +229,7 @@ func (t *tables) confirm(f *protocol.Fact, out *fact) {
 		c.State = link.Gone
 	case f.Type == "link.credited":
 		c.State = link.Credited
-	case f.Op.Effect == connector.Void, f.Posting.Status == connector.Voided:
+	case f.Op.Effect == connector.Void, f.Posting.IsVoid():
 		c.State = link.Void
 	}
 	out.confirmed = c

@@ -75,7 +75,7 @@ func settled(cur *connector.Posting) bool {
 // else but a void: nothing in a closed period moves.
 func cellOf(p *connector.Posting, lockedThrough string) cell {
 	switch {
-	case p.Status == connector.Voided:
+	case p.IsVoid():
 		return cellVoid
 	case locked(p.IssueDate, lockedThrough):
 		return cellLocked

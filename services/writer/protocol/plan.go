@@ -145,7 +145,7 @@ func (t *turn) update(h *Head, p *document.Part, l *link.Link) verdict {
 	if cur == nil {
 		return v
 	}
-	if cur.Status == connector.Voided && t.wasVoiding(h, p, l) {
+	if cur.IsVoid() && t.wasVoiding(h, p, l) {
 		t.voided(h, l, cur)
 		return t.create(h, p, l.N+1)
 	}

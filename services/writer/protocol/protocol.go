@@ -194,7 +194,8 @@ type View struct {
 	Same map[string]string
 	// Queued are the places of queued slots, by subject, for every subject that
 	// a head or a waiting lane needs; Waits says what each of their lanes needs,
-	// and Follows which lanes its head comes after; so for a head that follows.
+	// and Follows which lanes its head comes after. Both are known as well of a
+	// head that comes after others, as far as that leads.
 	Queued  map[string][]Place
 	Waits   map[string][]string
 	Follows map[string][]string

@@ -33,6 +33,7 @@ func (s *State) nothingLost() *Result {
 		place := Place{e.Target, e.Lane, e.Seq}
 		slot, stored := s.Writer.Slots[place]
 		switch {
+		// what only held a number is of no revision, and needs no place
 		case stored && slot.EventID != e.ID && s.Ingest.SetBack && e.moved() && e.Rev <= held[[2]string{e.Target, e.Ref}]:
 			r.Explained["its place was given to another in a life that is lost, and it has one behind"]++
 		case stored && slot.EventID != e.ID:
@@ -54,8 +55,7 @@ func (s *State) nothingLost() *Result {
 	return r
 }
 
-// moved: the event has another place, or a newer revision has; what only held a number
-// needs none.
+// moved: the event has another place, or a newer revision has.
 func (e *Event) moved() bool { return e.Ended && (e.Outcome == "moved" || e.Outcome == "superseded") }
 
 // newestHeld is the newest revision of each record that has the place which ingest gave
